@@ -1,0 +1,79 @@
+# `make lab` to start, `make help` for the rest.
+
+PYTHON3 ?= python3
+VENV    ?= .venv
+PYTHON   = $(VENV)/bin/python
+STAMP    = $(VENV)/.c3lite-installed
+UV      := $(shell command -v uv 2>/dev/null)
+INSTALL  = $(if $(UV),$(UV) pip install --python $(PYTHON),$(PYTHON) -m pip install)
+
+TABLE   ?= 03
+PRESET  ?= smoke
+ARGS    ?=
+
+# Compiled programs outlive a process, so that a second fit of one shape starts at once. Tests keep
+# theirs in the repository (tests/conftest.py); benchmarks measure compilation and have none.
+lab notebooks ablation: export JAX_COMPILATION_CACHE_DIR ?= $(HOME)/.cache/c3lite/jax
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test benchmark notebooks ablation lint environment extras clean
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
+
+lab: $(STAMP)  ## set up .venv and open JupyterLab on the first notebook (a server: ARGS=--no-browser)
+	$(PYTHON) -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS) notebooks/00_start_here.ipynb
+
+test: $(STAMP)  ## set up .venv and run all tests (some of them: ARGS="tests/test_data.py -k crop")
+	$(PYTHON) -m pytest $(ARGS)
+
+benchmark: $(STAMP)  ## measure speed, memory and parity (tests/benchmarks)
+	$(PYTHON) -m tests.benchmarks $(ARGS)
+
+notebooks: $(STAMP)  ## execute every notebook again, in place
+	$(PYTHON) -m nbconvert --to notebook --execute --inplace $(ARGS) notebooks/*.ipynb
+
+ablation: $(STAMP)  ## run one of the paper's ablation tables: TABLE=03 PRESET=smoke
+	@mkdir -p ablations/results
+	$(PYTHON) -m papermill ablations/table$(TABLE).ipynb ablations/results/table$(TABLE)-$(PRESET).ipynb \
+	    --cwd ablations -p preset $(PRESET) $(ARGS)
+
+lint: $(STAMP)  ## ruff on code and notebooks
+	$(PYTHON) -m ruff check $(ARGS) .
+
+environment: $(STAMP)  ## write environment.yml and environment-gpu.yml from pyproject.toml
+	$(PYTHON) -m tests.tools.make_environment
+
+extras: $(STAMP)  ## add optional parts to .venv: EXTRAS=cuda12,slurm
+	$(INSTALL) -e '.[$(EXTRAS)]'
+
+clean:  ## remove .venv, caches and build outputs
+	rm -rf $(VENV) .cache .hypothesis .pytest_cache .ruff_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# With uv, Python 3.11 or 3.12 first (range-coder has wheels for no other), then whatever is there.
+# Without, whatever `python3` is; a distribution's python3 may lack venv, which is said plainly.
+$(PYTHON):
+	@set -e; \
+	if [ -n "$(UV)" ] && [ "$(origin PYTHON3)" = file ]; then \
+	    $(UV) venv --allow-existing --python '>=3.11,<3.13' $(VENV) \
+	        || $(UV) venv --allow-existing --python '>=3.11' $(VENV); \
+	    exit; \
+	fi; \
+	if ! command -v $(PYTHON3) >/dev/null; then \
+	    echo "c3lite needs Python 3.11 or newer, and there is no '$(PYTHON3)' here." >&2; exit 1; \
+	fi; \
+	if ! $(PYTHON3) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+	    echo "c3lite needs Python 3.11 or newer; '$(PYTHON3)' is $$($(PYTHON3) --version 2>&1)." >&2; \
+	    echo "Name another one: make $(or $(MAKECMDGOALS),lab) PYTHON3=python3.12" >&2; exit 1; \
+	fi; \
+	if ! $(PYTHON3) -m venv $(VENV); then \
+	    rm -rf $(VENV); \
+	    echo "'$(PYTHON3) -m venv' failed. On Debian or Ubuntu: sudo apt install python3-venv" >&2; exit 1; \
+	fi
+
+# The stamp is touched last: an interrupted installation is taken up again by the next `make`.
+$(STAMP): pyproject.toml | $(PYTHON)
+	@$(if $(UV),:,$(PYTHON) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m ensurepip)
+	$(INSTALL) -e '.[test,dev]'
+	@touch $@
