@@ -1,0 +1,22 @@
+"""Set-up of all tests: compiled programs are kept, shapes and types of c3lite are checked."""
+
+import os
+from pathlib import Path
+
+# Compilation is most of a test's time. JAX reads these when it is first imported; a folder of the
+# repository, because a cache in the user's home would make a test depend on what ran before it.
+_CACHE = Path(__file__).parents[1] / ".cache" / "jax"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+from hypothesis import settings  # noqa: E402
+from jaxtyping import install_import_hook  # noqa: E402
+
+# Every annotation in c3lite is checked at every call, which a user's session does not pay for.
+# The hook only reaches modules imported after it, so nothing above may import c3lite.
+install_import_hook("c3lite", "beartype.beartype")
+
+# No deadline: the first example compiles. Fixed examples in CI: a red run can be repeated.
+settings.register_profile("c3lite", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("c3lite")
