@@ -3,6 +3,7 @@
 import hashlib
 import threading
 import zipfile
+from fractions import Fraction
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
@@ -281,8 +282,8 @@ def test_16_bit_color_is_within_the_upper_8_bits(tmp_path):
     stored = np.random.default_rng(0).integers(0, 2**16, (16, 16, 3), np.uint16)
     encoder = av.CodecContext.create("png", "w")  # Pillow does not write 16-bit color
     encoder.width, encoder.height, encoder.pix_fmt = 16, 16, "rgb48be"
+    encoder.time_base = Fraction(1, 25)
     frame = av.VideoFrame.from_ndarray(stored, format="rgb48be")
-    frame.pts, frame.time_base = 0, encoder.time_base
     packets = encoder.encode(frame) + encoder.encode(None)
     (tmp_path / "deep.png").write_bytes(b"".join(bytes(packet) for packet in packets))
     picture = data.image(tmp_path / "deep.png")
