@@ -1,0 +1,497 @@
+"""Range coding: lists of symbols and integer frequency tables to bytes, and back.
+
+A range coder keeps an interval [base, base + width) of 32-bit numbers. Coding a symbol with the
+cumulative frequencies [lower, upper) out of total shrinks the interval in proportion,
+
+    step = width // total,    base += step * lower,    width = step * (upper - lower),
+
+and whenever width falls below 2^24 the top byte of base is settled (up to a carry) and leaves. The
+last symbol of a table, upper = total, also gets the remainder of the division: its width is
+width - step * lower. So a table whose likeliest symbol is the last one costs least.
+
+Two backends write the same bytes and read them alike, garbage included:
+
+- "range-coder": the C++ package of that name (wheels: Linux x86_64, CPython 3.11 and 3.12);
+- "python": the two functions at the end of this file, about as fast (10 to 30 % slower to read).
+  They follow the description above (G. N. N. Martin's coder, 1979); how a stream starts and ends
+  was found by experiment on the package.
+
+"auto" takes the first that can be imported, or what the environment variable C3LITE_RANGE_CODER
+says. All checks happen here, before the package is called: given a bad argument it hangs, crashes,
+or writes without end.
+
+What a stream does not have is a length, a checksum, or an end mark. **Truncated, extended or random
+bytes decode to symbols, not to an error.** Past the end of its data a decoder reads bytes 0xFF, and
+an encoder ends its stream relying on that: a decoder must be given exactly the stream's bytes, and
+knowing that they are right (a CRC) is the caller's part.
+
+Tables are integers that rise strictly from 0 to the total; symbols count from 0. Different objects
+may be used in different threads; one object may not.
+"""
+
+import importlib
+import os
+import tempfile
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain, repeat
+from operator import index as as_index
+from typing import IO, Any, SupportsIndex
+
+import numpy as np
+from jaxtyping import Shaped
+
+MAX_TOTAL = 2**16
+"""Largest total accepted unless asked otherwise: range // total then keeps at least 8 bits."""
+
+MAX_TOTAL_LIMIT = 2**24
+"""Largest total there is: above it range // total can be 0, and a coder never ends."""
+
+MAX_ALPHABET = 1024
+"""Most symbols in a table (the limit of range-coder's decoder)."""
+
+MAX_COUNT = 2**24
+"""Most symbols decoded in one call."""
+
+BACKENDS = ("range-coder", "python")
+_ENVIRONMENT = "C3LITE_RANGE_CODER"
+
+_MEMORY_FILES = hasattr(os, "memfd_create") and os.path.isdir("/proc/self/fd")
+
+_MASK = 2**32 - 1
+_BOTTOM = 2**24
+
+
+class RangeCoderError(ValueError):
+    """A table, symbol, count or backend that cannot be coded; nothing was written."""
+
+
+class Table(list[int]):
+    """A cumulative frequency table [0, ..., total], checked once, when it is made.
+
+    Symbol s has the interval [table[s], table[s + 1]) and the probability of its width over
+    ``table[-1]``. A list, because range-coder takes nothing else; do not change it.
+
+    Args:
+        cumulative: 2 to 1025 integers, rising strictly from 0 (so every symbol can be coded).
+        max_total: the largest last entry accepted, at most 2^24.
+
+    Raises:
+        RangeCoderError: when `cumulative` is anything else.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self, cumulative: Iterable[int] | Shaped[np.ndarray, "..."], *, max_total: int = MAX_TOTAL
+    ):
+        _check_max_total(max_total)
+        values = _integers("a cumulative table", cumulative)
+        if not 2 <= len(values) <= MAX_ALPHABET + 1:
+            raise RangeCoderError(
+                f"a cumulative table has 2 to {MAX_ALPHABET + 1} entries (one more than symbols), "
+                f"not {len(values)}"
+            )
+        if values[0] != 0:
+            raise RangeCoderError(f"a cumulative table starts with 0, not {values[0]}")
+        if not (values[1:] > values[:-1]).all():
+            raise RangeCoderError("a cumulative table rises strictly: every symbol needs a width")
+        if values[-1] > max_total:
+            raise RangeCoderError(f"a table's total is at most {max_total}, not {values[-1]}")
+        super().__init__(values.tolist())
+
+
+class Encoder:
+    """Collects symbols; `finish` writes them as one stream.
+
+    Args:
+        backend: "auto", "range-coder" or "python"; the bytes are the same.
+        max_total: the largest total accepted, at most 2^24.
+
+    Raises:
+        RangeCoderError: for an unknown backend, or one that is not installed.
+    """
+
+    def __init__(self, *, backend: str = "auto", max_total: int = MAX_TOTAL):
+        _check_max_total(max_total)
+        self.backend = resolve_backend(backend)
+        self._max_total = max_total
+        # Intervals are kept until `finish`, three integers a symbol, so that the file which
+        # range-coder needs lives only as long as that call.
+        self._intervals: list[np.ndarray] = []
+        self._finished = False
+
+    def encode(
+        self,
+        symbols: Sequence[int] | Shaped[np.ndarray, "..."],
+        cumulative: Iterable[int] | Shaped[np.ndarray, "..."],
+    ) -> None:
+        """Appends symbols that share one table.
+
+        Args:
+            symbols: n integers, each in [0, len(cumulative) - 1).
+            cumulative: the table, [0, ..., total]; a `Table` is not checked again.
+
+        Raises:
+            RangeCoderError: for a symbol outside the table, a bad table, or a finished encoder.
+        """
+        table = np.asarray(_table(cumulative, self._max_total), dtype=np.int64)
+        s = _integers("symbols", symbols)
+        if s.size and not (s.min() >= 0 and s.max() <= len(table) - 2):
+            wrong = s.min() if s.min() < 0 else s.max()
+            raise RangeCoderError(f"symbol {wrong} is not in the table's 0 ... {len(table) - 2}")
+        self._append(table[s], table[s + 1], np.full(s.shape, table[-1]))
+
+    def encode_many(
+        self,
+        tables: Sequence[Table] | Mapping[int, Table],
+        index: Sequence[int] | Shaped[np.ndarray, "..."],
+        symbols: Sequence[int] | Shaped[np.ndarray, "..."],
+    ) -> None:
+        """Appends n symbols, each with its own table: symbols[i] by tables[index[i]].
+
+        Args:
+            tables: `Table`s by number; a dict may make missing ones (`__missing__`).
+            index: n table numbers, not negative.
+            symbols: n symbols.
+
+        Raises:
+            RangeCoderError: for different lengths, a table number or symbol out of range,
+                something that is not a `Table`, or a finished encoder.
+        """
+        s = _integers("symbols", symbols)
+        chosen = _choose(tables, index)
+        if len(chosen) != len(s):
+            raise RangeCoderError(f"{len(s)} symbols but {len(chosen)} table numbers")
+        if s.size and s.min() < 0:
+            raise RangeCoderError(f"symbol {s.min()} is negative")
+        try:
+            intervals = [(t[i], t[i + 1], t[-1]) for t, i in zip(chosen, s.tolist(), strict=True)]
+        except IndexError:
+            raise RangeCoderError("a symbol is not in its table") from None
+        self._append(*np.array(intervals, dtype=np.int64).reshape(-1, 3).T)
+
+    def encode_intervals(
+        self,
+        low: Sequence[int] | Shaped[np.ndarray, "..."],
+        high: Sequence[int] | Shaped[np.ndarray, "..."],
+        total: SupportsIndex | Sequence[int] | Shaped[np.ndarray, "..."],
+    ) -> None:
+        """Appends n symbols given by their intervals: the fast way for arrays.
+
+        Symbol i, as the table says it, is [low[i], high[i]) = [table[s], table[s + 1]).
+
+        Args:
+            low, high: n integers each, 0 <= low < high <= total.
+            total: one total for all, or n of them.
+
+        Raises:
+            RangeCoderError: for intervals that are empty or not inside [0, total], totals over
+                the limit, different lengths, or a finished encoder.
+        """
+        lows, highs = _integers("low", low), _integers("high", high)
+        if np.ndim(total) == 0:
+            totals = np.full(lows.shape, _integers("total", [total])[0])
+        else:
+            totals = _integers("total", total)
+        if not len(lows) == len(highs) == len(totals):
+            raise RangeCoderError(
+                f"low, high and total have {len(lows)}, {len(highs)} and {len(totals)} entries"
+            )
+        if totals.size and totals.max() > self._max_total:
+            raise RangeCoderError(f"a total is at most {self._max_total}, not {totals.max()}")
+        if not ((lows >= 0) & (lows < highs) & (highs <= totals)).all():
+            raise RangeCoderError("an interval needs 0 <= low < high <= total")
+        self._append(lows, highs, totals)
+
+    def finish(self, *, verify: bool = True) -> bytes:
+        """The stream of all symbols appended; an encoder finishes once.
+
+        Args:
+            verify: compare range-coder's file with the bytes of the Python backend, because it
+                does not notice a full disk (0.25 s a million symbols).
+
+        Returns:
+            At least one byte. Nothing may follow it when it is decoded.
+
+        Raises:
+            RangeCoderError: when called twice.
+            OSError: when range-coder's file could not be written, or not in full.
+        """
+        if self._finished:
+            raise RangeCoderError("this encoder is finished; make a new one")
+        self._finished = True
+        low, high, total = np.concatenate(
+            [np.empty((3, 0), np.int32), *self._intervals], axis=1
+        ).tolist()
+        self._intervals.clear()
+        if self.backend == "python":
+            return _encode_python(low, high, total)
+        data = _encode_library(low, high, total)
+        if not data or (verify and data != _encode_python(low, high, total)):
+            raise OSError("range-coder did not write its file in full; is the disk full?")
+        return data
+
+    def _append(self, low: np.ndarray, high: np.ndarray, total: np.ndarray) -> None:
+        if self._finished:
+            raise RangeCoderError("this encoder is finished; make a new one")
+        self._intervals.append(np.stack([low, high, total]).astype(np.int32))  # totals <= 2^24
+
+
+class Decoder:
+    """Reads symbols from a stream, in the order in which they were encoded.
+
+    Args:
+        data: exactly the bytes that `Encoder.finish` returned. Other bytes decode too, to garbage.
+        backend: "auto", "range-coder" or "python"; the symbols are the same.
+        max_total: the largest total accepted, at most 2^24.
+
+    Raises:
+        RangeCoderError: for an unknown backend, or one that is not installed.
+        OSError: when range-coder is used and its private file cannot be written.
+    """
+
+    def __init__(
+        self, data: bytes | memoryview, *, backend: str = "auto", max_total: int = MAX_TOTAL
+    ):
+        _check_max_total(max_total)
+        self.backend = resolve_backend(backend)
+        self._max_total = max_total
+        reader = _LibraryDecoder if self.backend == "range-coder" else _PythonDecoder
+        self._decoder = reader(memoryview(data).tobytes())
+
+    def decode(
+        self, n: SupportsIndex, cumulative: Iterable[int] | Shaped[np.ndarray, "..."]
+    ) -> list[int]:
+        """The next n symbols, which share one table.
+
+        Args:
+            n: how many, 0 to 2^24.
+            cumulative: the table, [0, ..., total]; a `Table` is not checked again.
+
+        Raises:
+            RangeCoderError: for a count out of range or a bad table.
+        """
+        try:
+            count = as_index(n)
+        except TypeError:
+            raise RangeCoderError(f"a count is an integer, not {n!r}") from None
+        if not 0 <= count <= MAX_COUNT:
+            raise RangeCoderError(f"a count is between 0 and {MAX_COUNT}, not {count}")
+        return self._decoder.decode_run(count, _table(cumulative, self._max_total))
+
+    def decode_many(
+        self,
+        tables: Sequence[Table] | Mapping[int, Table],
+        index: Sequence[int] | Shaped[np.ndarray, "..."],
+    ) -> list[int]:
+        """The next n symbols, each with its own table: the i-th by tables[index[i]].
+
+        Sorting them so that one call serves equal tables was measured and does not pay: batches
+        of some 140 latents hold nearly as many different tables.
+
+        Args:
+            tables: `Table`s by number; a dict may make missing ones (`__missing__`).
+            index: n table numbers, not negative.
+
+        Raises:
+            RangeCoderError: for a table number out of range, or something that is not a `Table`.
+        """
+        return self._decoder.decode(_choose(tables, index))
+
+
+def resolve_backend(backend: str = "auto") -> str:
+    """The backend that a name stands for: "range-coder" or "python".
+
+    Args:
+        backend: "auto" (C3LITE_RANGE_CODER if set, else range-coder if it can be imported, else
+            Python), or one of the two.
+
+    Raises:
+        RangeCoderError: for another name, or "range-coder" where it is not installed.
+    """
+    if backend == "auto":
+        backend = os.environ.get(_ENVIRONMENT) or "auto"
+    if backend not in ("auto", *BACKENDS):
+        raise RangeCoderError(
+            f"unknown range coder {backend!r}; choose auto, {' or '.join(BACKENDS)}"
+        )
+    if backend == "python":
+        return backend
+    try:
+        importlib.import_module("range_coder")
+    except ImportError:
+        if backend == "range-coder":
+            raise RangeCoderError(
+                "the package range-coder is not installed (it has wheels for Linux x86_64 and "
+                'CPython 3.11 and 3.12); use backend="python", which writes the same bytes'
+            ) from None
+        return "python"
+    return "range-coder"
+
+
+def _check_max_total(max_total: int) -> None:
+    if not 1 <= max_total <= MAX_TOTAL_LIMIT:
+        raise RangeCoderError(f"max_total is between 1 and {MAX_TOTAL_LIMIT}, not {max_total}")
+
+
+def _integers(what: str, values: Any) -> np.ndarray:
+    """One-dimensional int64 array of `values`, or an error: floats and booleans are no symbols."""
+    if not isinstance(values, np.ndarray):
+        values = list(values)
+    array = np.asarray(values)
+    if array.ndim != 1 or not (np.issubdtype(array.dtype, np.integer) or array.size == 0):
+        raise RangeCoderError(
+            f"{what}: expected one row of integers, got shape {array.shape}, type {array.dtype}"
+        )
+    if array.size and array.dtype == np.uint64 and array.max() > np.iinfo(np.int64).max:
+        raise RangeCoderError(f"{what}: {array.max()} is too large")
+    return array.astype(np.int64)
+
+
+def _table(cumulative: Any, max_total: int) -> Table:
+    return cumulative if type(cumulative) is Table else Table(cumulative, max_total=max_total)
+
+
+def _choose(tables: Sequence[Table] | Mapping[int, Table], index: Any) -> list[Table]:
+    """tables[i] for each i of `index`, all of them checked to be `Table`s."""
+    numbers = _integers("table numbers", index)
+    if numbers.size and numbers.min() < 0:
+        raise RangeCoderError(f"table number {numbers.min()} is negative")
+    try:
+        chosen = list(map(tables.__getitem__, numbers.tolist()))
+    except (IndexError, KeyError):
+        raise RangeCoderError(f"a table number is not among the {len(tables)} tables") from None
+    if set(map(type, chosen)) - {Table}:
+        raise RangeCoderError("tables given by number have to be of type Table")
+    return chosen
+
+
+# range-coder ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _private_file() -> Iterator[tuple[IO[bytes], str]]:
+    """A file of nobody else's, open, and the name by which range-coder can open it as well.
+
+    In memory where the system offers that (Linux): no disk to be full, and nothing left behind
+    whatever ends the process. Else a temporary file.
+    """
+    if _MEMORY_FILES:
+        with os.fdopen(os.memfd_create("c3lite"), "w+b") as file:
+            yield file, f"/proc/self/fd/{file.fileno()}"
+    else:
+        with tempfile.NamedTemporaryFile(prefix="c3lite-") as file:
+            yield file, file.name
+
+
+def _encode_library(low: list[int], high: list[int], total: list[int]) -> bytes:
+    from range_coder import RangeEncoder
+
+    with _private_file() as (file, name):
+        encoder = RangeEncoder(name)
+        encode = encoder.encode
+        try:
+            for lower, upper, whole in zip(low, high, total, strict=True):
+                # The same bytes as the full table's, without handing its entries over.
+                if upper < whole:
+                    encode([1], [0, lower, upper, whole])
+                else:
+                    encode([1], [0, lower, whole])
+        except RuntimeError as error:  # all that it says when it could not open its file
+            raise OSError("range-coder could not open its file; too many open files?") from error
+        finally:
+            encoder.close()
+        return file.read()
+
+
+class _LibraryDecoder:
+    def __init__(self, data: bytes):
+        from range_coder import RangeDecoder
+
+        with _private_file() as (file, name):
+            file.write(data)
+            file.flush()
+            # It keeps the open file, which outlives the name.
+            self._decode = RangeDecoder(name).decode
+        try:
+            self._decode(0, [0, 1])
+        except RuntimeError as error:  # all that it says when it could not open its file
+            raise OSError("range-coder could not open its file; too many open files?") from error
+
+    def decode(self, tables: list[Table]) -> list[int]:
+        decode = self._decode
+        return [decode(1, table)[0] for table in tables]
+
+    def decode_run(self, n: int, table: Table) -> list[int]:
+        return self._decode(n, table)
+
+
+# Python -----------------------------------------------------------------------------------------
+
+
+def _encode_python(low: list[int], high: list[int], total: list[int]) -> bytes:
+    base, width = 0, _MASK  # the interval
+    out = bytearray()
+    for lower, upper, whole in zip(low, high, total, strict=True):
+        step = width // whole
+        start = step * lower
+        base += start
+        width = width - start if upper == whole else step * (upper - lower)
+        if base > _MASK:  # a carry into the bytes that have left
+            base &= _MASK
+            i = len(out) - 1
+            while out[i] == 0xFF:
+                out[i] = 0
+                i -= 1
+            out[i] += 1
+        while width < _BOTTOM:
+            out.append(base >> 24)
+            base = base << 8 & _MASK
+            width <<= 8
+    # The end: bytes of base up to the first in which the interval's end differs. The 0xFF that the
+    # decoder reads after them make a number inside the interval.
+    end = base + width
+    for shift in (24, 16, 8, 0):
+        out.append(base >> shift & 0xFF)
+        if (base ^ end) >> shift & 0xFF:
+            break
+    return bytes(out)
+
+
+class _PythonDecoder:
+    def __init__(self, data: bytes):
+        self._bytes = chain(data, repeat(0xFF))
+        self._width = _MASK
+        self._code = 0  # the number read, relative to the interval's start
+        for _ in range(4):
+            self._code = self._code << 8 | next(self._bytes)
+
+    def decode(self, tables: Iterable[Table]) -> list[int]:
+        code, width, stream = self._code, self._width, self._bytes
+        search, following, bottom, mask = bisect_right, next, _BOTTOM, _MASK
+        symbols = []
+        append = symbols.append
+        for table in tables:
+            total = table[-1]
+            step = width // total
+            after = search(table, code // step)
+            try:
+                upper = table[after]
+            except IndexError:  # the remainder of the division (or garbage): the last symbol
+                after -= 1
+                upper = total
+            append(after - 1)
+            lower = table[after - 1]
+            start = step * lower
+            code -= start
+            width = width - start if upper == total else step * (upper - lower)
+            while width < bottom:
+                code = (code << 8 | following(stream)) & mask
+                width <<= 8
+        self._code, self._width = code, width
+        return symbols
+
+    def decode_run(self, n: int, table: Table) -> list[int]:
+        return self.decode(repeat(table, n))

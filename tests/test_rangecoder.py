@@ -1,0 +1,488 @@
+"""The range coder: the two backends agree, and no argument reaches a trap of the package."""
+
+import importlib.util
+import inspect
+import os
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from c3lite import rangecoder
+from c3lite.rangecoder import BACKENDS, Decoder, Encoder, RangeCoderError, Table
+
+HAS_LIBRARY = importlib.util.find_spec("range_coder") is not None
+needs_library = pytest.mark.skipif(not HAS_LIBRARY, reason="range-coder has no wheel here")
+backends = pytest.mark.parametrize(
+    "backend", [pytest.param("range-coder", marks=needs_library), "python"]
+)
+
+LIMIT = rangecoder.MAX_TOTAL_LIMIT
+
+
+def random_table(rng: np.random.Generator, alphabet: int, total: int, skew: float) -> Table:
+    """A table of `alphabet` symbols; a larger skew leaves most of them a width of 1."""
+    share = rng.random(alphabet) ** skew
+    widths = 1 + np.floor((total - alphabet) * share / share.sum()).astype(int)
+    widths[rng.integers(alphabet)] += total - widths.sum()
+    return Table(np.append(0, np.cumsum(widths)), max_total=LIMIT)
+
+
+def draw(rng: np.random.Generator, tables: list[Table], index: np.ndarray) -> list[int]:
+    """Symbols with the probabilities of their tables."""
+    symbols = np.empty(len(index), int)
+    for i, table in enumerate(tables):
+        here = index == i
+        u = rng.integers(0, table[-1], here.sum())
+        symbols[here] = np.searchsorted(table, u, side="right") - 1
+    return symbols.tolist()
+
+
+@st.composite
+def coded(draw_from):
+    """Widths of tables' symbols, and symbols with the number of their table: any, in any order."""
+    width = st.sampled_from([1, 1, 2, 3, 255, 256, 65535]) | st.integers(1, 2**14)
+    widths = draw_from(st.lists(st.lists(width, min_size=1, max_size=40), min_size=1, max_size=4))
+    index = draw_from(st.lists(st.integers(0, len(widths) - 1), max_size=60))
+    ends = st.sampled_from([0.0, 0.5, 1.0]) | st.floats(0, 1)
+    symbols = [round(draw_from(ends) * (len(widths[i]) - 1)) for i in index]
+    return widths, index, symbols
+
+
+def tables_of(widths: list[list[int]]) -> list[Table]:
+    return [Table(np.append(0, np.cumsum(w)), max_total=LIMIT) for w in widths]
+
+
+# Both backends ----------------------------------------------------------------------------------
+
+
+@needs_library
+def test_a_million_symbols_are_the_same_bytes_and_decode_crosswise():
+    rng = np.random.default_rng(0)
+    for total, skew in [(2**16, 1), (2**16, 8), (2**12, 30), (LIMIT, 4), (40_000, 3)]:
+        tables = [random_table(rng, n, total, skew) for n in (2, 3, 4, 9, 17, 33, 64, 200, 1000)]
+        index = rng.integers(0, len(tables), 200_000)
+        symbols = draw(rng, tables, index)
+        streams = {}
+        for backend in BACKENDS:
+            encoder = Encoder(backend=backend, max_total=LIMIT)
+            encoder.encode_many(tables, index, symbols)
+            streams[backend] = encoder.finish(verify=False)
+        assert streams["range-coder"] == streams["python"]
+        for backend in BACKENDS:
+            assert Decoder(streams[backend], backend=backend).decode_many(tables, index) == symbols
+
+
+@needs_library
+@given(coded())
+def test_any_tables_are_the_same_bytes(case):
+    widths, index, symbols = case
+    tables = tables_of(widths)
+    streams = []
+    for backend in BACKENDS:
+        encoder = Encoder(backend=backend, max_total=LIMIT)
+        encoder.encode_many(tables, index, symbols)
+        streams.append(encoder.finish())
+    assert streams[0] == streams[1]
+    for backend in BACKENDS:
+        assert Decoder(streams[0], backend=backend).decode_many(tables, index) == symbols
+
+
+@needs_library
+@given(coded(), st.binary(max_size=40) | st.sampled_from([b"\xff" * 9, b"\0" * 9, b"\0\xff\xff"]))
+def test_garbage_decodes_to_the_same_garbage(case, data):
+    widths, index, _ = case
+    tables = tables_of(widths)
+    ours = Decoder(data, backend="python").decode_many(tables, index)
+    assert ours == Decoder(data, backend="range-coder").decode_many(tables, index)
+    assert all(0 <= s <= len(tables[i]) - 2 for s, i in zip(ours, index, strict=True))
+
+
+@needs_library
+def test_the_bytes_are_those_of_range_coder_with_whole_tables(tmp_path):
+    # Encoder hands range-coder an interval, not the table: here the package is used as its
+    # documentation does.
+    from range_coder import RangeEncoder
+
+    rng = np.random.default_rng(1)
+    tables = [random_table(rng, n, 2**16, 4) for n in (1, 2, 5, 30, 300)]
+    index = rng.integers(0, len(tables), 5000)
+    symbols = draw(rng, tables, index)
+    plain = RangeEncoder(str(tmp_path / "stream"))
+    for i, s in zip(index, symbols, strict=True):
+        plain.encode([s], list(tables[i]))
+    plain.close()
+    for backend in BACKENDS:
+        encoder = Encoder(backend=backend)
+        encoder.encode_many(tables, index, symbols)
+        assert encoder.finish() == (tmp_path / "stream").read_bytes()
+
+
+# One backend ------------------------------------------------------------------------------------
+
+
+@backends
+@given(case=coded())
+def test_what_is_encoded_is_decoded(backend, case):
+    widths, index, symbols = case
+    tables = tables_of(widths)
+    encoder = Encoder(backend=backend, max_total=LIMIT)
+    encoder.encode_many(tables, index, symbols)
+    decoder = Decoder(encoder.finish(), backend=backend)
+    half = len(index) // 2
+    first = decoder.decode_many(tables, index[:half])
+    assert first + decoder.decode_many(tables, index[half:]) == symbols
+
+
+@backends
+def test_all_ways_to_say_the_same_are_the_same_bytes(backend):
+    table = Table([0, 5, 6, 50, 64])
+    symbols = [0, 3, 3, 2, 1, 3, 0, 2] * 20
+    low, high = np.array(table)[symbols], np.array(table)[np.array(symbols) + 1]
+
+    def stream(append):
+        encoder = Encoder(backend=backend)
+        append(encoder)
+        return encoder.finish()
+
+    expected = stream(lambda e: e.encode(symbols, table))
+    assert expected == stream(lambda e: e.encode(np.array(symbols), list(table)))
+    assert expected == stream(lambda e: [e.encode([s], table) for s in symbols])
+    assert expected == stream(lambda e: e.encode_intervals(low, high, 64))
+    assert expected == stream(lambda e: e.encode_intervals(low, high, np.full(len(low), 64)))
+    assert expected == stream(lambda e: e.encode_many({7: table}, [7] * len(symbols), symbols))
+
+    decoder = Decoder(expected, backend=backend)
+    assert decoder.decode(100, table) + decoder.decode_many([table], [0] * 60) == symbols
+    assert Decoder(expected, backend=backend).decode(len(symbols), list(table)) == symbols
+
+
+@backends
+def test_tables_can_be_made_when_they_are_needed(backend):
+    class Lazy(dict):
+        def __missing__(self, total):
+            self[total] = Table([0, 1, total])
+            return self[total]
+
+    encoder = Encoder(backend=backend)
+    encoder.encode_many(Lazy(), [9, 3, 9], [1, 0, 1])
+    tables = Lazy()
+    assert Decoder(encoder.finish(), backend=backend).decode_many(tables, [9, 3, 9]) == [1, 0, 1]
+    assert sorted(tables) == [3, 9]
+
+
+@backends
+@given(seed=st.integers(0, 99), alphabet=st.integers(1, 60), skew=st.sampled_from([0, 1, 9, 40]))
+def test_the_length_is_the_entropy(backend, seed, alphabet, skew):
+    rng = np.random.default_rng(seed)
+    table = random_table(rng, alphabet, 2**16, skew)
+    symbols = draw(rng, [table], np.zeros(400, int))
+    widths = np.diff(table)
+    ideal_bits = -np.log2(widths[symbols] / table[-1]).sum()
+    encoder = Encoder(backend=backend)
+    encoder.encode(symbols, table)
+    # width // total loses at most 1/256 of the interval a symbol at total 2^16; 4 bytes to end.
+    assert 8 * len(encoder.finish()) <= ideal_bits + 400 * np.log2(256 / 255) + 32
+
+
+@backends
+def test_the_last_symbol_gets_the_remainder_of_the_division(backend):
+    def size(table, symbol):
+        encoder = Encoder(backend=backend)
+        encoder.encode([symbol] * 100_000, table)
+        return len(encoder.finish())
+
+    # Probability 1 - 1/1024: 17.6 bytes of information.
+    assert 17 <= size([0, 64, 2**16], 1) < size([0, 2**16 - 64, 2**16], 0)
+
+
+@backends
+def test_an_empty_stream_is_a_byte_and_a_certain_symbol_costs_nothing(backend):
+    assert len(Encoder(backend=backend).finish()) == 1
+    encoder = Encoder(backend=backend)
+    encoder.encode([0] * 1000, [0, 7])
+    data = encoder.finish()
+    assert len(data) == 1
+    assert Decoder(data, backend=backend).decode(1000, [0, 7]) == [0] * 1000
+
+
+@backends
+def test_reading_past_the_end_reads_ff(backend):
+    for data in (b"", b"\x12", b"\x7f\x00\x30\x01\x02"):
+        long = Decoder(data + b"\xff" * 50, backend=backend)
+        assert Decoder(data, backend=backend).decode(40, range(257)) == long.decode(40, range(257))
+
+
+@backends
+def test_bytes_after_the_stream_change_its_end(backend):
+    # Why a decoder must be given exactly the stream.
+    encoder = Encoder(backend=backend)
+    encoder.encode([1], [0, 1, 2])
+    data = encoder.finish()
+    assert Decoder(data, backend=backend).decode(1, [0, 1, 2]) == [1]
+    assert Decoder(data + b"\0", backend=backend).decode(1, [0, 1, 2]) == [0]
+
+
+@backends
+def test_truncation_is_not_noticed(backend):
+    # Why the container has a CRC: wrong symbols, and no error.
+    symbols = np.random.default_rng(3).integers(0, 4, 1000).tolist()
+    encoder = Encoder(backend=backend)
+    encoder.encode(symbols, [0, 1, 2, 3, 4])
+    data = encoder.finish()
+    decoded = Decoder(data[:100], backend=backend).decode(1000, [0, 1, 2, 3, 4])
+    assert decoded[:390] == symbols[:390]
+    assert decoded != symbols
+
+
+@backends
+def test_encoders_and_decoders_in_threads(backend):
+    rng = np.random.default_rng(4)
+    tables = [random_table(rng, 30, 2**16, 3) for _ in range(8)]
+    jobs = [rng.integers(0, 30, 3000).tolist() for _ in tables]
+
+    def round_trip(table, symbols):
+        encoder = Encoder(backend=backend)
+        for start in range(0, 3000, 100):
+            encoder.encode(symbols[start : start + 100], table)
+        decoder = Decoder(encoder.finish(), backend=backend)
+        return [s for _ in range(300) for s in decoder.decode(10, table)]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(round_trip, tables, jobs)) == jobs
+
+
+# Bad input: each of these hangs, crashes or goes unnoticed in the package -------------------------
+
+
+@pytest.mark.parametrize(
+    ("cumulative", "message"),
+    [
+        ([0, 0], "rises strictly"),  # total 0: SIGFPE
+        ([0], "2 to 1025 entries"),
+        ([], "2 to 1025 entries"),
+        (range(1026), "2 to 1025 entries"),  # 1025 symbols: the encoder takes them
+        ([0, 1, 2**16 + 1], "at most 65536"),
+        ([0, 3, 3, 4], "rises strictly"),
+        ([0, 3, 2, 4], "rises strictly"),
+        ([1, 2, 3], "starts with 0"),
+        ([-1, 2, 3], "starts with 0"),
+        (np.array([0.0, 1.5, 2.0]), "integers"),
+        (np.array([False, True]), "integers"),
+        (np.zeros((2, 2), int), "one row"),
+        ([0, 2**70], "integers"),
+        (np.array([0, 2**63], np.uint64), "too large"),
+    ],
+)
+@backends
+def test_bad_tables(backend, cumulative, message):
+    with pytest.raises(RangeCoderError, match=message):
+        Table(cumulative)
+    with pytest.raises(RangeCoderError, match=message):
+        Encoder(backend=backend).encode([0], cumulative)
+    with pytest.raises(RangeCoderError, match=message):
+        Decoder(b"abc", backend=backend).decode(1, cumulative)
+
+
+@pytest.mark.parametrize("make", [Encoder, lambda max_total: Decoder(b"", max_total=max_total)])
+def test_totals_beyond_the_coder_cannot_be_allowed(make):
+    # A larger total makes the package write its file for ever.
+    make(max_total=LIMIT)
+    for bad in (LIMIT + 1, 0):
+        with pytest.raises(RangeCoderError, match="max_total"):
+            make(max_total=bad)
+    with pytest.raises(RangeCoderError, match="max_total"):
+        Table([0, 1], max_total=LIMIT + 1)
+
+
+@backends
+def test_the_largest_table_and_total_work(backend):
+    table = Table([*range(1024), LIMIT], max_total=LIMIT)
+    symbols = [0, 1023, 512, 1022, 1] * 20
+    encoder = Encoder(backend=backend)
+    encoder.encode(symbols, table)
+    assert Decoder(encoder.finish(), backend=backend).decode(100, table) == symbols
+
+
+@pytest.mark.parametrize("symbol", [-1, 3, 2**40, -(2**63)])  # a negative one: hangs, segfaults
+@backends
+def test_symbols_outside_the_table(backend, symbol):
+    encoder = Encoder(backend=backend)
+    table = Table([0, 1, 2, 3])
+    with pytest.raises(RangeCoderError, match="symbol"):
+        encoder.encode([0, symbol], table)
+    with pytest.raises(RangeCoderError, match="symbol"):
+        encoder.encode_many([table], [0, 0], [0, symbol])
+    # Nothing of the refused call was kept.
+    encoder.encode([2], table)
+    assert Decoder(encoder.finish(), backend=backend).decode(1, table) == [2]
+
+
+@backends
+def test_symbols_that_are_no_integers(backend):
+    for symbols in (np.array([0.5]), np.array([True]), np.zeros((1, 1), int)):
+        with pytest.raises(RangeCoderError, match="symbols"):
+            Encoder(backend=backend).encode(symbols, [0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "total"),
+    [
+        ([1], [1], 4),
+        ([2], [1], 4),
+        ([-1], [1], 4),
+        ([3], [5], 4),
+        ([0], [0], 0),
+        ([0], [1], [2**16 + 1]),
+        ([0], [2**24 + 1], 2**24 + 1),
+        ([0, 1], [1], 4),
+        ([0, 1], [1, 2], [4]),
+        (np.array([0.5]), [1], 4),
+    ],
+)
+@backends
+def test_bad_intervals(backend, low, high, total):
+    with pytest.raises(RangeCoderError):
+        Encoder(backend=backend).encode_intervals(low, high, total)
+
+
+@pytest.mark.parametrize("n", [-1, 2**24 + 1, 2**40, 2**80])  # 2^40: segfaults
+@backends
+def test_bad_counts(backend, n):
+    with pytest.raises(RangeCoderError, match="count"):
+        Decoder(b"abc", backend=backend).decode(n, [0, 1, 2])
+
+
+@backends
+def test_bad_table_numbers(backend):
+    table = Table([0, 1, 2])
+    decoder, encoder = Decoder(b"abc", backend=backend), Encoder(backend=backend)
+    for tables, index, message in [
+        ([table], [0, -1], "negative"),
+        ([table], [1], "not among the 1"),
+        ({5: table}, [0], "not among the 1"),
+        ([table], np.array([0.0]), "integers"),
+    ]:
+        with pytest.raises(RangeCoderError, match=message):
+            decoder.decode_many(tables, index)
+        with pytest.raises(RangeCoderError, match=message):
+            encoder.encode_many(tables, index, [0] * len(index))
+    with pytest.raises(RangeCoderError, match="2 symbols but 1"):
+        encoder.encode_many([table], [0], [0, 1])
+
+
+def test_tables_by_number_have_to_be_checked_ones():
+    # An unchecked list is what crashes the package. (The private function: annotations, which the
+    # tests check, would refuse it before.)
+    with pytest.raises(RangeCoderError, match="type Table"):
+        inspect.unwrap(rangecoder._choose)([Table([0, 1]), [0, 0]], [0, 1])
+
+
+@backends
+def test_an_encoder_finishes_once(backend):
+    encoder = Encoder(backend=backend)
+    encoder.finish()
+    with pytest.raises(RangeCoderError, match="finished"):
+        encoder.finish()
+    with pytest.raises(RangeCoderError, match="finished"):
+        encoder.encode([0], [0, 1])
+
+
+@backends
+def test_a_path_is_not_data(backend, tmp_path):
+    # Given a folder the package aborts the process; here no path ever reaches it.
+    with pytest.raises(TypeError):
+        Decoder(str(tmp_path), backend=backend)
+
+
+# Files ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["memory", "disk"])
+def files(request, monkeypatch, tmp_path):
+    """Runs a test with range-coder's private file in memory, and in an empty folder."""
+    if request.param == "memory" and not rangecoder._MEMORY_FILES:
+        pytest.skip("this system has no files in memory")
+    monkeypatch.setattr(rangecoder, "_MEMORY_FILES", request.param == "memory")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+@needs_library
+def test_no_file_is_left_behind(files, monkeypatch):
+    import range_coder
+
+    def open_files():
+        return sorted(os.listdir("/proc/self/fd"))
+
+    before = open_files()
+    encoder = Encoder(backend="range-coder")
+    encoder.encode([0, 1, 1], [0, 1, 2])
+    decoder = Decoder(encoder.finish(), backend="range-coder")
+    assert list(files.iterdir()) == []  # not even while it is read
+    assert decoder.decode(3, [0, 1, 2]) == [0, 1, 1]
+    del decoder
+
+    class Broken:
+        def __init__(self, path):
+            with open(path, "wb") as file:
+                file.write(b"partial")
+
+        def encode(self, symbols, table):
+            raise KeyboardInterrupt
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(range_coder, "RangeEncoder", Broken)
+    encoder = Encoder(backend="range-coder")
+    encoder.encode([0], [0, 1, 2])
+    with pytest.raises(KeyboardInterrupt):
+        encoder.finish()
+    assert list(files.iterdir()) == []
+    assert open_files() == before
+
+
+@needs_library
+def test_a_short_write_is_noticed(files):
+    # The package says nothing when its writes fail, as on a full disk. A limit on the size of files
+    # makes them fail here.
+    resource = pytest.importorskip("resource")
+    encoder = Encoder(backend="range-coder")
+    encoder.encode(np.random.default_rng(0).integers(0, 256, 20_000), range(257))
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, old[1]))
+    try:
+        with pytest.raises(OSError, match="in full"):
+            encoder.finish()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+
+
+# Choosing ---------------------------------------------------------------------------------------
+
+
+def test_the_choice_of_a_backend(monkeypatch):
+    monkeypatch.delenv("C3LITE_RANGE_CODER", raising=False)
+    assert Encoder().backend == ("range-coder" if HAS_LIBRARY else "python")
+    assert Decoder(b"", backend="python").backend == "python"
+    monkeypatch.setenv("C3LITE_RANGE_CODER", "python")
+    assert Encoder().backend == Decoder(b"").backend == "python"
+    for bad in ("Python", "constriction"):
+        monkeypatch.setenv("C3LITE_RANGE_CODER", bad)
+        with pytest.raises(RangeCoderError, match=f"unknown range coder '{bad}'"):
+            Encoder()
+    with pytest.raises(RangeCoderError, match="unknown range coder 'c'"):
+        Decoder(b"", backend="c")
+
+
+def test_without_the_package_python_takes_over(monkeypatch):
+    monkeypatch.delenv("C3LITE_RANGE_CODER", raising=False)
+    monkeypatch.setitem(sys.modules, "range_coder", None)  # importing it fails
+    assert Encoder().backend == "python"
+    with pytest.raises(RangeCoderError, match="not installed"):
+        Encoder(backend="range-coder")
