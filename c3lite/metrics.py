@@ -1,0 +1,167 @@
+"""How good and how large: PSNR, bits per pixel, and the BD-rate between two curves.
+
+Everything here is NumPy in float64 and returns Python floats; it measures results and is not meant
+to be differentiated or compiled (the training loss is Eq. 4). Images are (3, H, W), videos
+(3, T, H, W), values in [0, 1]. A codec's output is rounded to 8 bits before it is measured.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Literal, SupportsFloat
+
+import numpy as np
+from jaxtyping import ArrayLike, Float, Shaped
+
+Curve = Sequence[SupportsFloat] | Shaped[ArrayLike, "..."]
+
+
+def mse(
+    image: Float[ArrayLike, "3 *shape"], reference: Float[ArrayLike, "3 *reference_shape"]
+) -> float:
+    """Mean squared error over all channels and pixels.
+
+    Args:
+        image, reference: (3, *shape) of the same shape, floats in [0, 1].
+
+    Raises:
+        ValueError: when the shapes differ, an array is empty or not of floats.
+    """
+    x, y = _pair(image, reference)
+    return float(np.mean(np.square(x - y)))
+
+
+def psnr(
+    image: Float[ArrayLike, "3 *shape"], reference: Float[ArrayLike, "3 *reference_shape"]
+) -> float:
+    """Peak signal-to-noise ratio, -10 log10(mse), in dB; inf for equal arrays.
+
+    Of several images, average the PSNRs (as the paper does), not the errors: the two differ by up
+    to 1 dB. Arguments and errors as for `mse`.
+    """
+    return _decibels(mse(image, reference))
+
+
+def mean_frame_psnr(
+    video: Float[ArrayLike, "3 T H W"], reference: Float[ArrayLike, "3 *reference_shape"]
+) -> float:
+    """The mean over the frames of a video of each frame's PSNR, in dB (the paper's UVG figure).
+
+    Args:
+        video, reference: (3, T, H, W) of the same shape, floats in [0, 1].
+
+    Raises:
+        ValueError: as `mse`, and for arrays that are not (3, T, H, W).
+    """
+    x, y = _pair(video, reference)
+    if x.ndim != 4:
+        raise ValueError(f"a video has shape (3, T, H, W), not {x.shape}")
+    errors = np.mean(np.square(x - y), axis=(0, 2, 3))
+    return float(np.mean([_decibels(error) for error in errors]))
+
+
+def bpp(bits: SupportsFloat, shape: Sequence[int]) -> float:
+    """Bits per pixel: bits over the number of pixels, H·W or T·H·W (not times the 3 channels).
+
+    Args:
+        bits: of everything that is sent, at least 0.
+        shape: (H, W) or (T, H, W).
+
+    Raises:
+        ValueError: for a negative or non-finite number of bits, or a shape without pixels.
+    """
+    bits = float(bits)
+    if not (math.isfinite(bits) and bits >= 0):
+        raise ValueError(f"bits is a finite number, at least 0, not {bits}")
+    if len(shape) not in (2, 3) or min(shape) < 1:
+        raise ValueError(f"shape is (H, W) or (T, H, W), all at least 1, not {tuple(shape)}")
+    return bits / math.prod(shape)
+
+
+def bd_rate(
+    rate_bpp: Curve,
+    psnr_db: Curve,
+    anchor_rate_bpp: Curve,
+    anchor_psnr_db: Curve,
+    *,
+    method: Literal["cubic", "pchip", "akima"] = "cubic",
+) -> float:
+    """Bjøntegaard's delta rate: how much more rate than the anchor at equal PSNR, in percent.
+
+    Each curve is fitted as ln(bpp) against PSNR; the mean difference over the range of PSNR that
+    both cover, d, gives 100 (e^d - 1). Negative is better than the anchor. The order of a curve's
+    points does not matter.
+
+    Args:
+        rate_bpp, psnr_db: the curve's points, at least 4; bpp > 0, PSNR in dB.
+        anchor_rate_bpp, anchor_psnr_db: the curve that it is compared with.
+        method: "cubic", one least-squares polynomial (VCEG-M33, 2001), which gives the paper's
+            figures; "pchip" or "akima", piecewise cubics through all points, which do not
+            overshoot where points are many or uneven, and need different PSNRs.
+
+    Raises:
+        ValueError: for fewer than 4 points (of different PSNR), different numbers of rates and
+            PSNRs, rates that are not positive, values that are not finite, curves that share no
+            range of PSNR, or an unknown method.
+    """
+    if method not in ("cubic", "pchip", "akima"):
+        raise ValueError(f"unknown method {method!r}; choose cubic, pchip or akima")
+    quality, log_rate = _curve("the curve", rate_bpp, psnr_db)
+    anchor_quality, anchor_log_rate = _curve("the anchor", anchor_rate_bpp, anchor_psnr_db)
+    low = max(quality[0], anchor_quality[0])
+    high = min(quality[-1], anchor_quality[-1])
+    if not low < high:
+        raise ValueError(
+            f"the curves share no range of PSNR: {quality[0]:.2f} to {quality[-1]:.2f} dB against "
+            f"{anchor_quality[0]:.2f} to {anchor_quality[-1]:.2f} dB"
+        )
+    area = _integral(quality, log_rate, low, high, method)
+    anchor_area = _integral(anchor_quality, anchor_log_rate, low, high, method)
+    return float(100 * np.expm1((area - anchor_area) / (high - low)))
+
+
+def _pair(image: ArrayLike, reference: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    x, y = np.asarray(image), np.asarray(reference)
+    for array in (x, y):
+        # 0 ... 255 instead of 0 ... 1 would give a PSNR that is wrong by 48 dB and looks like one.
+        if array.dtype.kind in "biuOc":
+            raise ValueError(f"values are floats in [0, 1], not {array.dtype}")
+    if x.shape != y.shape:
+        raise ValueError(f"cannot compare shape {x.shape} with shape {y.shape}")
+    if x.size == 0:
+        raise ValueError(f"there is no pixel in shape {x.shape}")
+    return x.astype(np.float64), y.astype(np.float64)
+
+
+def _decibels(error: float) -> float:
+    return math.inf if error == 0 else -10 * math.log10(error)
+
+
+def _curve(name: str, rate_bpp: Curve, psnr_db: Curve) -> tuple[np.ndarray, np.ndarray]:
+    """(PSNR, ln bpp) in the order of PSNR."""
+    rate, quality = np.asarray(rate_bpp, np.float64), np.asarray(psnr_db, np.float64)
+    if rate.ndim != 1 or rate.shape != quality.shape:
+        raise ValueError(
+            f"{name} needs one rate for each PSNR, not shapes {rate.shape} and {quality.shape}"
+        )
+    if not (np.isfinite(rate).all() and np.isfinite(quality).all()):
+        raise ValueError(f"{name} has values that are not finite")
+    if not (rate > 0).all():
+        raise ValueError(f"{name} has a rate of {rate.min():g} bpp; its logarithm is needed")
+    if (distinct := len(np.unique(quality))) < 4:
+        raise ValueError(f"{name} needs at least 4 points of different PSNR, not {distinct}")
+    order = np.lexsort((rate, quality))
+    return quality[order], np.log(rate[order])
+
+
+def _integral(x: np.ndarray, y: np.ndarray, low: float, high: float, method: str) -> float:
+    if method == "cubic":
+        # Polynomial.fit maps x to [-1, 1]: powers of 30 ... 45 dB would be badly conditioned.
+        primitive = np.polynomial.Polynomial.fit(x, y, 3).integ()
+        return primitive(high) - primitive(low)
+    # Imported here: SciPy is slow to import, and the default does without.
+    from scipy.interpolate import Akima1DInterpolator, PchipInterpolator
+
+    if len(np.unique(x)) < len(x):
+        raise ValueError(f"{method} needs points of different PSNR; cubic does not")
+    interpolator = PchipInterpolator if method == "pchip" else Akima1DInterpolator
+    return float(interpolator(x, y).integrate(low, high))
