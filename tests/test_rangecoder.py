@@ -103,6 +103,19 @@ def test_garbage_decodes_to_the_same_garbage(case, data):
 
 
 @needs_library
+def test_a_number_beyond_the_interval_wraps_alike():
+    # No encoder starts a stream with four bytes 0xFF. The number read is then outside the interval
+    # and overflows 32 bits some bytes later.
+    tables = [Table(t) for t in ([0, 1, 2], [0, 200, 256], [0, 1, 2**16], [0, 5, 9, 40])]
+    rng = np.random.default_rng(2)
+    for length in range(40):
+        data = b"\xff" * 4 + rng.bytes(length)
+        index = rng.integers(0, len(tables), 200)
+        ours = Decoder(data, backend="python").decode_many(tables, index)
+        assert ours == Decoder(data, backend="range-coder").decode_many(tables, index)
+
+
+@needs_library
 def test_the_bytes_are_those_of_range_coder_with_whole_tables(tmp_path):
     # Encoder hands range-coder an interval, not the table: here the package is used as its
     # documentation does.
