@@ -1,0 +1,102 @@
+"""A fit's state on disk, so that a killed fit goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from c3lite.training import History, State
+
+SECONDS_BETWEEN = 30.0
+"""A kill loses at most about this much work."""
+
+
+def write_atomically(path: str | os.PathLike, write: Callable) -> None:
+    """Call `write(file)` on a temporary file beside `path`, then rename it over `path`.
+
+    Whatever goes wrong (no space, a kill), the old file stays whole.
+    """
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())  # a full disk may only show here
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+class Checkpoint:
+    """One fit's checkpoint file. `like` is any state of the fit's structure."""
+
+    def __init__(self, path: str | os.PathLike, x, config, key, like: State):
+        self.path = Path(path)
+        self.like = like
+        identity = hashlib.sha256(config.to_json().encode())
+        identity.update(np.asarray(jax.random.key_data(key)).tobytes())
+        identity.update(repr(x.shape).encode() + x.tobytes())
+        self.identity = identity.hexdigest()
+        self._saved_at = time.monotonic()
+        if not self.path.parent.is_dir():
+            raise ValueError(f"the checkpoint's folder {self.path.parent} does not exist")
+
+    def load(self) -> tuple[State | None, list[History]]:
+        """The state and history kept at the path, or (None, []) where there is none.
+
+        Raises `ValueError` for an unreadable file and for that of another fit.
+        """
+        if not self.path.exists():
+            return None, []
+        try:
+            with np.load(self.path) as file:
+                saved = dict(file)
+            identity, history = str(saved["identity"]), saved["history"]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{self.path} is not a readable checkpoint; move it away to start "
+                             "the fit anew") from error
+        if identity != self.identity:
+            raise ValueError(f"{self.path} belongs to another fit (other pixels, config or key); "
+                             "move it away to start anew")
+        leaves, structure = jax.tree.flatten(self.like)
+        leaves = [_restored(saved[f"leaf{i}"], leaf) for i, leaf in enumerate(leaves)]
+        return jax.tree.unflatten(structure, leaves), [History(*history)]
+
+    def save_sometimes(self, state: State, past: Sequence[History]) -> None:
+        """Save if the last save is `SECONDS_BETWEEN` ago."""
+        if time.monotonic() - self._saved_at >= SECONDS_BETWEEN:
+            self.save(state, past)
+
+    def save(self, state: State, past: Sequence[History]) -> None:
+        """Save now, atomically."""
+        leaves = {f"leaf{i}": _plain(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
+        history = np.stack([np.concatenate(part) for part in zip(*past, strict=True)])
+        write_atomically(self.path, lambda file: np.savez(
+            file, identity=np.array(self.identity), history=history, **leaves))
+        self._saved_at = time.monotonic()
+
+    def remove(self) -> None:
+        """The fit is done: its checkpoint is of no more use."""
+        self.path.unlink(missing_ok=True)
+
+
+def _is_key(leaf) -> bool:
+    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _plain(leaf) -> np.ndarray:
+    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+
+
+def _restored(array: np.ndarray, like):
+    return jax.random.wrap_key_data(array) if _is_key(like) else jax.numpy.asarray(array)

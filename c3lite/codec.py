@@ -1,0 +1,91 @@
+"""The codec: everything that is fitted to one image or video, and the objective (Eq. 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from c3lite import latents
+from c3lite.entropy import EntropyModel, latent_bits, split
+from c3lite.synthesis import Synthesis
+
+Quantizer = Callable[[Float[Array, " latents"]], Float[Array, " latents"]]
+"""From continuous latents in step units to (nearly) whole ones."""
+
+
+class Codec(eqx.Module):
+    """Latent grids z, entropy model g_psi and synthesis f_theta for data of one shape.
+
+    Every array in it is trained. What is fixed lives in the config, which all functions take.
+    """
+
+    grids: tuple[Float[Array, "..."], ...]
+    """z: the latent grids before gains and quantization, finest first; zero at the start."""
+    log2_gains: Float[Array, " grids"] | None
+    upsampling: Float[Array, "*taps"] | None
+    synthesis: Synthesis
+    entropy: EntropyModel
+    shape: tuple[int, ...] = eqx.field(static=True)
+    """Shape of the data: (height, width) or (frames, height, width)."""
+
+    def __init__(
+        self,
+        config,
+        shape: tuple[int, ...],
+        *,
+        key: PRNGKeyArray,
+        mean_rgb: Float[Array, "3"] | None = None,
+    ):
+        synthesis_key, entropy_key = jr.split(key)
+        ndim = len(shape)
+        self.shape = tuple(shape)
+        self.grids = tuple(jnp.zeros(s) for s in latents.grid_shapes(config, shape))
+        self.log2_gains = jnp.log2(latents.initial_gains(config)) if config.learned_gains else None
+        self.upsampling = latents.initial_kernel(ndim) if config.upsampling == "learned" else None
+        self.synthesis = Synthesis(config, ndim, key=synthesis_key, mean_rgb=mean_rgb)
+        self.entropy = EntropyModel(config, ndim, key=entropy_key)
+
+    def gains(self, config) -> Float[Array, " grids"]:
+        """The factor of each grid before quantization (App. A.1.1)."""
+        if self.log2_gains is None:
+            return jnp.asarray(latents.initial_gains(config))
+        return jnp.maximum(2.0**self.log2_gains, config.gain_floor)
+
+    def scaled_latents(self, config) -> Float[Array, " latents"]:
+        """gain z / q for all grids, flattened, finest first: what the quantizer gets."""
+        gains = self.gains(config) / config.quantization_step
+        return jnp.concatenate([gain * z.reshape(-1)
+                                for gain, z in zip(gains, self.grids, strict=True)])
+
+    def decode(self, config, symbols: Float[Array, " latents"]) -> Float[Array, "3 *shape"]:
+        """Pixels in [0, 1] from quantized latents in step units."""
+        grids = split(symbols * config.quantization_step, latents.grid_shapes(config, self.shape))
+        up = latents.upsample(config, grids, self.shape, self.upsampling)
+        return self.synthesis(config, up)
+
+
+class Cost(eqx.Module):
+    """The two sides of the objective for one set of latents."""
+
+    bits: Float[Array, ""]
+    """Of all latents together."""
+    mse: Float[Array, ""]
+    """Mean over pixels and channels, values in [0, 1]."""
+
+
+def rate_distortion(
+    codec: Codec, config, x: Float[Array, "3 *shape"], quantize: Quantizer
+) -> tuple[Float[Array, ""], Cost]:
+    """L = MSE + lambda bits / pixels (Eq. 4), and its parts.
+
+    Training and evaluation differ only in `quantize`. The networks' bits are not in L.
+    """
+    symbols = quantize(codec.scaled_latents(config))
+    bits = latent_bits(codec.entropy, config, symbols, codec.shape).sum()
+    mse = jnp.mean((codec.decode(config, symbols) - x) ** 2)
+    pixels = x.size // 3
+    return mse + config.rd_weight * bits / pixels, Cost(bits, mse)

@@ -1,0 +1,350 @@
+"""Every choice of the paper as one frozen table (Tables 4-6), and the presets that are rows of it.
+
+A field that shapes arrays or the program is *static* (hashable, compiled in). Every number
+(rate weight, temperature, clip, learning rate, number of steps) is a *leaf*: two configs that
+differ only in numbers share one compiled program and can run as one batch.
+
+Each ingredient of C3 has a value that is the simpler formula it replaced, so that an ablation is
+an edit of one field: `temperature=inf` is no soft-rounding, `noise_shape=1` is uniform noise,
+`quantization_step=1`, `log_scale_shift=0`, `gradient_clip=inf`, `stage2_temperature=inf` (the
+linear straight-through estimator), `stage2_patience=10**9` (a constant stage-2 learning rate).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import itertools
+import json
+import math
+import numbers
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+import equinox as eqx
+import jax.numpy as jnp
+
+FORMAT_VERSION = 1
+"""Version of the config's own fields; a saved config of another version is refused."""
+
+Upsampling = Literal["bilinear", "bicubic", "lanczos", "learned"]
+Activation = Literal["gelu", "relu"]
+Init = Literal["truncated_normal", "cool_chic", "cool_chic_v2"]
+
+
+class Anneal(eqx.Module):
+    """A number that moves from `start` to `end` over stage 1."""
+
+    start: float
+    end: float
+
+    def linear(self, progress):
+        """Value at `progress` in [0, 1], on a straight line."""
+        # `end` itself at progress 1 and `start` while start == end, also when both are infinite
+        mixed = self.start + (self.end - self.start) * progress
+        return jnp.where(jnp.equal(self.start, self.end), self.start, mixed)
+
+    def cosine(self, progress):
+        """Value at `progress` in [0, 1], on half a cosine (App. A.2.3)."""
+        return self.end + (self.start - self.end) * (1 + jnp.cos(jnp.pi * progress)) / 2
+
+
+def _static(default):
+    return eqx.field(static=True, default=default)
+
+
+class Config(eqx.Module):
+    """Hyperparameters of a codec and of its fit. Defaults: C3 on Kodak (Tables 4 and 5).
+
+    Raises `ValueError` when a value is impossible, `TypeError` when it has the wrong type.
+    """
+
+    # Objective, Eq. 4
+    rd_weight: float = 1e-3
+    """lambda: bits per pixel are worth this much mean squared error (values in [0, 1])."""
+
+    # Latent grids, App. A.1.1
+    num_grids: int = _static(7)
+    finest_grid: bool = _static(True)
+    """Whether the grid at full resolution is there; without it the exponents are 1..N."""
+    learned_gains: bool = _static(False)
+    """Gains 2**exponent are fixed (C3) or trained (COOL-CHIC)."""
+    gain_floor: float = 0.0
+    """Lower limit of a learned gain: 0 in COOL-CHIC, 1 in COOL-CHICv2."""
+    quantization_step: float = 0.4
+    """Bin width q: networks see multiples of q."""
+
+    # Upsampling, App. A.1.2
+    upsampling: Upsampling = _static("bilinear")
+    upsampling_recursive: bool = _static(False)
+    """Upsample by 2 from grid to grid (COOL-CHIC) instead of straight to full size."""
+
+    # Synthesis, App. A.1.3
+    synthesis_widths: tuple[int, ...] = _static((18, 18))
+    synthesis_residual_convs: int = _static(2)
+    synthesis_per_frame: bool = _static(False)
+    """Video: residual convolutions of 1x3x3 instead of 3x3x3 (Table 6, S1 and S3)."""
+    rgb_activation: bool = _static(False)
+    """An activation between the last 1x1 layer and the residual convolutions (COOL-CHICv2)."""
+    mean_rgb_bias: bool = _static(False)
+    """Start the last 1x1 layer's bias at the mean color (Table 6, S1 and S2)."""
+
+    # Entropy model, App. A.1.4 and A.3
+    entropy_widths: tuple[int, ...] = _static((18, 18))
+    context_size: tuple[int, ...] = _static((7, 7))
+    """Window (height, width) or (frames, height, width); its causal half is the context."""
+    previous_grid_size: int = _static(0)
+    """Side of the window taken from the next finer grid (Eq. 10); 0: none, 3: the paper's."""
+    entropy_per_grid: bool = _static(False)
+    """A network for each grid (Eq. 11)."""
+    entropy_film: bool = _static(False)
+    """One network, modulated for each grid by a scale and a shift a channel (FiLM)."""
+    mask_shape: tuple[int, int] | None = _static(None)
+    """Video: (height, width) of the custom mask in the previous frame; None: no mask."""
+    masked_grids: int = _static(3)
+    """How many of the finest grids see the previous frame through the mask (K)."""
+    mask_origins: tuple[tuple[int, int], ...] = ()
+    """(dy, dx) of the mask's first entry for each masked grid; learned by `learn_offsets`."""
+    log_scale_shift: float = 8.0
+    scale_min: float = 1e-3
+    scale_max: float = 150.0
+    """The Laplace scale is clipped to [scale_min, scale_max], in latent units."""
+
+    # Both networks
+    activation: Activation = _static("gelu")
+    residual_layers: bool = _static(False)
+    """Hidden layers of equal width add their input before the activation (COOL-CHIC)."""
+    init: Init = _static("truncated_normal")
+    init_scale: float = 1.0
+    """Factor on the weights' initial standard deviation."""
+
+    # Stage 1, App. A.2
+    steps: int = 100_000
+    learning_rate: Anneal = Anneal(1e-2, 0.0)
+    """Along a cosine; equal ends make it constant."""
+    temperature: Anneal = Anneal(0.3, 0.1)
+    """Of soft-rounding, along a line; inf: none."""
+    second_rounding_is_s: bool = _static(False)
+    """The second soft-rounding is s again instead of r (App. A.2.4)."""
+    noise_shape: Anneal = Anneal(2.0, 1.0)
+    """a of the Kumaraswamy noise, along a line; 1: uniform."""
+    gradient_clip: float = 0.1
+    """Largest norm of all gradients together; inf: no clipping."""
+    latent_gradient_scale: float = 1.0
+    """Factor on the latents' gradient before clipping (COOL-CHICv2: 100)."""
+
+    # Stage 2, App. A.2
+    stage2_steps: int = 10_000
+    stage2_learning_rate: float = 1e-4
+    stage2_patience: int = 20
+    """Steps without improvement before the rate decays and the best is restored."""
+    stage2_decay: float = 0.8
+    stage2_min_learning_rate: float = 1e-8
+    stage2_temperature: float = 1e-4
+    """Of the soft-rounding whose slope stands in for rounding's; inf: straight-through."""
+    stage2_latent_gradient_scale: float = 1.0
+    """Factor on the latents' gradient: epsilon of COOL-CHICv2 (0.01)."""
+
+    # Network quantization, App. A.2.6
+    parameter_steps: tuple[float, ...] = _static((5e-5, 1e-4, 5e-4, 1e-3, 3e-3, 6e-3, 1e-2))
+    """Candidate quantization steps, tried for weights x biases."""
+
+    def __check_init__(self):
+        for field in dataclasses.fields(self):
+            _check_type(field.name, getattr(self, field.name), field.type)
+        for name in _POSITIVE:
+            _require(name, getattr(self, name), lambda v: v > 0, "greater than 0")
+        for name in _NOT_NEGATIVE:
+            _require(name, getattr(self, name), lambda v: v >= 0, "0 or more")
+        _require("num_grids", self.num_grids, lambda v: 1 <= v <= 16, "in 1..16")
+        _require("noise_shape", self.noise_shape, lambda a: a.start >= 1 and a.end >= 1,
+                 "1 (uniform) or more")
+        for name in ("temperature", "learning_rate", "noise_shape"):
+            anneal = getattr(self, name)
+            mixed = math.isinf(anneal.start) != math.isinf(anneal.end)
+            _require(name, anneal, lambda _, mixed=mixed: not mixed, "finite at both ends or inf at both")
+        _require("temperature", self.temperature, lambda t: t.start > 0 and t.end > 0,
+                 "greater than 0")
+        _require("learning_rate", self.learning_rate,
+                 lambda r: 0 <= r.start < math.inf and 0 <= r.end < math.inf, "0 or more, and finite")
+        _require("scale_max", self.scale_max, lambda v: v > self.scale_min, "above scale_min")
+        _require("context_size", self.context_size,
+                 lambda v: len(v) in (2, 3) and all(k > 0 and k % 2 for k in v),
+                 "two or three odd numbers, (height, width) or (frames, height, width)")
+        _require("previous_grid_size", self.previous_grid_size, lambda v: v == 0 or v % 2,
+                 "0 or an odd number")
+        for name in ("synthesis_widths", "entropy_widths"):
+            _require(name, getattr(self, name), lambda v: all(0 < k <= 1024 for k in v),
+                     "widths in 1..1024")
+        _require("parameter_steps", self.parameter_steps,
+                 lambda v: len(v) > 0 and all(0 < s < 1 for s in v), "one or more steps in (0, 1)")
+        if self.entropy_per_grid and self.entropy_film:
+            raise ValueError("entropy_per_grid and entropy_film exclude each other")
+        if self.mask_shape is not None and self.context_size[:-2] not in ((), (1,)):
+            raise ValueError("a mask replaces the previous frame: context_size must be one frame "
+                             f"(height, width), got {self.context_size}")
+        if self.mask_shape is None and len(self.mask_origins):
+            raise ValueError("mask_origins need a mask_shape")
+
+    def to_json(self) -> str:
+        """The config as JSON, to be read back by `Config.from_json`."""
+        return json.dumps({"version": FORMAT_VERSION, **_plain(self)})
+
+    @staticmethod
+    def from_json(text: str) -> Config:
+        """Inverse of `to_json`. Raises `ValueError` for a config of another version."""
+        values = json.loads(text)
+        version = values.pop("version", None)
+        if version != FORMAT_VERSION:
+            raise ValueError(f"this config was written by version {version} of the config format; "
+                             f"this c3lite reads version {FORMAT_VERSION}")
+        return edit(Config(), **values)
+
+
+_POSITIVE = ("rd_weight", "quantization_step", "scale_min", "init_scale", "gradient_clip",
+             "latent_gradient_scale", "stage2_patience", "stage2_decay", "stage2_temperature")
+_NOT_NEGATIVE = ("gain_floor", "steps", "stage2_steps", "stage2_learning_rate",
+                 "stage2_min_learning_rate", "stage2_latent_gradient_scale",
+                 "synthesis_residual_convs", "masked_grids", "previous_grid_size")
+
+
+def _require(name: str, value, holds, wish: str):
+    # NaN fails every comparison, so it is refused here too
+    if not holds(value):
+        raise ValueError(f"{name} must be {wish}, got {value!r}")
+
+
+def _is_integer(value) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _is_real(value) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _check_type(name: str, value, annotation: str):
+    fits = {
+        "bool": lambda v: isinstance(v, bool),
+        "int": _is_integer,
+        "float": _is_real,
+        "Anneal": lambda v: isinstance(v, Anneal) and _is_real(v.start) and _is_real(v.end),
+        "Upsampling": lambda v: v in get_args(Upsampling),
+        "Activation": lambda v: v in get_args(Activation),
+        "Init": lambda v: v in get_args(Init),
+        "tuple[int, ...]": lambda v: isinstance(v, tuple) and all(map(_is_integer, v)),
+        "tuple[float, ...]": lambda v: isinstance(v, tuple) and all(map(_is_real, v)),
+        "tuple[int, int] | None": lambda v: v is None or (
+            isinstance(v, tuple) and len(v) == 2 and all(_is_integer(k) and k > 0 for k in v)),
+        "tuple[tuple[int, int], ...]": lambda v: isinstance(v, tuple) and all(
+            isinstance(o, tuple) and len(o) == 2 and all(map(_is_integer, o)) for o in v),
+    }[annotation]
+    if not fits(value):
+        choices = {"Upsampling": Upsampling, "Activation": Activation, "Init": Init}
+        if annotation in choices:
+            wish = "one of " + ", ".join(map(repr, get_args(choices[annotation])))
+            raise ValueError(f"{name} must be {wish}, got {value!r}")
+        raise TypeError(f"{name} must be {annotation}, got {value!r}")
+
+
+def _plain(value) -> Any:
+    """Dataclasses to dictionaries, for JSON."""
+    if dataclasses.is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return value
+
+
+def _tuples(value):
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
+
+
+def nearest(name: str, known) -> str:
+    """A hint ", did you mean 'x'?" for an unknown name; empty if nothing is near."""
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f", did you mean {close[0]!r}?" if close else ""
+
+
+def edit(config: Config, **changes) -> Config:
+    """A copy of `config` with some fields changed.
+
+    An annealed field takes a number (the same at both ends), a pair (start, end) or an `Anneal`;
+    one end alone is `temperature__end=0.2` or, from a mapping, `**{"temperature.end": 0.2}`.
+
+    Raises `ValueError` for an unknown name (naming the nearest) or an impossible value,
+    `TypeError` for a value of the wrong type.
+    """
+    names = {f.name: f for f in dataclasses.fields(config)}
+    for name, value in changes.items():
+        name, _, end = name.replace("__", ".").partition(".")
+        if name not in names:
+            raise ValueError(f"no config field {name!r}{nearest(name, names)}")
+        if names[name].type == "Anneal":
+            value = _edit_anneal(getattr(config, name), name, end, value)
+        elif end:
+            raise ValueError(f"{name} has no part {end!r}")
+        elif names[name].type == "float" and _is_real(value):
+            value = float(value)  # so that 1 and 1.0 are one program and one hash
+        config = dataclasses.replace(config, **{name: _tuples(value)})
+    return config
+
+
+def _edit_anneal(old: Anneal, name: str, end: str, value) -> Anneal:
+    if isinstance(value, Mapping):
+        value = Anneal(**value)
+    if end:
+        if end not in ("start", "end"):
+            raise ValueError(f"{name} has no part {end!r}: it has start and end")
+        return dataclasses.replace(old, **{end: value})
+    if isinstance(value, Anneal):
+        return value
+    if isinstance(value, list | tuple) and len(value) == 2:
+        return Anneal(float(value[0]), float(value[1]))
+    if _is_real(value):
+        return Anneal(float(value), float(value))
+    raise TypeError(f"{name} must be a number or a pair (start, end), got {value!r}")
+
+
+C3 = Config()
+"""C3 on Kodak, the fixed setting of Table 5."""
+
+C3_CLIC = edit(C3, previous_grid_size=3)
+"""C3 on CLIC2020, the fixed setting of Table 5."""
+
+COOL_CHIC_V2 = edit(
+    C3,
+    learned_gains=True, gain_floor=1.0, quantization_step=1.0,
+    upsampling="learned", upsampling_recursive=True,
+    synthesis_widths=(40,), rgb_activation=True,
+    entropy_widths=(24, 24), log_scale_shift=0.0, scale_max=math.exp(5),
+    activation="relu", residual_layers=True, init="cool_chic_v2",
+    temperature=math.inf, noise_shape=1.0, latent_gradient_scale=100.0,
+    stage2_temperature=math.inf, stage2_latent_gradient_scale=0.01,
+)
+"""COOL-CHICv2 (Leguay et al. 2023). Its phases of constant learning rate are shortened to one
+cosine, and its straight-through phases to the adaptive stage 2."""
+
+COOL_CHIC = edit(
+    COOL_CHIC_V2,
+    gain_floor=0.0, upsampling="bicubic",
+    synthesis_widths=(12, 12), synthesis_residual_convs=0, rgb_activation=False,
+    entropy_widths=(12, 12), context_size=(5, 5), init="cool_chic", gradient_clip=10.0,
+    latent_gradient_scale=1.0, stage2_latent_gradient_scale=1.0,
+)
+"""COOL-CHIC (Ladune et al. 2023), with the schedule of `COOL_CHIC_V2`'s docstring."""
+
+_WIDTHS = ((12, 12), (18, 18), (24, 24))
+
+ADAPTIVE_KODAK = tuple(
+    edit(C3, finest_grid=finest, synthesis_widths=widths, entropy_widths=widths,
+         context_size=(side, side))
+    for finest, widths, side in itertools.product((True, False), _WIDTHS, (7, 5)))
+"""The 12 settings of C3 adaptive on Kodak (Table 5)."""
+
+ADAPTIVE_CLIC = tuple(
+    edit(C3_CLIC, finest_grid=finest, synthesis_widths=widths, entropy_widths=widths)
+    for finest, widths in itertools.product((True, False), _WIDTHS))
+"""The 6 settings of C3 adaptive on CLIC2020 (Table 5)."""
+
+PRESETS: dict[str, Config] = {
+    "c3": C3, "c3-clic": C3_CLIC, "cool-chic": COOL_CHIC, "cool-chic-v2": COOL_CHIC_V2,
+}
+"""Presets by the names of the command line."""

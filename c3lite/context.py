@@ -1,0 +1,112 @@
+"""What the entropy model sees of a latent's surroundings (Eqs. 2, 7, 8; Figs. 4 and 10; App. A.3).
+
+A context is a static tuple of offsets, one row of the network's input each. The same tuple serves
+training (shifted views of whole grids, here) and decoding (positions looked up one wavefront at a
+time, in `bitstream.py`), for images and videos. Outside the grid a latent counts as zero.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+Offset = tuple[int, ...]
+
+
+def window_offsets(size: Sequence[int], origin: Sequence[int] | None = None) -> tuple[Offset, ...]:
+    """All offsets of a window in raster order; centered on zero, or starting at `origin`."""
+    origin = tuple(-(side // 2) for side in size) if origin is None else tuple(origin)
+    return tuple(itertools.product(*(range(o, o + n) for o, n in zip(origin, size, strict=True))))
+
+
+def causal_offsets(size: Sequence[int], ndim: int) -> tuple[Offset, ...]:
+    """The offsets of a centered window that come before its center in raster order.
+
+    A window of fewer axes than the grid reaches over the last axes only: (7, 7) on a video is
+    the current frame. One of more axes keeps its last ones: (3, 9, 9) on an image is (9, 9).
+    """
+    size = ((1,) * ndim + tuple(size))[-ndim:]
+    return tuple(o for o in window_offsets(size) if o < (0,) * ndim)
+
+
+def shifted(grid: Float[Array, "*shape"], offsets: Sequence[Offset]) -> list[Float[Array, " n"]]:
+    """For each offset, the flattened grid read at position + offset; zero outside."""
+    reach = [(max(0, -min(o)), max(0, max(o))) for o in zip(*offsets, strict=True)]
+    padded = jnp.pad(grid, reach)
+    return [
+        jax.lax.slice(
+            padded,
+            [before + step for (before, _), step in zip(reach, offset, strict=True)],
+            [before + step + n for (before, _), step, n
+             in zip(reach, offset, grid.shape, strict=True)],
+        ).reshape(-1)
+        for offset in offsets
+    ]
+
+
+def stack_contexts(
+    grids: Sequence[Float[Array, "..."]], offsets: Sequence[Offset]
+) -> Float[Array, "context latents"]:
+    """Contexts of all latents of `grids`, one column a latent, grids one after another."""
+    if not offsets:
+        return jnp.zeros((0, sum(grid.size for grid in grids)))
+    views = [shifted(grid, offsets) for grid in grids]
+    # one concatenation of all rows and grids, instead of one a grid and one of the grids
+    rows = [view[i] for i in range(len(offsets)) for view in views]
+    return jnp.concatenate(rows).reshape(len(offsets), -1)
+
+
+def halve(grid: Float[Array, "*shape"], shape: tuple[int, ...]) -> Float[Array, "..."]:
+    """Half resolution by the taps 1/8, 3/8, 3/8, 1/8 along each axis, edges replicated.
+
+    On even sides this is the antialiased bilinear resize of the authors' release, edges aside. On
+    odd sides that resize has other taps at every position; this filter stays exact in integers
+    (times 8 an axis), so that encoder and decoder cannot disagree.
+    """
+    for axis, n in enumerate(shape):
+        if grid.shape[axis] != n or n > 1:  # an axis of one entry stays what it is
+            grid = _halve_axis(jnp.moveaxis(grid, axis, 0), n)
+            grid = jnp.moveaxis(grid, 0, axis)
+    return grid
+
+
+HALVE_TAPS = (1, 3, 3, 1)
+
+
+def _halve_axis(grid, n):
+    padded = jnp.pad(grid, [(1, 2 * n + 1 - grid.shape[0])] + [(0, 0)] * (grid.ndim - 1), "edge")
+    return sum(tap * padded[i : i + 2 * n : 2] for i, tap in enumerate(HALVE_TAPS)) / 8
+
+
+def grid_offsets(config, ndim: int, grid: int) -> tuple[Offset, ...]:
+    """The offsets within grid number `grid`, in the order of the network's inputs.
+
+    A masked grid sees the mask's box in the previous frame, then the current frame's causal half.
+    """
+    offsets = causal_offsets(config.context_size, ndim)
+    if config.mask_shape is not None and ndim == 3 and grid < config.masked_grids:
+        origin = config.mask_origins[grid]
+        offsets = window_offsets((1, *config.mask_shape), (-1, *origin)) + offsets
+    return offsets
+
+
+def previous_offsets(config, ndim: int) -> tuple[Offset, ...]:
+    """The offsets into the halved finer grid (Eq. 10)."""
+    if not config.previous_grid_size:
+        return ()
+    return window_offsets((config.previous_grid_size,) * ndim)
+
+
+def context_count(config, ndim: int, grid: int) -> int:
+    """Number of inputs of the entropy network of a grid."""
+    masked = config.mask_shape is not None and ndim == 3 and grid < config.masked_grids
+    return (
+        len(causal_offsets(config.context_size, ndim))
+        + len(previous_offsets(config, ndim))
+        + (math.prod(config.mask_shape) if masked else 0)
+    )

@@ -1,0 +1,140 @@
+"""The entropy model: what a latent costs, given its context (Eqs. 1, 2, 7-12; App. A.1.4).
+
+Contexts, `mu` and `scale` are in latent units (multiples of the bin width q); bits are taken in
+step units, everything divided by q.
+"""
+
+from __future__ import annotations
+
+import math
+
+import equinox as eqx
+import jax.numpy as jnp
+import jax.random as jr
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from c3lite import context as ctx
+from c3lite import latents
+from c3lite.networks import Dense, dense_layers, run_layers
+
+MAX_BITS = 16.0
+"""A latent costs at most this much: the probability floor of COOL-CHIC and of the release."""
+
+
+def laplace_bits(
+    x: Float[Array, "*shape"], mu: Float[Array, "*shape"], scale: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
+    """-log2 of a Laplace distribution integrated over x +- 1/2, at most 16 (Eqs. 1, 12).
+
+    All in step units. Away from mu both ends of the bin lie in one tail, where the difference of
+    two distribution functions would cancel: there it is exp(-(d - 1/2)/s) (1 - exp(-1/s)) / 2.
+    """
+
+    def tail(t):
+        # e^-40 is nothing beside 1 or 2^-16; smaller values would be subnormal numbers, with which
+        # the gradient's matrix products are five times slower
+        return jnp.exp(-jnp.clip(t / scale, 0, 40))
+
+    d = jnp.abs(x - mu)
+    near = 1 - (tail(0.5 - d) + tail(d + 0.5)) / 2
+    far = tail(d - 0.5) * -jnp.expm1(-1 / scale) / 2
+    probability = jnp.where(d < 0.5, near, far)
+    return -jnp.log2(jnp.maximum(probability, 2.0**-MAX_BITS))
+
+
+def laplace_scale(config, raw: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """The Laplace scale in latent units from the network's raw second output.
+
+    v = raw + shift; log-scale = -1/2 clip(v, -2 ln scale_max, -2 ln scale_min), as in the release:
+    a larger output is a *smaller* scale. Read literally the text would start at e^8.
+    """
+    v = raw + config.log_scale_shift
+    v = jnp.clip(v, -2 * jnp.log(config.scale_max), -2 * jnp.log(config.scale_min))
+    return jnp.exp(-v / 2)
+
+
+class EntropyModel(eqx.Module):
+    """The network(s) g_psi that map a context to (mu, raw scale)."""
+
+    networks: tuple[tuple[Dense, ...], ...]
+    """One network for all grids, or one a grid."""
+    film: tuple[tuple[Float[Array, "grids width"], Float[Array, "grids width"]], ...]
+    """For each hidden layer the FiLM (scale - 1, shift) of each grid; empty without FiLM."""
+
+    def __init__(self, config, ndim: int, *, key: PRNGKeyArray):
+        counts = [ctx.context_count(config, ndim, n) for n in range(config.num_grids)]
+        if not config.entropy_per_grid:
+            if len(set(counts)) > 1:
+                raise ValueError("a mask on some grids only needs entropy_per_grid=True")
+            counts = counts[:1]
+        keys = jr.split(key, len(counts))
+        self.networks = tuple(
+            dense_layers(config, k, (n, *config.entropy_widths, 2), _first_fan_in(config, ndim, n))
+            for k, n in zip(keys, counts, strict=True))
+        self.film = tuple(
+            (jnp.zeros((config.num_grids, w)), jnp.zeros((config.num_grids, w)))
+            for w in config.entropy_widths) if config.entropy_film else ()
+
+    def network(self, grid: int) -> tuple[Dense, ...]:
+        """The layers that serve a grid, FiLM folded in: (1 + gamma)(Wx + b) + beta."""
+        layers = self.networks[grid if len(self.networks) > 1 else 0]
+        folded = tuple(
+            Dense((1 + gamma[grid])[:, None] * layer.weight,
+                  (1 + gamma[grid]) * layer.bias + beta[grid])
+            for layer, (gamma, beta) in zip(layers, self.film, strict=False))
+        return folded + layers[len(folded):]
+
+    def __call__(
+        self, config, grids: tuple[Float[Array, "..."], ...]
+    ) -> tuple[Float[Array, " latents"], Float[Array, " latents"]]:
+        """mu and scale (latent units) of every latent, grids one after another, flattened."""
+        shared = len(self.networks) == 1 and not self.film
+        if shared and not config.previous_grid_size:
+            # one pass over all grids: the coarse ones alone are too small to be efficient
+            offsets = ctx.grid_offsets(config, grids[0].ndim, 0)
+            out = run_layers(config, self.networks[0], ctx.stack_contexts(grids, offsets))
+        elif shared:
+            contexts = [self.context(config, grids, n) for n in range(len(grids))]
+            out = run_layers(config, self.networks[0], jnp.concatenate(contexts, axis=1))
+        else:
+            out = jnp.concatenate(
+                [run_layers(config, self.network(n), self.context(config, grids, n))
+                 for n in range(len(grids))], axis=1)
+        return out[0], laplace_scale(config, out[1])
+
+    def context(
+        self, config, grids: tuple[Float[Array, "..."], ...], n: int
+    ) -> Float[Array, "context latents"]:
+        """The context of every latent of grid n: its own grid, then the halved finer one."""
+        grid = grids[n]
+        rows = ctx.stack_contexts([grid], ctx.grid_offsets(config, grid.ndim, n))
+        offsets = ctx.previous_offsets(config, grid.ndim)
+        if not offsets:
+            return rows
+        finer = ctx.halve(grids[n - 1], grid.shape) if n else jnp.zeros_like(grid)
+        return jnp.concatenate([rows, ctx.stack_contexts([finer], offsets)])
+
+
+def _first_fan_in(config, ndim: int, n_context: int) -> int:
+    # With a mask the release divides by the wide window the mask was cut from (3 x 65 x 65)
+    return 3 * 65 * 65 if config.mask_shape is not None and ndim == 3 else n_context
+
+
+def split(
+    flat: Float[Array, " latents"], shapes: tuple[tuple[int, ...], ...]
+) -> tuple[Float[Array, "..."], ...]:
+    """A flat vector of all latents as grids."""
+    ends = [0]
+    for shape in shapes:
+        ends.append(ends[-1] + math.prod(shape))
+    return tuple(flat[a:b].reshape(s) for a, b, s in zip(ends, ends[1:], shapes, strict=False))
+
+
+def latent_bits(
+    model: EntropyModel, config, symbols: Float[Array, " latents"], shape: tuple[int, ...]
+) -> Float[Array, " latents"]:
+    """Bits of every latent; `symbols` in step units, `shape` that of the data (Eqs. 1, 12)."""
+    q = config.quantization_step
+    grids = split(symbols * q, latents.grid_shapes(config, shape))
+    mu, scale = model(config, grids)
+    return laplace_bits(symbols, mu / q, scale / q)

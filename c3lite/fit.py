@@ -1,0 +1,246 @@
+"""From an image or a video to a fitted, quantized codec: `fit`, and many at once: `fit_many`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+from tqdm import tqdm
+
+from c3lite import parameters, training
+from c3lite.checkpoint import Checkpoint
+from c3lite.codec import Codec
+from c3lite.config import C3, Config
+from c3lite.metrics import mean_frame_psnr, psnr
+from c3lite.parameters import Coded
+from c3lite.quantize import hard_round
+from c3lite.training import CHUNK, History, State
+
+SECONDS_A_CHUNK = 1.0
+"""Chunks are sized to take about this long, so that progress moves and Ctrl-C is answered."""
+
+
+class FitError(RuntimeError):
+    """A fit that cannot go on."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Fit:
+    """A codec fitted to one image or video, quantized as a file would hold it."""
+
+    image: Float[np.ndarray, "3 *shape"]
+    config: Config
+    codec: Codec
+    """Before the networks were quantized."""
+    coded: Coded
+    """What the file holds."""
+    reconstruction: Float[np.ndarray, "3 *shape"]
+    """What the decoder gives back: multiples of 1/255 in [0, 1]."""
+    bits: dict[str, float]
+    """Estimates from log-probabilities: latents, synthesis, entropy (and upsampling if learned)."""
+    psnr: float
+    """Of the reconstruction, dB; the mean over frames for a video."""
+    history: History
+    """Loss, bits, MSE and learning rate before every step."""
+    seconds: float
+    interrupted: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(height, width) or (frames, height, width)."""
+        return self.codec.shape
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels, all frames together."""
+        return math.prod(self.shape)
+
+    @property
+    def bpp_estimate(self) -> float:
+        """Bits per pixel from log-probabilities, networks included, as in the paper's tables."""
+        return sum(self.bits.values()) / self.pixels
+
+    @property
+    def loss(self) -> float:
+        """MSE + lambda bpp_estimate, of what the decoder gives back (Eq. 24)."""
+        mse = float(np.mean((self.reconstruction.astype(np.float64) - self.image) ** 2))
+        return mse + float(self.config.rd_weight) * self.bpp_estimate
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name} {bits / self.pixels:.4f}" for name, bits in self.bits.items())
+        size = "x".join(map(str, self.shape))
+        note = " (interrupted)" if self.interrupted else ""
+        return (f"Fit of {size}: {self.bpp_estimate:.4f} bpp estimated ({parts}), "
+                f"{self.psnr:.2f} dB, RD loss {self.loss:.4g}, {len(self.history.loss)} steps "
+                f"in {self.seconds:.1f} s{note}")
+
+
+def check_image(x) -> Float[np.ndarray, "3 *shape"]:
+    """`x` as float32 (3, *shape), or `ValueError` with what is wrong with it."""
+    try:
+        x = np.asarray(x)
+    except ValueError as error:
+        raise ValueError("the image is not an array of numbers") from error
+    if x.dtype.kind not in "f":
+        raise ValueError(f"the image must hold floats in [0, 1], got {x.dtype} "
+                         "(8-bit values: divide by 255)")
+    if x.ndim not in (3, 4) or x.shape[0] != 3:
+        raise ValueError("the image must be (3, height, width) or (3, frames, height, width), "
+                         f"got {x.shape}")
+    if x.size == 0:
+        raise ValueError(f"the image is empty: {x.shape}")
+    if not np.isfinite(x).all():
+        raise ValueError("the image holds NaN or infinite values")
+    if x.min() < 0 or x.max() > 1:
+        raise ValueError(f"image values must lie in [0, 1], got {x.min():.4g} to {x.max():.4g}")
+    return np.ascontiguousarray(x, np.float32)
+
+
+_start = jax.jit(training.start, static_argnums=1)
+
+
+def begin(x: Float[np.ndarray, "3 *shape"], config: Config, key: PRNGKeyArray) -> State:
+    """The state before the first step."""
+    return _start(config, x.shape[1:], key, x.reshape(3, -1).mean(1))
+
+
+def chunks(
+    x: Float[np.ndarray, "3 *shape"], config: Config, state: State
+) -> Iterator[tuple[State, History]]:
+    """The fit as a generator: the state after each chunk of steps, and what the steps measured.
+
+    Chunks grow to about `SECONDS_A_CHUNK`; their size does not change the result. Everything that
+    fits (`fit`, the live widget, checkpoints) is a loop over this. Raises `FitError` when the loss
+    stops being finite.
+    """
+    x = jnp.asarray(x)
+    n, last_good = 10, math.nan
+    while not bool(training.finished(state, config)):
+        began = time.perf_counter()
+        state, history, done = training.run_chunk(state, config, x, jnp.array(n))
+        history = History(*(np.asarray(h)[: int(done)] for h in history))
+        bad = np.flatnonzero(~np.isfinite(history.loss))
+        if bad.size:
+            i = bad[0]
+            last_good = history.loss[i - 1] if i else last_good
+            raise FitError(
+                f"the loss is {history.loss[i]} at step {int(state.step) - int(done) + i} "
+                f"(learning rate {history.learning_rate[i]:.3g}); the last good loss was "
+                f"{last_good:.4g}. A smaller learning_rate or gradient_clip may help.")
+        last_good = history.loss[-1]
+        yield state, history
+        seconds_a_step = (time.perf_counter() - began) / int(done)
+        n = int(np.clip(SECONDS_A_CHUNK / seconds_a_step, 1, CHUNK))
+
+
+def best_codec(state: State) -> Codec:
+    """The codec to keep: stage 2's best measured, or the newest where stage 2 has measured none."""
+    return state.best.codec if np.isfinite(state.best.loss) else state.codec
+
+
+def fit(
+    x: Float[Array, "3 *shape"],
+    config: Config = C3,
+    *,
+    key: PRNGKeyArray | None = None,
+    progress: bool = True,
+    callback: Callable[[State], None] | None = None,
+    checkpoint: str | os.PathLike | None = None,
+) -> Fit:
+    """Fit a codec to one image (3, height, width) or video (3, frames, height, width) in [0, 1].
+
+    Stage 1, stage 2, then the search of the networks' quantization steps. `callback(state)` is
+    called after each chunk of steps. With `checkpoint`, a path, the state is kept there at least
+    every half minute, and a fit that was killed goes on from it with the same result. Ctrl-C (the
+    stop button) ends the fit early with the best so far, `interrupted=True`.
+
+    The same key gives the same result on the same machine. Raises `ValueError` for bad input and
+    `FitError` when the loss stops being finite.
+    """
+    x = check_image(x)
+    key = jax.random.key(0) if key is None else key
+    began = time.perf_counter()
+    state, past, store = begin(x, config, key), [], None
+    if checkpoint is not None:
+        store = Checkpoint(checkpoint, x, config, key, like=state)
+        kept, past = store.load()
+        state = kept or state
+    bar = _bar(progress, int(config.steps) + int(config.stage2_steps), int(state.step))
+    interrupted = False
+    try:
+        with bar:
+            for state, history in chunks(x, config, state):  # noqa: B020 - goes on from it
+                past.append(history)
+                _show(bar, state, history, x[0].size)
+                if store is not None:
+                    store.save_sometimes(state, past)
+                if callback is not None:
+                    callback(state)
+    except KeyboardInterrupt:
+        interrupted = True
+    result = finish(x, config, best_codec(state), _joined(past), began, interrupted)
+    if store is not None and not interrupted:
+        store.remove()
+    return result
+
+
+def finish(
+    x: Float[np.ndarray, "3 *shape"], config: Config, codec: Codec, history: History,
+    began: float, interrupted: bool = False,
+) -> Fit:
+    """Quantize the networks of a fitted codec and measure the result."""
+    found = parameters.search(codec, config, jnp.asarray(x))
+    i, j = np.unravel_index(int(np.argmin(found.loss)), found.loss.shape)
+    weight_step, bias_step = (float(config.parameter_steps[k]) for k in (i, j))
+    networks = parameters.to_integers(parameters.networks_of(codec), weight_step, bias_step)
+    symbols = np.asarray(hard_round(codec.scaled_latents(config))).astype(np.int32)
+    coded = Coded(symbols, jax.tree.map(np.asarray, networks), weight_step, bias_step)
+    reconstruction = _reconstruct(config, codec, coded)
+    bits = {"latents": float(found.latent_bits[i, j])}
+    bits |= {name: float(b) for name, b in parameters.network_bits(networks)._asdict().items()
+             if getattr(networks, name) is not None}
+    quality = mean_frame_psnr if x.ndim == 4 else psnr
+    return Fit(x, config, codec, coded, reconstruction, bits, quality(reconstruction, x), history,
+               time.perf_counter() - began, interrupted)
+
+
+def _reconstruct(config, codec, coded):
+    networks = parameters.from_integers(coded.networks, coded.weight_step, coded.bias_step)
+    decoded = parameters.with_networks(codec, networks)
+    image = _decode(decoded, config, coded.symbols.astype(np.float32))
+    return np.asarray(parameters.to_8_bits(image))
+
+
+_decode = jax.jit(Codec.decode)
+
+
+def _joined(past: Sequence[History]) -> History:
+    if not past:
+        return History(*(np.zeros(0, np.float32) for _ in History._fields))
+    return History(*map(np.concatenate, zip(*past, strict=True)))
+
+
+def _bar(progress: bool, total: int, done: int) -> tqdm:
+    # plain text on standard output: readable in a notebook, under papermill and in a log
+    return tqdm(total=total, initial=done, disable=not progress, file=sys.stdout, unit="step",
+                mininterval=0.5, dynamic_ncols=False, ncols=100,
+                bar_format="{desc} |{bar:16}| {n_fmt}/{total_fmt} {remaining} left{postfix}")
+
+
+def _show(bar: tqdm, state: State, history: History, pixels: int):
+    if bar.disable:
+        return
+    quality = -10 * math.log10(max(float(history.mse[-1]), 1e-12))
+    bar.set_postfix_str(f"loss {history.loss[-1]:.3g}, {history.bits[-1] / pixels:.3f} bpp, "
+                        f"{quality:.2f} dB", refresh=False)
+    bar.set_description_str("stage 2" if state.waited or np.isfinite(state.best.loss)
+                            else "stage 1", refresh=False)
+    bar.update(len(history.loss))

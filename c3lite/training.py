@@ -1,0 +1,173 @@
+"""One step of fitting and the compiled loop around it: stages 1 and 2 (App. A.2.2-A.2.3).
+
+Both stages run the same compiled step. It differs only in the quantizer handed to
+`rate_distortion` and in where the learning rate comes from, and a predicate chooses; so there is
+one compilation, not one a stage.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import optax
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+
+from c3lite.codec import Codec, rate_distortion
+from c3lite.quantize import hard_round, noisy_round
+
+CHUNK = 100
+"""Most steps of one compiled call: the grain of progress, checkpoints and interruption."""
+
+
+class Best(NamedTuple):
+    """Stage 2's best so far: a loss with the very parameters it was measured at.
+
+    The release stores the parameters *after* the update with the loss *before* it.
+    """
+
+    loss: Float[Array, ""]
+    codec: Codec
+    optimizer: PyTree
+
+
+class State(NamedTuple):
+    """All that changes during a fit."""
+
+    codec: Codec
+    optimizer: PyTree
+    step: Int[Array, ""]
+    """Steps done, counting through both stages."""
+    key: PRNGKeyArray
+    learning_rate: Float[Array, ""]
+    """Of stage 2."""
+    waited: Int[Array, ""]
+    """Stage-2 steps since the loss last improved."""
+    best: Best
+
+
+class History(NamedTuple):
+    """One entry a step, measured before the step's update."""
+
+    loss: Float[Array, " steps"]
+    bits: Float[Array, " steps"]
+    mse: Float[Array, " steps"]
+    learning_rate: Float[Array, " steps"]
+
+
+def _optimizer(config):
+    return optax.chain(optax.clip_by_global_norm(config.gradient_clip), optax.scale_by_adam())
+
+
+def start(
+    config,
+    shape: tuple[int, ...],
+    key: PRNGKeyArray,
+    mean_rgb: Float[Array, "3"] | None = None,
+) -> State:
+    """The state before the first step."""
+    init_key, noise_key = jr.split(key)
+    codec = Codec(config, shape, key=init_key, mean_rgb=mean_rgb)
+    optimizer = optax.scale_by_adam().init(codec)
+    optimizer = (optax.EmptyState(), optimizer)  # of the chain: clipping has no state
+    best = Best(jnp.array(jnp.inf), codec, optimizer)
+    rate = jnp.asarray(config.stage2_learning_rate, jnp.float32)
+    return State(codec, optimizer, jnp.array(0), noise_key, rate, jnp.array(0), best)
+
+
+def quantizer(config, step: Int[Array, ""], key: PRNGKeyArray):
+    """Stage 1's noisy soft-rounding before step `config.steps`, stage 2's hard rounding after."""
+    progress = stage1_progress(config, step)
+    temperature = config.temperature.linear(progress)
+    shape = config.noise_shape.linear(progress)
+
+    def noisy(x):
+        noise_key = jr.fold_in(key, step)  # by step number: chunks and restarts change nothing
+        return noisy_round(x, temperature, shape, noise_key, config.second_rounding_is_s)
+
+    def hard(x):
+        return hard_round(x, config.stage2_temperature)
+
+    return lambda x: jax.lax.cond(step < config.steps, noisy, hard, x)
+
+
+def stage1_progress(config, step: Int[Array, ""]) -> Float[Array, ""]:
+    """Position in stage 1's schedules, in [0, 1]."""
+    return jnp.clip(step / jnp.maximum(config.steps, 1), 0, 1)
+
+
+def update(state: State, config, x: Float[Array, "3 *shape"]) -> tuple[State, History]:
+    """One step of gradient descent, in whichever stage the state is."""
+    in_stage1 = state.step < config.steps
+    quantize = quantizer(config, state.step, state.key)
+    (loss, cost), gradient = jax.value_and_grad(rate_distortion, has_aux=True)(
+        state.codec, config, x, quantize)
+    factor = jnp.where(in_stage1, config.latent_gradient_scale,
+                       config.stage2_latent_gradient_scale)
+    gradient = eqx.tree_at(lambda c: c.grids, gradient, tuple(factor * g for g in gradient.grids))
+
+    cosine = config.learning_rate.cosine(stage1_progress(config, state.step))
+    rate = jnp.where(in_stage1, cosine, state.learning_rate)
+    record = History(loss, cost.bits, cost.mse, rate)
+    state = jax.lax.cond(in_stage1, lambda s: s, lambda s: _keep_best(s, config, loss), state)
+    # A rate that stage 2 has just decayed comes with restored parameters, whose gradient this is
+    # not: that step restores and does not update.
+    restored = (state.waited == 0) & (state.best.loss < loss) & ~in_stage1
+    steps, optimizer = _optimizer(config).update(gradient, state.optimizer)
+    moved = jax.tree.map(lambda p, s: p - rate * s, state.codec, steps)
+    codec, optimizer = jax.tree.map(
+        lambda old, new: jnp.where(restored, old, new),
+        (state.codec, state.optimizer), (moved, optimizer))
+    return state._replace(codec=codec, optimizer=optimizer, step=state.step + 1), record
+
+
+def _keep_best(state: State, config, loss) -> State:
+    """Stage 2's bookkeeping: remember the best, and go back to it after too long without one."""
+    better = loss < state.best.loss
+    now = Best(loss, state.codec, state.optimizer)
+    best = jax.tree.map(lambda new, old: jnp.where(better, new, old), now, state.best)
+    waited = jnp.where(better, 0, state.waited + 1)
+    decay = waited >= config.stage2_patience
+    codec, optimizer = jax.tree.map(
+        lambda old, new: jnp.where(decay, old, new),
+        (best.codec, best.optimizer), (state.codec, state.optimizer))
+    return state._replace(
+        codec=codec, optimizer=optimizer, best=best,
+        waited=jnp.where(decay, 0, waited),
+        learning_rate=jnp.where(decay, state.learning_rate * config.stage2_decay,
+                                state.learning_rate))
+
+
+def finished(state: State, config):
+    """Whether the fit is over: all steps done, or stage 2's rate below its floor."""
+    exhausted = state.learning_rate < config.stage2_min_learning_rate
+    in_stage2 = state.step >= config.steps
+    return (state.step >= config.steps + config.stage2_steps) | (in_stage2 & exhausted)
+
+
+@jax.jit
+def run_chunk(state: State, config, x: Float[Array, "3 *shape"], n: Int[Array, ""]):
+    """Up to `n` <= CHUNK steps, fewer where the fit ends: (state, history, steps done)."""
+    return _loop(update, finished, state, config, x, n)
+
+
+def _loop(step, over, state, config, x, n):
+    empty = jax.tree.map(
+        lambda leaf: jnp.zeros((CHUNK, *leaf.shape), leaf.dtype),
+        jax.eval_shape(step, state, config, x)[1])
+
+    def body(carry):
+        i, state, history = carry
+        state, record = step(state, config, x)
+        history = jax.tree.map(lambda h, r: h.at[i].set(r), history, record)
+        return i + 1, state, history
+
+    def going(carry):
+        i, state, _ = carry
+        return (i < n) & ~jnp.all(over(state, config))
+
+    done, state, history = jax.lax.while_loop(going, body, (jnp.array(0), state, empty))
+    return state, history, done
