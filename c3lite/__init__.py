@@ -4,7 +4,7 @@
     fit = c3.fit(c3.data.kodak(19), c3.edit(c3.C3, steps=2000, stage2_steps=200))
 """
 
-from c3lite import codecs, data, metrics, reference
+from c3lite import codecs, complexity, data, metrics, reference
 from c3lite.config import (
     ADAPTIVE_CLIC,
     ADAPTIVE_KODAK,
@@ -23,5 +23,6 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ADAPTIVE_CLIC", "ADAPTIVE_KODAK", "C3", "C3_CLIC", "COOL_CHIC", "COOL_CHIC_V2", "PRESETS",
-    "Anneal", "Config", "Fit", "FitError", "codecs", "data", "edit", "fit", "metrics", "reference",
+    "Anneal", "Config", "Fit", "FitError", "codecs", "complexity", "data", "edit", "fit", "metrics",
+    "reference",
 ]

@@ -1,0 +1,97 @@
+"""What decoding costs, in multiply-accumulates (MACs) per pixel (Eqs. 25, 26; App. B.4; Table 7).
+
+Only matrix products and interpolation are counted, as in the literature: activations, additions,
+and the arithmetic of the range decoder are not. One MAC is two floating-point operations.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from c3lite import latents
+from c3lite.config import Config
+from c3lite.context import context_count, previous_offsets
+
+_TAPS = {"bilinear": 2, "bicubic": 4, "lanczos": 6, "learned": 4}
+"""Samples along one axis that an interpolated value is made of. The learned kernel has 8 taps, but
+a transposed convolution of stride 2 meets only every other one at any output."""
+
+
+class MACs(NamedTuple):
+    """MACs per pixel of the data, by part of the decoder."""
+
+    entropy: float
+    upsampling: float
+    synthesis: float
+
+    @property
+    def total(self) -> float:
+        """Of all parts together."""
+        return sum(self)
+
+
+def macs_per_pixel(config: Config, shape: Sequence[int]) -> MACs:
+    """MACs per pixel to decode data of `shape`, (height, width) or (frames, height, width).
+
+    - Entropy model: its dense layers once a latent, over the number of pixels. Context from the
+      previous grid adds one interpolation a latent. Images: the true number of latents (Eq. 25).
+      Videos, as the paper counts them: grid n of 8**-n latents a pixel, each grid's share
+      truncated to an integer.
+    - Upsampling: straight to full size, 2 x 2**d MACs (8 for images, 16 for videos) a pixel and
+      grid that is not at full size already: half for the average, half for computing its weights.
+      From grid to grid by 2 (COOL-CHIC) the weights are constants, so each new sample costs the
+      average alone: 16 in two dimensions, 121 a pixel for 7 grids.
+    - Synthesis: dense layers, then 9 x k**d for each residual convolution, once a pixel (Eq. 26).
+
+    FiLM and residual layers cost nothing: they are folded into weights, or are additions.
+
+    Raises `ValueError` for another number of axes, or an empty one.
+    """
+    shape = tuple(shape)
+    if len(shape) not in (2, 3) or min(shape) < 1:
+        raise ValueError("shape is (height, width) or (frames, height, width), all at least 1, "
+                         f"not {shape}")
+    return MACs(_entropy(config, shape), _upsampling(config, shape), _synthesis(config, len(shape)))
+
+
+def _dense(widths: Sequence[int]) -> int:
+    return sum(a * b for a, b in itertools.pairwise(widths))
+
+
+def _entropy(config, shape):
+    ndim, pixels = len(shape), math.prod(shape)
+    # an upper bound, as the paper's: the finest grid has no previous one, but is counted as if
+    resize = _direct_macs("bilinear", ndim) if previous_offsets(config, ndim) else 0
+    costs = [
+        _dense((context_count(config, ndim, n), *config.entropy_widths, 2)) + resize
+        for n in range(config.num_grids)]
+    if ndim == 3:
+        return float(sum(math.floor(cost / 8**e)
+                         for cost, e in zip(costs, latents.exponents(config), strict=True)))
+    sizes = map(math.prod, latents.grid_shapes(config, shape))
+    return sum(cost * size for cost, size in zip(costs, sizes, strict=True)) / pixels
+
+
+def _direct_macs(method, ndim):
+    return 2 * _TAPS[method] ** ndim
+
+
+def _upsampling(config, shape):
+    ndim = len(shape)
+    if not config.upsampling_recursive and config.upsampling != "learned":
+        to_resize = config.num_grids - config.finest_grid
+        return float(_direct_macs(config.upsampling, ndim) * to_resize)
+    # towards the size before grid n, all grids from n on are doubled together
+    sizes = list(map(math.prod, (shape, *latents.grid_shapes(config, shape))))
+    samples = sum((config.num_grids - n) * sizes[n]
+                  for n in range(config.num_grids) if n or not config.finest_grid)
+    return _TAPS[config.upsampling] ** ndim * samples / sizes[0]
+
+
+def _synthesis(config, ndim):
+    kernel = 9 if config.synthesis_per_frame or ndim == 2 else 27
+    dense = _dense((config.num_grids, *config.synthesis_widths, 3))
+    return float(dense + config.synthesis_residual_convs * 3 * 3 * kernel)
