@@ -65,7 +65,7 @@ def resize_matrix(n_in: int, n_out: int, method: str) -> Float[np.ndarray, "n_ou
 
 
 @functools.cache
-def _path_matrix(sides: tuple[int, ...], method: str) -> Float[np.ndarray, "n_out n_in"]:
+def path_matrix(sides: tuple[int, ...], method: str) -> Float[np.ndarray, "n_out n_in"]:
     """Resizes through all of `sides` in turn, as one matrix."""
     steps = [resize_matrix(a, b, method) for a, b in zip(sides, sides[1:], strict=False)]
     return functools.reduce(lambda done, step: step @ done, steps, np.eye(sides[0], dtype=np.float32))
@@ -81,7 +81,7 @@ def _resize(grid, paths, method):
     # last axis first: the other axes are still small
     for axis in reversed(range(grid.ndim)):
         if len(set(paths[axis])) > 1:
-            grid = _apply_along(_path_matrix(paths[axis], method), grid, axis)
+            grid = _apply_along(path_matrix(paths[axis], method), grid, axis)
     return grid
 
 

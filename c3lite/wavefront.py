@@ -1,0 +1,172 @@
+"""The order in which latents are coded, and the flat buffer their contexts are read from.
+
+A latent can be decoded once its whole context is. rank = a . position, with the smallest integers
+a such that a . offset <= -1 for every offset of the context, says when: all positions of one rank
+are independent of each other (a wavefront), for windows, masks, images and videos alike. For a
+7x7 window a = (4, 1): 512x768 latents in 2,812 steps instead of 393,216.
+
+All grids advance together. Where grid n also sees the halved finer grid (Eq. 10), its ranks are
+2^n a . position + c_n: the slope with which the finer grid arrives, delayed by its window.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from c3lite import context as ctx
+from c3lite import latents
+from c3lite.context import HALVE_TAPS, Offset
+
+
+def wavefront_weights(offsets: Sequence[Offset], ndim: int) -> tuple[int, ...]:
+    """The smallest a >= 0 with a . offset <= -1 for every offset, last axis first.
+
+    (4, 1) for a 7x7 window, (25, 5, 1) for 3x9x9. Raises `ValueError` for an offset that is not
+    before zero in raster order.
+    """
+    weights = [0] * ndim
+    for axis in reversed(range(ndim)):
+        for offset in offsets:
+            if offset[axis] < 0 and not any(offset[:axis]):
+                later = sum(a * o for a, o in zip(weights[axis + 1:], offset[axis + 1:], strict=True))
+                weights[axis] = max(weights[axis], -((1 + later) // offset[axis]))
+    for offset in offsets:
+        if sum(a * o for a, o in zip(weights, offset, strict=True)) > -1:
+            raise ValueError(f"the offset {offset} is not before its latent in raster order")
+    return tuple(weights)
+
+
+def _linear(shape, slopes, constant):
+    """constant + slopes . position for every position of a grid, flattened."""
+    axes = (np.arange(n, dtype=np.int64) * a for n, a in zip(shape, slopes, strict=True))
+    return (functools.reduce(np.add.outer, axes) + constant).reshape(-1)
+
+
+class Plan:
+    """The coding order of all latents of one config and shape, in NumPy.
+
+    The buffer holds every grid with the *same* strides, zeros around it: then an offset is one
+    displacement for all grids, and the contexts of a step are one gather. With a previous-grid
+    context a second copy of that layout holds the halved finer grids; everything is then stored
+    times 8^ndim, so that halving (taps 1, 3, 3, 1 over 8 an axis) stays whole.
+    """
+
+    order: Int[np.ndarray, " latents"]
+    """Place in the file -> number of the latent, grids one after another, finest first."""
+    positions: Int[np.ndarray, " latents"]
+    """Place in the file -> index into the buffer."""
+    grid: Int[np.ndarray, " latents"]
+    """Place in the file -> number of the grid."""
+    displacements: tuple[Int[np.ndarray, " context"], ...]
+    """Of each grid's context in the buffer, in the order of the network's inputs."""
+    unit: int
+    """What a latent of 1 is in the buffer."""
+    size: int
+    """Entries of the buffer."""
+
+    def __init__(self, config, shape: tuple[int, ...]):
+        ndim, count = len(shape), config.num_grids
+        self.shapes = latents.grid_shapes(config, shape)
+        own = [ctx.grid_offsets(config, ndim, n) for n in range(count)]
+        previous = ctx.previous_offsets(config, ndim)
+        self._lay_out(sorted({*itertools.chain(*own, previous), (0,) * ndim}))
+        plane = self.size
+        self.unit = 8**ndim if previous else 1
+        self.size = 2 * plane if previous else plane
+        self.displacements = tuple(
+            np.array([self._flat(o) for o in offsets] + [plane + self._flat(o) for o in previous],
+                     np.int64) for offsets in own)
+
+        reach = config.previous_grid_size // 2
+        weights = wavefront_weights(list(itertools.chain(*own)), ndim)
+        ranks, halving = [], []
+        delay = 0
+        for n, grid_shape in enumerate(self.shapes):
+            slopes = [2**n * a for a in weights] if previous else weights
+            if n and previous:
+                # halving p reads the finer grid up to 2p + 2, and its window reaches p + reach
+                delay += sum(slopes) + 1 + reach * sum(slopes)
+                halving.append(_linear(grid_shape, slopes, delay - reach * sum(slopes)))
+            ranks.append(_linear(grid_shape, slopes, delay))
+        per_grid = config.entropy_per_grid or config.entropy_film or len(set(own)) > 1
+        self._sort(np.concatenate(ranks), per_grid)
+        self._plan_halving(halving, plane)
+
+    def _lay_out(self, offsets):
+        before, after = ([max(0, *(sign * o[axis] for o in offsets)) for axis in range(len(offsets[0]))]
+                         for sign in (-1, 1))
+        padded = [n + b + a for n, b, a in zip(self.shapes[0], before, after, strict=True)]
+        self.strides = tuple(math.prod(padded[axis + 1:]) for axis in range(len(padded)))
+        self.starts, rows = [], 0
+        for grid_shape in self.shapes:
+            self.starts.append(rows * self.strides[0] + self._flat(before))
+            rows += before[0] + grid_shape[0] + after[0]
+        self.size = rows * self.strides[0]
+
+    def _flat(self, offset):
+        return sum(o * s for o, s in zip(offset, self.strides, strict=True))
+
+    def _sort(self, ranks, per_grid):
+        counts = [math.prod(s) for s in self.shapes]
+        positions = np.concatenate([_linear(s, self.strides, start)
+                                    for s, start in zip(self.shapes, self.starts, strict=True)])
+        grid = np.repeat(np.arange(len(counts)), counts)
+        # grids with different networks take turns within a rank
+        keys = ranks * len(counts) + grid if per_grid else ranks
+        if keys.max() < 2**16:
+            keys = keys.astype(np.uint16)  # sorted by radix: ten times faster
+        self.order = np.argsort(keys, kind="stable")
+        keys = keys[self.order]
+        self.positions, self.grid = positions[self.order], grid[self.order]
+        self._ends = np.append(np.flatnonzero(np.diff(keys)) + 1, len(keys))
+        self._ranks = ranks[self.order[self._ends - 1]]
+
+    def _plan_halving(self, ranks, plane):
+        """For every entry of grids 1.. where its halved value goes and what it is made of."""
+        if not ranks:
+            self._halved_ends = np.zeros(len(self._ends), np.int64)
+            return
+        targets, sources, taps = [], [], []
+        for n, (finer, coarser) in enumerate(itertools.pairwise(self.shapes), start=1):
+            index, tap = np.full((1, 1), self.starts[n - 1]), np.ones(1)
+            for axis_finer, axis_coarser, stride in zip(finer, coarser, self.strides, strict=True):
+                reads = 2 * np.arange(axis_coarser)[:, None] + np.arange(-1, 3)
+                axis_taps = np.array(HALVE_TAPS)
+                if axis_finer == axis_coarser == 1:  # an axis of one entry stays what it is
+                    axis_taps = np.array([0, 8, 0, 0])
+                reads = np.clip(reads, 0, axis_finer - 1) * stride
+                index = (index[:, None, :, None] + reads[None, :, None, :]).reshape(
+                    len(index) * axis_coarser, -1)
+                tap = np.multiply.outer(tap, axis_taps).reshape(-1)
+            targets.append(_linear(coarser, self.strides, plane + self.starts[n]))
+            sources.append(index.astype(np.int32))
+            taps.append(np.broadcast_to(np.int8(n - 1), len(index)))
+            self._taps = [*getattr(self, "_taps", []), tap / self.unit]
+        ranks = np.concatenate(ranks)
+        order = np.argsort(ranks, kind="stable")
+        self._targets, self._sources = np.concatenate(targets)[order], np.concatenate(sources)[order]
+        self._tap_rows = np.concatenate(taps)[order]
+        self._taps = np.array(self._taps)
+        self._halved_ends = np.searchsorted(ranks[order], self._ranks, side="right")
+
+    def steps(self) -> Iterator[tuple[slice, slice]]:
+        """For each step its latents (places in the file) and what is to be halved before it."""
+        first = halved = 0
+        for end, halved_end in zip(self._ends.tolist(), self._halved_ends.tolist(), strict=True):
+            yield slice(first, end), slice(halved, halved_end)
+            first, halved = end, halved_end
+
+    def halve(self, buffer: Float[np.ndarray, " size"], part: slice) -> None:
+        """Compute the halved entries `part` of the buffer, all of whose sources are there.
+
+        Exact: whole numbers far below 2^53, divided by the power of two that they contain.
+        """
+        if part.start != part.stop:
+            values = buffer.take(self._sources[part]) * self._taps[self._tap_rows[part]]
+            buffer[self._targets[part]] = values.sum(axis=1)
