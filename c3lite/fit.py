@@ -82,6 +82,11 @@ class Fit:
                 f"{self.psnr:.2f} dB, RD loss {self.loss:.4g}, {len(self.history.loss)} steps "
                 f"in {self.seconds:.1f} s{note}")
 
+    def _repr_html_(self) -> str:
+        from c3lite import report  # Pillow and base64 only where a notebook shows a fit
+
+        return report.html(self)
+
 
 def check_image(x) -> Float[np.ndarray, "3 *shape"]:
     """`x` as float32 (3, *shape), or `ValueError` with what is wrong with it."""

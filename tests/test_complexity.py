@@ -32,8 +32,8 @@ def test_table_7_kodak_and_uvg():
 
 
 def test_table_7_clic():
-    # The table prints 1889 for the entropy model. With the 48 and 978 beside it that makes 2915, but
-    # the total it prints, 2925, is the one of 1899, which is also what the formula gives.
+    # The table prints 1889 for the entropy model. With the 48 and 978 beside it that makes 2915,
+    # but the total it prints, 2925, is the one of 1899, which is also what the formula gives.
     ours = rounded(macs_per_pixel(c3.edit(LARGEST, previous_grid_size=3), CLIC))
     printed = table_7("clic2020")
     assert ours == [1899, 48, 978, 2925]

@@ -1,0 +1,207 @@
+"""Plots draw the data they are given, on the axes they are given, with labels and units."""
+
+import dataclasses
+import inspect
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+
+import c3lite as c3
+from c3lite import codecs, latents, plots, reference
+from tests import made
+
+
+@pytest.fixture(scope="module")
+def fit():
+    return made.fit()
+
+
+@pytest.fixture(scope="module")
+def video_fit():
+    config = c3.edit(c3.C3, num_grids=3, context_size=(3, 3, 3), finest_grid=False)
+    return made.fit((5, 9, 14), config)
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def ax():
+    return plt.subplots()[1]
+
+
+def shown(ax):
+    """The array of the one picture on an axes."""
+    (drawn,) = ax.images
+    return np.asarray(drawn.get_array())
+
+
+def test_image(ax):
+    x = np.random.default_rng(0).random((3, 5, 7)).astype(np.float32)
+    assert plots.image(x, ax) is ax
+    np.testing.assert_array_equal(shown(ax), x.transpose(1, 2, 0))
+    assert plots.image(x) is not ax
+    one_wide = plots.image(np.zeros((3, 9, 1)))
+    assert shown(one_wide).shape == (9, 1, 3)
+
+
+@pytest.mark.parametrize("shape", [(3, 2, 4, 5), (4, 5), (1, 4, 5), (3, 0, 5)])
+def test_what_is_no_picture(shape):
+    # as in a user's session, where annotations are not checked
+    x = np.zeros(shape)
+    with pytest.raises(ValueError, match="a picture is"):
+        inspect.unwrap(plots.image)(x)
+    with pytest.raises(ValueError, match="a picture is"):
+        inspect.unwrap(plots.error)(x, x)
+
+
+def test_error_is_in_8_bit_levels(ax):
+    x = np.full((3, 4, 6), 0.5)
+    y = x.copy()
+    y[:, 1, 2] += [3 / 255, -6 / 255, 0]
+    assert plots.error(x, y, ax) is ax
+    assert shown(ax)[1, 2] == pytest.approx(3)
+    assert shown(ax).sum() == pytest.approx(3)
+    assert ax.child_axes[0].get_ylabel() == "error (8-bit levels)"
+    signed = plots.error(x, y, signed=True)
+    assert shown(signed)[1, 2] == pytest.approx(-1)
+    low, high = signed.images[0].get_clim()
+    assert low == -high == pytest.approx(-1)
+    assert shown(plots.error(x, x)).max() == 0
+    with pytest.raises(ValueError, match="cannot compare"):
+        inspect.unwrap(plots.error)(x, np.zeros((3, 6, 4)))
+
+
+def test_rd_curve_of_codecs_and_published_points(ax):
+    x = c3.data.crop(c3.data.kodak(23), 192, 288, 32, 48)
+    jpeg = codecs.rd_curve(x, codecs.jpeg, (90, 20, 50))
+    vtm = reference.rd_points("kodak", "VTM")
+    assert plots.rd_curve({"jpeg": jpeg, "VTM": vtm, "mine": ([2.0, 1.0], [41, 40])}, ax) is ax
+    lines = {line.get_label(): line for line in ax.lines}
+    assert list(lines) == ["JPEG", "VTM", "mine"]
+    assert lines["JPEG"].get_xdata().tolist() == sorted(c.bpp for c in jpeg)
+    assert lines["JPEG"].get_ydata().tolist() == sorted(c.psnr for c in jpeg)
+    np.testing.assert_array_equal(lines["VTM"].get_xydata().T, vtm)
+    assert lines["mine"].get_xydata().tolist() == [[1, 40], [2, 41]]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("rate (bits per pixel)", "PSNR (dB)")
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == list(lines)
+    alone = plots.rd_curve(jpeg)
+    assert [line.get_label() for line in alone.lines] == ["JPEG"]
+
+
+@pytest.mark.parametrize(
+    "points", [([1.0, 2.0], [30.0]), [], ([], []), "VTM", [1.0, None], ([1.0], [2.0], [3.0])])
+def test_points_that_are_no_curve(points):
+    with pytest.raises(ValueError, match=r"points are|are no curve"):
+        plots.rd_curve({"C3": points})
+
+
+def test_methods_look_the_same_everywhere():
+    assert plots.style("jpeg") == plots.style("JPEG")
+    assert plots.style("C3 (paper)") == plots.style("C3")
+    assert plots.style("HEVC (medium, no bframes)")["color"] == plots.METHOD_STYLE["HEVC"]["color"]
+    assert plots.style("Cool-Chic v2.0") == plots.style("COOL-CHICv2")
+    assert plots.style("unheard of")["linewidth"] == 1
+    looks = [(to_rgb(s["color"]), s["marker"], s.get("linestyle"))
+             for s in plots.METHOD_STYLE.values()]
+    assert len(set(looks)) == len(looks)
+
+
+def test_published_curves(ax):
+    assert plots.published_curves("kodak", ax) is ax
+    names = {line.get_label(): line for line in ax.lines}
+    points = reference.rd_points("kodak", "C3 (paper)")
+    np.testing.assert_array_equal(names["C3 (paper)"].get_xydata().T, points)
+    assert names["C3 (paper)"].get_color() == plots.METHOD_STYLE["C3"]["color"]
+    for dataset in reference.datasets():
+        assert len(plots.published_curves(dataset).lines) >= 2
+    two = plots.published_curves("kodak", codecs=["VTM", "ELIC"])
+    assert [line.get_label() for line in two.lines] == ["VTM", "ELIC"]
+    with pytest.raises(ValueError, match="did you mean"):
+        plots.published_curves("kodk")
+
+
+def test_where_bits_went(fit, ax):
+    assert plots.where_bits_went(fit, ax) is ax
+    widths = [bar.get_width() for bar in ax.patches]
+    assert widths == list(fit.bits.values())
+    assert [to_rgb(bar.get_facecolor()) for bar in ax.patches] == [
+        to_rgb(plots.PART_COLORS[name]) for name in fit.bits]
+    assert f"{fit.bits['latents']:,.0f} bits" in ax.texts[0].get_text()
+    assert f"{sum(fit.bits.values()):,.0f} bits" in ax.get_title()
+    assert ax.get_xlabel() == "size (bits)"
+
+
+def test_latent_bits_add_up(fit, video_fit):
+    for one in (fit, video_fit):
+        grids = plots.latent_bits(one)
+        assert [g.shape for g in grids] == list(latents.grid_shapes(one.config, one.shape))
+        assert sum(g.sum() for g in grids) == pytest.approx(one.bits["latents"], rel=1e-5)
+
+
+def test_latent_grids(fit, ax):
+    assert plots.latent_grids(fit, ax) is ax
+    panels, flat = ax.child_axes, fit.coded.symbols
+    assert len(panels) == 5
+    np.testing.assert_array_equal(shown(panels[0]), flat[: 20 * 33].reshape(20, 33))
+    np.testing.assert_array_equal(shown(panels[4]), flat[-2 * 3 :].reshape(2, 3))
+    shapes = latents.grid_shapes(fit.config, fit.shape)
+    for panel, grid, bits in zip(panels, shapes, plots.latent_bits(fit), strict=True):
+        title = panel.get_title()
+        assert f"{grid[0]}×{grid[1]}" in title and f"{bits.sum():,.0f} bits" in title
+        low, high = panel.images[0].get_clim()
+        assert low == -high and high == max(np.abs(shown(panel)).max(), 1)
+
+
+def test_panels_do_not_overlap(fit):
+    ax = plots.latent_grids(fit)
+    ax.figure.canvas.draw()
+    boxes = [panel.get_tightbbox() for panel in ax.child_axes]
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_latent_grids_of_a_video(video_fit):
+    first = plots.latent_grids(video_fit).child_axes
+    last = plots.latent_grids(video_fit, frame=4).child_axes
+    shapes = latents.grid_shapes(video_fit.config, video_fit.shape)
+    grid = video_fit.coded.symbols[: np.prod(shapes[0])].reshape(shapes[0])
+    np.testing.assert_array_equal(shown(first[0]), grid[0])
+    np.testing.assert_array_equal(shown(last[0]), grid[2])
+
+
+def test_bit_map(fit, ax):
+    assert plots.bit_map(fit, ax) is ax
+    assert shown(ax).shape == (20, 33)
+    assert shown(ax).sum() == pytest.approx(fit.bits["latents"], rel=1e-5)
+    assert ax.child_axes[0].get_ylabel() == "latent bits per pixel"
+    third = plots.bit_map(fit, grid=2)
+    np.testing.assert_array_equal(shown(third), plots.latent_bits(fit)[2])
+    for grid in (-1, 5):
+        with pytest.raises(ValueError, match="grids 0 to 4"):
+            plots.bit_map(fit, grid=grid)
+
+
+def test_bit_map_of_a_video_adds_up_over_its_frames(video_fit):
+    total = sum(shown(plots.bit_map(video_fit, frame=t)).sum() for t in range(5))
+    assert total == pytest.approx(video_fit.bits["latents"], rel=1e-5)
+
+
+def test_history(fit, ax):
+    assert plots.history(fit, ax) is ax
+    loss, mse, rate = ax.lines[:3]
+    np.testing.assert_array_equal(loss.get_ydata(), fit.history.loss)
+    np.testing.assert_array_equal(mse.get_ydata(), fit.history.mse)
+    np.testing.assert_allclose(
+        rate.get_ydata(), fit.config.rd_weight * fit.history.bits / (20 * 33))
+    assert ax.get_yscale() == "log" and ax.get_xlabel() == "step"
+
+
+def test_history_marks_stage_2(fit):
+    ax = plots.history(dataclasses.replace(fit, config=c3.edit(fit.config, steps=6)))
+    assert len(ax.lines) == 4
+    assert list(ax.lines[3].get_xdata()) == [6, 6]
