@@ -45,7 +45,9 @@ def html(fit: Fit) -> str:
         '<div style="display:flex;flex-wrap:wrap;gap:18px;align-items:flex-start;'
         'font-size:13px;color:inherit">'
         f"{_picture(fit, size)}"
-        f'<div style="min-width:300px"><table style="border:none;background:none;color:inherit;font-size:inherit">{table}</table>'
+        '<div style="min-width:300px">'
+        '<table style="border:none;background:none;color:inherit;font-size:inherit">'
+        f"{table}</table>"
         f"{_bar(fit)}</div></div>"
     )
 
