@@ -5,6 +5,7 @@
 """
 
 from c3lite import codecs, complexity, data, metrics, reference
+from c3lite.bitstream import BitstreamError, decode, encode, inspect, load, save
 from c3lite.config import (
     ADAPTIVE_CLIC,
     ADAPTIVE_KODAK,
@@ -23,6 +24,6 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ADAPTIVE_CLIC", "ADAPTIVE_KODAK", "C3", "C3_CLIC", "COOL_CHIC", "COOL_CHIC_V2", "PRESETS",
-    "Anneal", "Config", "Fit", "FitError", "codecs", "complexity", "data", "edit", "fit", "metrics",
-    "reference",
+    "Anneal", "BitstreamError", "Config", "Fit", "FitError", "codecs", "complexity", "data",
+    "decode", "edit", "encode", "fit", "inspect", "load", "metrics", "reference", "save",
 ]

@@ -18,8 +18,9 @@ from jaxtyping import Float, Integer
 from c3lite import context as ctx
 from c3lite import latents
 
-BLOCK = 2**13
-"""Pixels that pass through all layers together: they fit into a core's cache."""
+BLOCK = 2**11
+"""Pixels that pass through all layers together. They fit into a core's cache, and their products
+are too small for BLAS to start threads, which costs more than it brings."""
 
 
 class ArrayInfo(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
 import sys
@@ -15,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 from tqdm import tqdm
 
-from c3lite import parameters, training
+from c3lite import decoder, parameters, training
 from c3lite.checkpoint import Checkpoint
 from c3lite.codec import Codec
 from c3lite.config import C3, Config
@@ -67,6 +68,13 @@ class Fit:
     def bpp_estimate(self) -> float:
         """Bits per pixel from log-probabilities, networks included, as in the paper's tables."""
         return sum(self.bits.values()) / self.pixels
+
+    @functools.cached_property
+    def bpp(self) -> float:
+        """Bits per pixel of the real file, every byte counted; written when first asked for."""
+        from c3lite.bitstream import encode  # which imports this module
+
+        return 8 * len(encode(self)) / self.pixels
 
     @property
     def loss(self) -> float:
@@ -218,13 +226,9 @@ def finish(
 
 
 def _reconstruct(config, codec, coded):
-    networks = parameters.from_integers(coded.networks, coded.weight_step, coded.bias_step)
-    decoded = parameters.with_networks(codec, networks)
-    image = _decode(decoded, config, coded.symbols.astype(np.float32))
-    return np.asarray(parameters.to_8_bits(image))
-
-
-_decode = jax.jit(Codec.decode)
+    # what a file decodes to, so that decode(encode(fit)) is this exactly
+    return decoder.synthesize(config, codec.shape, coded.symbols, jax.tree.leaves(coded.networks),
+                              coded.weight_step, coded.bias_step)
 
 
 def _joined(past: Sequence[History]) -> History:

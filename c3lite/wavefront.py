@@ -65,6 +65,8 @@ class Plan:
     """Place in the file -> number of the grid."""
     displacements: tuple[Int[np.ndarray, " context"], ...]
     """Of each grid's context in the buffer, in the order of the network's inputs."""
+    per_grid: bool
+    """Whether grids differ in network or context, so that a step holds latents of one grid only."""
     unit: int
     """What a latent of 1 is in the buffer."""
     size: int
@@ -94,8 +96,8 @@ class Plan:
                 delay += sum(slopes) + 1 + reach * sum(slopes)
                 halving.append(_linear(grid_shape, slopes, delay - reach * sum(slopes)))
             ranks.append(_linear(grid_shape, slopes, delay))
-        per_grid = config.entropy_per_grid or config.entropy_film or len(set(own)) > 1
-        self._sort(np.concatenate(ranks), per_grid)
+        self.per_grid = config.entropy_per_grid or config.entropy_film or len(set(own)) > 1
+        self._sort(np.concatenate(ranks))
         self._plan_halving(halving, plane)
 
     def _lay_out(self, offsets):
@@ -112,13 +114,13 @@ class Plan:
     def _flat(self, offset):
         return sum(o * s for o, s in zip(offset, self.strides, strict=True))
 
-    def _sort(self, ranks, per_grid):
+    def _sort(self, ranks):
         counts = [math.prod(s) for s in self.shapes]
         positions = np.concatenate([_linear(s, self.strides, start)
                                     for s, start in zip(self.shapes, self.starts, strict=True)])
         grid = np.repeat(np.arange(len(counts)), counts)
         # grids with different networks take turns within a rank
-        keys = ranks * len(counts) + grid if per_grid else ranks
+        keys = ranks * len(counts) + grid if self.per_grid else ranks
         if keys.max() < 2**16:
             keys = keys.astype(np.uint16)  # sorted by radix: ten times faster
         self.order = np.argsort(keys, kind="stable")

@@ -1,0 +1,659 @@
+"""A fit as bytes, and back: the container, and the walk that codes everything in it (App. B.3).
+
+    magic, version | CRC of the rest | config, steps, shape | CRC of the latents | length | payload
+
+The payload is one range-coder stream: the networks' integers, then the latents in the order of
+`wavefront.Plan`, each with a frequency table from the integer entropy network (`integer.py`).
+`_walk` codes both. It is handed a coder that either writes the symbols it is given or reads them, so
+that encoder and decoder cannot drift apart.
+
+Promised: the same latents and networks on every machine, and by every backend of the range coder;
+pixels within one 8-bit step between machines, the same ones on one machine (`decoder.py`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import os
+import struct
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int
+
+from c3lite import context, decoder, integer, latents
+from c3lite.checkpoint import write_atomically
+from c3lite.config import Config, edit
+from c3lite.fit import Fit
+from c3lite.parameters import Coded
+from c3lite.rangecoder import Decoder, Encoder
+from c3lite.wavefront import Plan
+
+MAGIC = b"C3l"
+VERSION = 1
+
+MAX_SIDE = 2**14
+MAX_FRAMES = 2**12
+MAX_PIXELS = 2**25
+"""Frames x height x width: one 8K picture. Longer videos are coded in patches."""
+MAX_CONTEXT = 2**13
+"""Entries of a context window."""
+MAX_PARAMETERS = 2**20
+MAX_INTEGER = 2**24
+"""Largest integer of a network: what float32 holds exactly."""
+MAX_SYMBOL = 2**30
+
+
+class BitstreamError(ValueError):
+    """Bytes that are no whole file of ours, or a fit that cannot be written as one."""
+
+
+class _Contents(NamedTuple):
+    """What a file says."""
+
+    config: Config
+    shape: tuple[int, ...]
+    weight_step: float
+    bias_step: float
+    arrays: list[np.ndarray]
+    """The networks' integers, in the order of `decoder.array_infos`."""
+    symbols: np.ndarray
+
+
+# The walk ---------------------------------------------------------------------------------------
+
+
+class _Coder(Protocol):
+    def code(self, tables, symbols, label) -> np.ndarray:
+        """Write `symbols`, each by the table of that number, or read and return them.
+
+        `label` (a number, or one a symbol) is what `inspect` counts them under.
+        """
+
+
+class _Writer:
+    def __init__(self):
+        self.tables = integer.Tables()
+        self._parts: list[tuple] = []
+
+    def code(self, tables, symbols, label):
+        self._parts.append((tables, symbols, np.broadcast_to(np.int8(label), len(symbols))))
+        return symbols
+
+    def _intervals(self):
+        tables, symbols, labels = map(np.concatenate, zip(*self._parts, strict=True))
+        used, which = np.unique(tables, return_inverse=True)
+        used = [self.tables[n] for n in used.tolist()]
+        first = np.cumsum([0, *map(len, used)])[:-1]
+        edges = np.fromiter(itertools.chain.from_iterable(used), np.int32)
+        at = first[which] + symbols
+        return edges[at], edges[at + 1], labels
+
+    def finish(self, backend: str) -> bytes:
+        encoder = Encoder(backend=backend)
+        low, high, _ = self._intervals()
+        encoder.encode_intervals(low, high, integer.TOTAL)
+        return encoder.finish(verify=False)  # `encode` decodes it all
+
+    def bits(self) -> Float[np.ndarray, " labels"]:
+        """Code length by label."""
+        low, high, labels = self._intervals()
+        return np.bincount(labels, -np.log2((high - low) / integer.TOTAL), minlength=_LABELS)
+
+
+class _Reader:
+    def __init__(self, data, backend: str):
+        self._tables = integer.Tables()
+        self._decoder = Decoder(data, backend=backend)
+
+    def code(self, tables, symbols, label):
+        return np.array(self._decoder.decode_many(self._tables, tables), np.int64)
+
+
+_PARTS = ("upsampling", "synthesis", "entropy")
+_LABELS = 16 + len(_PARTS)
+"""Grids 0..15, then the parts of the networks."""
+
+
+def _code_laplace(coder: _Coder, tables, values, label):
+    """Integers near zero by Laplace tables, after them those that were too large for the table."""
+    radius = integer.RADIUS[tables >> integer.INDEX_BITS]
+    modulus = 2 * radius + 2
+    symbols = None
+    if values is not None:  # 1, 2, .. radius, escape, -radius .. -1, 0
+        symbols = np.where(np.abs(values) <= radius, (values - 1) % modulus, radius)
+    symbols = coder.code(tables, symbols, label)
+    decoded = symbols + 1 - modulus * (symbols > radius)
+    escaped = np.flatnonzero(symbols == radius)
+    if len(escaped):
+        some_labels = label[escaped] if np.ndim(label) else label
+        decoded[escaped] = _code_escape(
+            coder, radius[escaped], None if values is None else values[escaped], some_labels)
+    return decoded
+
+
+def _code_escape(coder, radius, values, label):
+    """Integers beyond a radius: the sign, the length of the excess, the bits of the excess."""
+    sign = excess = length = None
+    if values is not None:
+        excess = np.abs(values) - radius
+        sign = (values < 0).astype(np.int64)
+        length = np.frexp(excess)[1] - 1
+    sign = _code_uniform(coder, sign, 1, len(radius), label)
+    length = _code_uniform(coder, length, 5, len(radius), label)
+    decoded = np.empty(len(radius), np.int64)
+    for i, n in enumerate(length.tolist()):
+        rest = None if excess is None else excess[i : i + 1] - (1 << n)
+        one_label = label[i] if np.ndim(label) else label
+        decoded[i] = (1 << n) + _code_uniform(coder, rest, n, 1, one_label)[0]
+    return np.where(sign == 1, -1, 1) * (decoded + radius)
+
+
+def _code_uniform(coder, values, bits: int, n: int, label):
+    """n integers of `bits` equally likely bits each, low bits first."""
+    decoded = np.zeros(n, np.int64)
+    for first in range(0, bits, integer.MAX_UNIFORM_BITS):
+        width = min(integer.MAX_UNIFORM_BITS, bits - first)
+        part = None if values is None else (values >> first) & ((1 << width) - 1)
+        tables = np.full(n, integer.UNIFORM + width)
+        decoded |= coder.code(tables, part, label) << first
+    return decoded
+
+
+def _code_array(coder, values, n: int, label):
+    """The integers of one network array: the level of their scale, then they (App. B.3, Eq. 3).
+
+    With a large scale the low bits are uniform: they are cut off and coded apart, so that the
+    table of what is left has at most a thousand symbols.
+    """
+    level = None if values is None else np.array([_best_level(values)])
+    bits = integer.LOG_SCALES.bit_length() - 1
+    level = int(_code_uniform(coder, level, bits, 1, label)[0])
+    low_bits = _low_bits(level)
+    # a cell [h 2^b, (h + 1) 2^b) has its middle at (h + 1/2) 2^b - 1/2
+    mu = -(integer.FRACTIONS // 2) + (integer.FRACTIONS // 2 >> low_bits)
+    level -= round(low_bits * math.log(2) * integer.LEVELS_PER_E)
+    table, _ = integer.table_number(np.array(mu), np.array(level))
+    high = None if values is None else values >> low_bits
+    high = _code_laplace(coder, np.full(n, table), high, label)
+    low = _code_uniform(coder, values, low_bits, n, label)
+    return (high << low_bits) + low
+
+
+def _low_bits(level: int) -> int:
+    """How many bits of an array of this scale are uniform: scale / 2^b stays below 32 or so."""
+    return max(0, math.ceil((level - integer.LEVELS_PER_E * 8.5) / integer.LEVELS_PER_E / math.log(2)))
+
+
+def _best_level(values) -> int:
+    """The scale of fewest bits: the mean size, which is the likeliest scale of a Laplace.
+
+    Among whole numbers the discrete likelihood's: p = P(0), mean m, e^(-1/s) = r solves
+    m = 2 r / (1 - r^2) at the center; r = (sqrt(1 + m^2) - 1) / m.
+    """
+    mean = float(np.abs(values).mean()) if values.size else 0.0
+    if mean == 0:
+        return 0
+    scale = -1 / math.log((math.sqrt(1 + mean * mean) - 1) / mean)
+    return min(max(round(integer.LEVELS_PER_E * (math.log(scale) + 5)), 0), integer.LOG_SCALES - 1)
+
+
+def _walk(
+    coder: _Coder,
+    config: Config,
+    shape: tuple[int, ...],
+    weight_step: float,
+    bias_step: float,
+    known: _Contents | None = None,
+    batch: int = 2048,
+) -> _Contents:
+    """Code a file's payload: write what is `known`, or read it.
+
+    Known latents all have their contexts at once; they are evaluated `batch` at a time. The numbers
+    are the same as in the decoder's wavefronts.
+    """
+    arrays = []
+    for i, info in enumerate(decoder.array_infos(config, len(shape))):
+        values = None if known is None else known.arrays[i].reshape(-1)
+        label = 16 + _PARTS.index(info.part)
+        array = _code_array(coder, values, math.prod(info.shape), label)
+        if np.abs(array).max(initial=0) > MAX_INTEGER:
+            raise BitstreamError("a network's weight is beyond all limits; the file is damaged")
+        arrays.append(array.reshape(info.shape))
+
+    plan = Plan(config, shape)
+    networks = _networks(config, plan, arrays, weight_step, bias_step)
+    buffer = np.zeros(plan.size)
+    symbols = np.zeros(len(plan.order), np.int64)
+    if known is not None:
+        values = known.symbols.astype(np.int64)[plan.order]
+        _put(buffer, plan, slice(None), values)
+        plan.halve(buffer, slice(None))
+        tables, centers = np.empty_like(symbols), np.empty_like(symbols)
+        for n in {id(net): n for n, net in enumerate(networks)}.values():
+            mine = np.flatnonzero([net is networks[n] for net in networks])
+            places = np.flatnonzero(np.isin(plan.grid, mine))
+            for first in range(0, len(places), batch):
+                some = places[first : first + batch]
+                tables[some], centers[some] = _predict(networks, plan, buffer, some, n)
+    for step, halved in plan.steps():
+        if known is None:
+            plan.halve(buffer, halved)
+            table, center = _predict(networks, plan, buffer, step, plan.grid[step.start])
+            residual = None
+        else:
+            table, center, residual = tables[step], centers[step], (values - centers)[step]
+        decoded = _code_laplace(coder, table, residual, plan.grid[step]) + center
+        symbols[plan.order[step]] = decoded
+        if known is None:
+            _put(buffer, plan, step, decoded)
+    return _Contents(config, shape, weight_step, bias_step, arrays, symbols)
+
+
+def _networks(config, plan, arrays, weight_step, bias_step) -> list[integer.Network]:
+    """The integer network of each grid; one object where grids share it."""
+    parts = decoder.take_apart(config, arrays)
+
+    def network(n):
+        layers = parts.networks[n if len(parts.networks) > 1 else 0]
+        film = [(gamma[n], beta[n]) for gamma, beta in parts.film]
+        return integer.network(config, layers, film, weight_step, bias_step, plan.unit)
+
+    if plan.per_grid:
+        return [network(n) for n in range(config.num_grids)]
+    return [network(0)] * config.num_grids
+
+
+def _predict(networks, plan, buffer, places, n):
+    contexts = buffer.take(plan.positions[places][:, None] + plan.displacements[n])
+    mu, log_scale = networks[n](contexts)
+    return integer.table_number(mu, integer.log_scale_level(log_scale))
+
+
+def _put(buffer, plan, places, values):
+    clipped = np.clip(values, -integer.MAX_LATENT, integer.MAX_LATENT)
+    buffer[plan.positions[places]] = clipped * plan.unit
+
+
+# The container ----------------------------------------------------------------------------------
+
+# The names and numbers below are part of the format: append only.
+_UPSAMPLINGS = ("bilinear", "bicubic", "lanczos", "learned")
+_ACTIVATIONS = ("gelu", "relu")
+_FLAGS = ("finest_grid", "upsampling_recursive", "synthesis_per_frame", "rgb_activation",
+          "entropy_per_grid", "entropy_film", "residual_layers")
+_WIDTHS = ("synthesis_widths", "entropy_widths")
+_FLOATS = ("quantization_step", "log_scale_shift", "scale_min", "scale_max")
+_COMMON_FLOATS = (0.0, 1.0, 8.0, 0.4, 0.3, 1e-3, 150.0, math.exp(5),
+                  5e-5, 1e-4, 5e-4, 3e-3, 6e-3, 1e-2)
+"""Written as one byte; any other float32 takes five."""
+_OTHER_FLOAT = 255
+
+
+class _Output:
+    def __init__(self):
+        self.data = bytearray()
+
+    def byte(self, value: int):
+        self.data.append(value)
+
+    def unsigned(self, value: int):
+        """7 bits a byte, low ones first; the top bit says that more follow."""
+        while value >= 128:
+            self.data.append(value & 127 | 128)
+            value >>= 7
+        self.data.append(value)
+
+    def signed(self, value: int):
+        self.unsigned(2 * value if value >= 0 else -2 * value - 1)
+
+    def float(self, value: float):
+        common = [np.float32(v) for v in _COMMON_FLOATS]
+        if np.float32(value) in common:
+            self.byte(common.index(np.float32(value)))
+        else:
+            self.data += struct.pack("<Bf", _OTHER_FLOAT, value)
+
+
+class _Input:
+    def __init__(self, data: bytes):
+        self.data, self.at = data, 0
+
+    def take(self, n: int) -> bytes:
+        if self.at + n > len(self.data):
+            raise BitstreamError("the file ends within its header")
+        self.at += n
+        return self.data[self.at - n : self.at]
+
+    def byte(self) -> int:
+        return self.take(1)[0]
+
+    def unsigned(self) -> int:
+        value = 0
+        for shift in range(0, 35, 7):
+            byte = self.byte()
+            value |= (byte & 127) << shift
+            if byte < 128:
+                return value
+        raise BitstreamError("a number in the header has more than five bytes")
+
+    def signed(self) -> int:
+        value = self.unsigned()
+        return -(value + 1 >> 1) if value & 1 else value >> 1
+
+    def float(self) -> float:
+        code = self.byte()
+        if code == _OTHER_FLOAT:
+            return struct.unpack("<f", self.take(4))[0]
+        if code >= len(_COMMON_FLOATS):
+            raise BitstreamError(f"the header has a number of unknown kind {code}")
+        return float(np.float32(_COMMON_FLOATS[code]))
+
+
+def _write_config(out: _Output, config: Config, ndim: int):
+    masked = config.mask_shape is not None and ndim == 3
+    out.byte(config.num_grids - 1 | _UPSAMPLINGS.index(config.upsampling) << 4
+             | (ndim == 3) << 6 | masked << 7)
+    out.byte(sum(getattr(config, flag) << i for i, flag in enumerate(_FLAGS))
+             | _ACTIVATIONS.index(config.activation) << len(_FLAGS))
+    # depths together in one byte
+    synthesis, entropy = (getattr(config, name) for name in _WIDTHS)
+    out.byte(len(synthesis) | len(entropy) << 4)
+    for width in synthesis + entropy:
+        out.unsigned(width)
+    out.byte(config.synthesis_residual_convs | len(config.context_size) << 4)
+    for side in config.context_size:
+        out.byte(side)
+    out.byte(config.previous_grid_size)
+    if masked:
+        for side in config.mask_shape:
+            out.byte(side)
+        out.byte(config.masked_grids)
+        for origin in config.mask_origins[: config.masked_grids]:
+            for step in origin:
+                out.signed(int(step))
+    for name in _FLOATS:
+        out.float(float(getattr(config, name)))
+
+
+def _read_config(source: _Input) -> tuple[Config, int]:
+    """The config and the number of dimensions. Raises what `Config` raises."""
+    first, flags = source.byte(), source.byte()
+    fields = {"num_grids": (first & 15) + 1, "upsampling": _UPSAMPLINGS[first >> 4 & 3],
+              "activation": _ACTIVATIONS[flags >> len(_FLAGS)]}
+    fields |= {flag: bool(flags >> i & 1) for i, flag in enumerate(_FLAGS)}
+    depths = source.byte()
+    for name, depth in zip(_WIDTHS, (depths & 15, depths >> 4), strict=True):
+        fields[name] = tuple(source.unsigned() for _ in range(depth))
+    sizes = source.byte()
+    fields["synthesis_residual_convs"] = sizes & 15
+    fields["context_size"] = tuple(source.byte() for _ in range(sizes >> 4))
+    fields["previous_grid_size"] = source.byte()
+    if first >> 7:
+        fields["mask_shape"] = (source.byte(), source.byte())
+        fields["masked_grids"] = min(source.byte(), fields["num_grids"])
+        fields["mask_origins"] = tuple(
+            (source.signed(), source.signed()) for _ in range(fields["masked_grids"]))
+    fields |= {name: source.float() for name in _FLOATS}
+    if not all(math.isfinite(fields[name]) for name in _FLOATS):
+        raise ValueError("a scale or bin width is not finite")
+    return edit(Config(), **fields), 3 if first >> 6 & 1 else 2
+
+
+class _Header(NamedTuple):
+    config: Config
+    shape: tuple[int, ...]
+    weight_step: float
+    bias_step: float
+    latents_crc: int
+    payload: bytes
+    version: int
+    bytes: int
+    """Everything but the payload."""
+
+
+def _pack(contents: _Contents, payload: bytes) -> bytes:
+    out = _Output()
+    _write_config(out, contents.config, len(contents.shape))
+    out.float(contents.weight_step)
+    out.float(contents.bias_step)
+    for side in contents.shape:
+        out.unsigned(side)
+    out.data += struct.pack("<I", _latents_crc(contents.symbols))
+    out.unsigned(len(payload))
+    rest = bytes(out.data) + payload
+    return MAGIC + bytes([VERSION]) + struct.pack("<I", zlib.crc32(rest)) + rest
+
+
+def _latents_crc(symbols) -> int:
+    return zlib.crc32(np.asarray(symbols, "<i4").tobytes())
+
+
+def _unpack(data: bytes) -> _Header:
+    """The header and the payload's bytes, checked. Nothing large is allocated."""
+    source = _Input(data)
+    if len(data) < len(MAGIC) or source.take(len(MAGIC)) != MAGIC:
+        raise BitstreamError("this is not a c3lite file: it does not start with its mark")
+    version = source.byte()
+    if version > VERSION:
+        raise BitstreamError(f"this file has version {version} of the format, and this c3lite reads "
+                             f"version {VERSION}: a newer c3lite is needed")
+    if version < 1:
+        raise BitstreamError("the file's version is 0, which never was; it is damaged")
+    (crc,) = struct.unpack("<I", source.take(4))
+    if zlib.crc32(memoryview(data)[source.at :]) != crc:
+        raise BitstreamError("the checksum does not fit: the file is damaged or not complete")
+    try:
+        config, ndim = _read_config(source)
+    except BitstreamError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise BitstreamError(f"the file's header is impossible: {error}") from error
+    weight_step, bias_step = source.float(), source.float()
+    if not (0 < weight_step < 1 and 0 < bias_step < 1):
+        raise BitstreamError("a quantization step in the header is not between 0 and 1")
+    shape = tuple(source.unsigned() for _ in range(ndim))
+    check_limits(config, shape)
+    (latents_crc,) = struct.unpack("<I", source.take(4))
+    length = source.unsigned()
+    if length != len(data) - source.at:
+        raise BitstreamError(f"the header declares a payload of {length} bytes, and the file has "
+                             f"{len(data) - source.at}")
+    return _Header(config, shape, weight_step, bias_step, latents_crc, data[source.at :],
+                   version, source.at)
+
+
+def check_limits(config: Config, shape: tuple[int, ...]) -> None:
+    """Raise `BitstreamError` where a file may not declare this; nothing is allocated."""
+    if len(shape) not in (2, 3):
+        raise BitstreamError(f"a file holds an image or a video, not {len(shape)} dimensions")
+    *frames, height, width = shape
+    if not (1 <= min(height, width) and max(height, width) <= MAX_SIDE):
+        raise BitstreamError(f"sides are 1 to {MAX_SIDE}, not {height} x {width}")
+    if not all(1 <= n <= MAX_FRAMES for n in frames):
+        raise BitstreamError(f"a video has 1 to {MAX_FRAMES} frames, not {frames[0]}")
+    if math.prod(shape) > MAX_PIXELS:
+        raise BitstreamError(f"{math.prod(shape)} pixels are more than the limit of {MAX_PIXELS}")
+    windows = [math.prod(config.context_size), config.previous_grid_size ** len(shape),
+               math.prod(config.mask_shape or ())]
+    if max(windows) > MAX_CONTEXT:
+        raise BitstreamError(f"a context of {max(windows)} is more than the limit of {MAX_CONTEXT}")
+    reach = [abs(step) for origin in config.mask_origins for step in origin]
+    if max(reach, default=0) > 255 or max((*config.context_size, *(config.mask_shape or ()))) > 255:
+        raise BitstreamError("a context reaches farther than 255 latents")
+    if len(config.synthesis_widths) > 15 or len(config.entropy_widths) > 15:
+        raise BitstreamError("a network has more than 15 hidden layers")
+    if config.synthesis_residual_convs > 15:
+        raise BitstreamError("there are more than 15 residual convolutions")
+    parameters = sum(math.prod(info.shape) for info in decoder.array_infos(config, len(shape)))
+    if parameters > MAX_PARAMETERS:
+        raise BitstreamError(f"{parameters} parameters are more than the limit of {MAX_PARAMETERS}")
+
+
+# What users call --------------------------------------------------------------------------------
+
+
+def encode(fit: Fit, *, backend: str = "auto") -> bytes:
+    """The file of a fit.
+
+    It is decoded before it is returned.
+
+    Args:
+        backend: of the range coder: "auto", "range-coder" or "python"; the bytes are the same.
+
+    Raises:
+        BitstreamError: when the fit is beyond the format's limits (parameters that are not finite,
+            sides), or the decoder does not give back its latents and networks.
+    """
+    contents = _contents(fit)
+    writer = _Writer()
+    _walk(writer, *contents[:4], known=contents)
+    data = _pack(contents, writer.finish(backend))
+    decoded = _read(data, backend)
+    same = np.array_equal(decoded.symbols, contents.symbols) and all(
+        np.array_equal(a, b) for a, b in zip(decoded.arrays, contents.arrays, strict=True))
+    if not same:
+        raise BitstreamError("the decoder does not give back what was encoded; please report this")
+    return data
+
+
+def decode(data: bytes, *, backend: str = "auto") -> Float[np.ndarray, "3 *shape"]:
+    """The image or video of a file: float32 multiples of 1/255, (3, *shape).
+
+    The same as the fit's `reconstruction`.
+
+    Raises:
+        BitstreamError: for bytes that are not a whole and undamaged file.
+    """
+    contents = _read(data, backend)
+    return decoder.synthesize(contents.config, contents.shape, contents.symbols, contents.arrays,
+                              contents.weight_step, contents.bias_step)
+
+
+def save(fit: Fit, path: str | os.PathLike) -> int:
+    """Write a fit's file, atomically; an existing one is replaced. Returns its bytes.
+
+    Raises `BitstreamError` as `encode`, and `OSError` when the file cannot be written.
+    """
+    data = encode(fit)
+    write_atomically(path, lambda file: file.write(data))
+    return len(data)
+
+
+def load(path: str | os.PathLike) -> Float[np.ndarray, "3 *shape"]:
+    """The image or video in a file (`decode`). Raises also `OSError` when it cannot be read."""
+    return decode(Path(path).read_bytes())
+
+
+@dataclasses.dataclass(frozen=True)
+class Info:
+    """What is in a file, and what it costs."""
+
+    version: int
+    shape: tuple[int, ...]
+    """(height, width) or (frames, height, width)."""
+    config: Config
+    """Structure and constants of the decoder; what only the fit needed has its default."""
+    weight_step: float
+    bias_step: float
+    header_bytes: int
+    payload_bytes: int
+    networks_bits: dict[str, float]
+    """Code length in the payload, by network."""
+    grids_bits: tuple[float, ...]
+    """Code length in the payload, by latent grid, finest first."""
+
+    @property
+    def bytes(self) -> int:
+        """Of the whole file."""
+        return self.header_bytes + self.payload_bytes
+
+    @property
+    def bpp(self) -> float:
+        """Bits per pixel of the whole file."""
+        return 8 * self.bytes / math.prod(self.shape)
+
+    def structure(self) -> dict:
+        """The fields of the config that are in the file."""
+        names = ("num_grids", "upsampling", "activation", *_FLAGS, *_WIDTHS, *_FLOATS,
+                 "synthesis_residual_convs", "context_size", "previous_grid_size")
+        if self.config.mask_shape is not None:
+            names += ("mask_shape", "masked_grids", "mask_origins")
+        shortest = {name: float(str(np.float32(getattr(self.config, name)))) for name in _FLOATS}
+        return {name: getattr(self.config, name) for name in names} | shortest
+
+    def as_dict(self) -> dict:
+        """All of it, ready for JSON."""
+        return {"version": self.version, "shape": self.shape, "bytes": self.bytes, "bpp": self.bpp,
+                "header_bytes": self.header_bytes, "payload_bytes": self.payload_bytes,
+                "networks_bits": self.networks_bits, "grids_bits": self.grids_bits,
+                "weight_step": self.weight_step, "bias_step": self.bias_step,
+                "config": self.structure()}
+
+    def __repr__(self) -> str:
+        pixels = math.prod(self.shape)
+        size = " x ".join(map(str, self.shape))
+        lines = [f"c3lite file, version {self.version}: {size}, {self.bytes} bytes, "
+                 f"{self.bpp:.4f} bpp",
+                 f"  {'header':14}{8 * self.header_bytes:12.0f} bits"]
+        parts = dict(self.networks_bits)
+        shapes = latents.grid_shapes(self.config, self.shape)
+        for n, (shape, bits) in enumerate(zip(shapes, self.grids_bits, strict=True)):
+            parts[f"grid {n} {'x'.join(map(str, shape))}"] = bits
+        lines += [f"  {name:14}{bits:12.0f} bits {bits / pixels:8.4f} bpp"
+                  for name, bits in parts.items()]
+        lines.append(f"  steps: weights {self.weight_step:g}, biases {self.bias_step:g}")
+        lines.append("  " + ", ".join(f"{k}={v}" for k, v in self.structure().items()))
+        return "\n".join(lines)
+
+
+def inspect(data: bytes) -> Info:
+    """What a file holds: header, config, sizes, and the code length of each network and grid.
+
+    Decodes the file, and codes it again to count. Raises `BitstreamError` as `decode`.
+    """
+    contents = _read(data)
+    header = _unpack(data)
+    writer = _Writer()
+    _walk(writer, *contents[:4], known=contents)
+    bits = writer.bits()
+    names = list(dict.fromkeys(i.part for i in decoder.array_infos(header.config, len(header.shape))))
+    return Info(header.version, header.shape, header.config, header.weight_step, header.bias_step,
+                header.bytes, len(header.payload),
+                {name: float(bits[16 + _PARTS.index(name)]) for name in names},
+                tuple(bits[: header.config.num_grids].tolist()))
+
+
+def _contents(fit: Fit) -> _Contents:
+    """What a fit's file says. Raises `BitstreamError` for a fit that cannot be written."""
+    coded, shape = fit.coded, tuple(fit.shape)
+    check_limits(fit.config, shape)
+    out = _Output()
+    _write_config(out, fit.config, len(shape))
+    config, _ = _read_config(_Input(bytes(out.data)))  # numbers as float32, as the decoder has them
+    arrays = [np.asarray(a) for a in jax.tree.leaves(coded.networks)]
+    for array in arrays:
+        if not (np.isfinite(array).all() and np.abs(array).max(initial=0) <= MAX_INTEGER):
+            raise BitstreamError("a network's weights are not finite, or too large for the format")
+    symbols = np.asarray(coded.symbols)
+    if np.abs(symbols.astype(np.int64)).max(initial=0) > MAX_SYMBOL:
+        raise BitstreamError(f"a latent is larger than the limit of {MAX_SYMBOL}")
+    steps = (float(np.float32(step)) for step in (coded.weight_step, coded.bias_step))
+    return _Contents(config, shape, *steps, [a.astype(np.int64) for a in arrays], symbols)
+
+
+def _read(data: bytes, backend: str = "auto") -> _Contents:
+    """All that a file says. Raises `BitstreamError`."""
+    header = _unpack(bytes(data))
+    contents = _walk(_Reader(header.payload, backend), *header[:4])
+    if (np.abs(contents.symbols).max(initial=0) > MAX_SYMBOL
+            or _latents_crc(contents.symbols) != header.latents_crc):
+        raise BitstreamError("the latents' checksum does not fit: the payload is damaged, or was "
+                             "written by a faulty encoder")
+    return contents._replace(symbols=contents.symbols.astype(np.int32))
