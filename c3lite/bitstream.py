@@ -236,19 +236,19 @@ def _walk(
         _put(buffer, plan, slice(None), values)
         plan.halve(buffer, slice(None))
         tables, centers = np.empty_like(symbols), np.empty_like(symbols)
-        for n in {id(net): n for n, net in enumerate(networks)}.values():
-            mine = np.flatnonzero([net is networks[n] for net in networks])
-            places = np.flatnonzero(np.isin(plan.grid, mine))
+        for n in range(config.num_grids) if plan.per_grid else (0,):
+            places = np.flatnonzero(plan.grid == n) if plan.per_grid else np.arange(len(values))
             for first in range(0, len(places), batch):
                 some = places[first : first + batch]
                 tables[some], centers[some] = _predict(networks, plan, buffer, some, n)
+        residuals = values - centers
     for step, halved in plan.steps():
         if known is None:
             plan.halve(buffer, halved)
             table, center = _predict(networks, plan, buffer, step, plan.grid[step.start])
             residual = None
         else:
-            table, center, residual = tables[step], centers[step], (values - centers)[step]
+            table, center, residual = tables[step], centers[step], residuals[step]
         decoded = _code_laplace(coder, table, residual, plan.grid[step]) + center
         symbols[plan.order[step]] = decoded
         if known is None:
@@ -277,7 +277,7 @@ def _predict(networks, plan, buffer, places, n):
 
 
 def _put(buffer, plan, places, values):
-    clipped = np.clip(values, -integer.MAX_LATENT, integer.MAX_LATENT)
+    clipped = np.minimum(np.maximum(values, -integer.MAX_LATENT), integer.MAX_LATENT)
     buffer[plan.positions[places]] = clipped * plan.unit
 
 

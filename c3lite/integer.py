@@ -66,8 +66,11 @@ def gelu_correction() -> Float[np.ndarray, " n"]:
 def gelu(x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """GELU of whole numbers with 12 fractional bits."""
     correction = gelu_correction()
-    index = np.minimum(np.abs(x), len(correction) - 1).astype(np.intp)
-    return np.maximum(x, 0) - correction.take(index)
+    index = np.abs(x)
+    np.minimum(index, len(correction) - 1, out=index)
+    out = np.maximum(x, 0)
+    out -= correction.take(index.astype(np.intp))
+    return out
 
 
 def relu(x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
@@ -79,11 +82,18 @@ ACTIVATIONS = {"gelu": gelu, "relu": relu}
 
 
 class Layer(NamedTuple):
-    """One layer in whole numbers (float64): x @ weight + bias, then a shift to the right."""
+    """One layer: x @ weight + bias, rounded to whole numbers, halves up."""
 
     weight: Float[np.ndarray, "n_in n_out"]
+    """Whole numbers times 2^-shift, in float64."""
     bias: Float[np.ndarray, " n_out"]
+    """Whole numbers times 2^-shift, and 1/2: then rounding is `floor`."""
     shift: int
+
+    def __call__(self, x: Float[np.ndarray, "n n_in"]) -> Float[np.ndarray, "n n_out"]:
+        y = x @ self.weight
+        y += self.bias
+        return np.floor(y, out=y)
 
 
 class Network(NamedTuple):
@@ -100,15 +110,13 @@ class Network(NamedTuple):
         """(mu, ln scale) in 1/16 for contexts of whole numbers, rows of the plan's buffer."""
         act = ACTIVATIONS[self.activation]
         for layer in self.layers[:-1]:
-            x = _shift(x @ layer.weight + layer.bias, layer.shift)
-            x = act(np.clip(x, -MAX_ACTIVATION, MAX_ACTIVATION))
-        last = self.layers[-1]
-        out = _shift(x @ last.weight + last.bias, last.shift).astype(np.int64)
-        return out[:, 0], np.clip(out[:, 1], *self.log_scale_range)
-
-
-def _shift(x, bits):
-    return np.floor(x * 2.0**-bits + 0.5)
+            x = layer(x)
+            np.minimum(x, MAX_ACTIVATION, out=x)
+            np.maximum(x, -MAX_ACTIVATION, out=x)
+            x = act(x)
+        mu, log_scale = self.layers[-1](x).astype(np.int64).T
+        low, high = self.log_scale_range
+        return mu, np.minimum(np.maximum(log_scale, low), high)
 
 
 def network(
@@ -144,9 +152,10 @@ def network(
         weight = scaled(weight, 2.0**WEIGHT_BITS)
         bias = scaled(bias, 2.0 ** (WEIGHT_BITS + fraction))
         limit = math.floor(EXACT / (largest * max(n_in, 1)))
-        out.append(Layer(np.ascontiguousarray(np.clip(weight, -limit, limit).T),
-                         np.clip(bias, -EXACT, EXACT),
-                         WEIGHT_BITS + fraction - (INDEX_BITS if last else ACTIVATION_BITS)))
+        weight, bias = np.clip(weight, -limit, limit), np.clip(bias, -EXACT, EXACT)
+        shift = WEIGHT_BITS + fraction - (INDEX_BITS if last else ACTIVATION_BITS)
+        power = 2.0**-shift  # nothing is rounded
+        out.append(Layer(np.ascontiguousarray(weight.T * power), bias * power + 0.5, shift))
         fraction, largest = ACTIVATION_BITS, MAX_ACTIVATION
     return Network(tuple(out), config.activation, _log_scale_range(config, q))
 
