@@ -18,12 +18,13 @@ from c3lite.config import (
     Config,
     edit,
 )
-from c3lite.fit import Fit, FitError, fit
+from c3lite.fit import Fit, FitError, adaptive, fit, fit_many
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ADAPTIVE_CLIC", "ADAPTIVE_KODAK", "C3", "C3_CLIC", "COOL_CHIC", "COOL_CHIC_V2", "PRESETS",
-    "Anneal", "BitstreamError", "Config", "Fit", "FitError", "codecs", "complexity", "data",
-    "decode", "edit", "encode", "fit", "inspect", "load", "metrics", "reference", "save",
+    "Anneal", "BitstreamError", "Config", "Fit", "FitError", "adaptive", "codecs", "complexity",
+    "data", "decode", "edit", "encode", "fit", "fit_many", "inspect", "load", "metrics",
+    "reference", "save",
 ]

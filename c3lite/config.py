@@ -162,11 +162,13 @@ class Config(eqx.Module):
         for name in ("temperature", "learning_rate", "noise_shape"):
             anneal = getattr(self, name)
             mixed = math.isinf(anneal.start) != math.isinf(anneal.end)
-            _require(name, anneal, lambda _, mixed=mixed: not mixed, "finite at both ends or inf at both")
+            _require(name, anneal, lambda _, mixed=mixed: not mixed,
+                     "finite at both ends or inf at both")
         _require("temperature", self.temperature, lambda t: t.start > 0 and t.end > 0,
                  "greater than 0")
         _require("learning_rate", self.learning_rate,
-                 lambda r: 0 <= r.start < math.inf and 0 <= r.end < math.inf, "0 or more, and finite")
+                 lambda r: 0 <= r.start < math.inf and 0 <= r.end < math.inf,
+                 "0 or more, and finite")
         _require("scale_max", self.scale_max, lambda v: v > self.scale_min, "above scale_min")
         _require("context_size", self.context_size,
                  lambda v: len(v) in (2, 3) and all(k > 0 and k % 2 for k in v),

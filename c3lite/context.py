@@ -7,13 +7,15 @@ time, in `bitstream.py`), for images and videos. Outside the grid a latent count
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+import numpy as np
+from jaxtyping import Array, Float, Int
 
 Offset = tuple[int, ...]
 
@@ -55,10 +57,40 @@ def stack_contexts(
     """Contexts of all latents of `grids`, one column a latent, grids one after another."""
     if not offsets:
         return jnp.zeros((0, sum(grid.size for grid in grids)))
-    views = [shifted(grid, offsets) for grid in grids]
+    large = [grid for grid in grids if grid.size > SMALL_GRID]
+    small = grids[len(large):]  # sizes fall, from fine to coarse
     # one concatenation of all rows and grids, instead of one a grid and one of the grids
+    views = [shifted(grid, offsets) for grid in large]
+    if small:
+        flat = jnp.concatenate([*(grid.reshape(-1) for grid in small), jnp.zeros(1)])
+        index = _gather_index(tuple(grid.shape for grid in small), tuple(offsets))
+        views.append(list(flat.at[index].get(mode="promise_in_bounds")))
     rows = [view[i] for i in range(len(offsets)) for view in views]
     return jnp.concatenate(rows).reshape(len(offsets), -1)
+
+
+SMALL_GRID = 4096
+"""Grids of at most this many latents are gathered in one operation instead of sliced offset by
+offset: slices are faster, but many small ones cost more to compile than they save."""
+
+
+@functools.cache
+def _gather_index(shapes, offsets) -> Int[np.ndarray, "context latents"]:
+    """Where each context entry lies in the grids' concatenation; outside: one past its end."""
+    end = sum(map(math.prod, shapes))
+    columns, start = [], 0
+    for shape in shapes:
+        sides = np.array(shape)[:, None]
+        position = np.indices(shape).reshape(len(shape), -1)
+        rows = []
+        for offset in offsets:
+            moved = position + np.array(offset)[:, None]
+            inside = ((moved >= 0) & (moved < sides)).all(0)
+            rows.append(np.where(
+                inside, start + np.ravel_multi_index(moved, shape, mode="clip"), end))
+        columns.append(np.stack(rows))
+        start += math.prod(shape)
+    return np.concatenate(columns, axis=1).astype(np.int32)
 
 
 def halve(grid: Float[Array, "*shape"], shape: tuple[int, ...]) -> Float[Array, "..."]:

@@ -22,11 +22,14 @@ from c3lite.codec import Codec
 from c3lite.config import C3, Config
 from c3lite.metrics import mean_frame_psnr, psnr
 from c3lite.parameters import Coded
-from c3lite.quantize import hard_round
 from c3lite.training import CHUNK, History, State
 
 SECONDS_A_CHUNK = 1.0
 """Chunks are sized to take about this long, so that progress moves and Ctrl-C is answered."""
+
+
+FIRST_CHUNK = 10
+"""Steps of the first chunk, which is timed to size the others."""
 
 
 class FitError(RuntimeError):
@@ -135,28 +138,27 @@ def chunks(
     stops being finite.
     """
     x = jnp.asarray(x)
-    n, last_good = 10, math.nan
+    n, last_good = FIRST_CHUNK, math.nan
     while not bool(training.finished(state, config)):
         began = time.perf_counter()
         state, history, done = training.run_chunk(state, config, x, jnp.array(n))
-        history = History(*(np.asarray(h)[: int(done)] for h in history))
-        bad = np.flatnonzero(~np.isfinite(history.loss))
-        if bad.size:
-            i = bad[0]
-            last_good = history.loss[i - 1] if i else last_good
-            raise FitError(
-                f"the loss is {history.loss[i]} at step {int(state.step) - int(done) + i} "
-                f"(learning rate {history.learning_rate[i]:.3g}); the last good loss was "
-                f"{last_good:.4g}. A smaller learning_rate or gradient_clip may help.")
+        history = _measured(history, done)
+        if error := _error(history, int(state.step) - int(done), last_good):
+            raise error
         last_good = history.loss[-1]
         yield state, history
-        seconds_a_step = (time.perf_counter() - began) / int(done)
-        n = int(np.clip(SECONDS_A_CHUNK / seconds_a_step, 1, CHUNK))
+        n = _chunk_size(time.perf_counter() - began, int(done))
 
 
 def best_codec(state: State) -> Codec:
     """The codec to keep: stage 2's best measured, or the newest where stage 2 has measured none."""
-    return state.best.codec if np.isfinite(state.best.loss) else state.codec
+    measured = jnp.isfinite(state.best.loss)  # one a fit, in a batch
+
+    def choose(best, newest):
+        return jnp.where(measured.reshape(measured.shape + (1,) * (best.ndim - measured.ndim)),
+                         best, newest)
+
+    return jax.tree.map(choose, state.best.codec, state.codec)
 
 
 def fit(
@@ -211,15 +213,13 @@ def finish(
 ) -> Fit:
     """Quantize the networks of a fitted codec and measure the result."""
     found = parameters.search(codec, config, jnp.asarray(x))
-    i, j = np.unravel_index(int(np.argmin(found.loss)), found.loss.shape)
-    weight_step, bias_step = (float(config.parameter_steps[k]) for k in (i, j))
-    networks = parameters.to_integers(parameters.networks_of(codec), weight_step, bias_step)
-    symbols = np.asarray(hard_round(codec.scaled_latents(config))).astype(np.int32)
-    coded = Coded(symbols, jax.tree.map(np.asarray, networks), weight_step, bias_step)
+    coded = jax.tree.map(np.asarray, found.best)
+    coded = coded._replace(
+        weight_step=float(coded.weight_step), bias_step=float(coded.bias_step))
     reconstruction = _reconstruct(config, codec, coded)
-    bits = {"latents": float(found.latent_bits[i, j])}
-    bits |= {name: float(b) for name, b in parameters.network_bits(networks)._asdict().items()
-             if getattr(networks, name) is not None}
+    bits = {"latents": float(found.latent_bits)}
+    bits |= {name: float(part) for name, part in found.network_bits._asdict().items()
+             if getattr(coded.networks, name) is not None}
     quality = mean_frame_psnr if x.ndim == 4 else psnr
     return Fit(x, config, codec, coded, reconstruction, bits, quality(reconstruction, x), history,
                time.perf_counter() - began, interrupted)
@@ -229,6 +229,105 @@ def _reconstruct(config, codec, coded):
     # what a file decodes to, so that decode(encode(fit)) is this exactly
     return decoder.synthesize(config, codec.shape, coded.symbols, jax.tree.leaves(coded.networks),
                               coded.weight_step, coded.bias_step)
+
+
+def fit_many(
+    images: Sequence[Float[Array, "3 *shape"]],
+    configs: Config | Sequence[Config],
+    *,
+    keys: PRNGKeyArray | Sequence[PRNGKeyArray] | None = None,
+    progress: bool = True,
+    callback: Callable[[State], None] | None = None,
+) -> list[Fit | FitError]:
+    """Many fits at once, as one compiled program over a batch.
+
+    Images of one shape, and configs that differ in numbers only (rate weights, temperatures, ...);
+    a single config or key serves all. Memory is that of one fit times the batch. A fit whose loss
+    stops being finite is a `FitError` in the list; the others go on. `seconds` of each is that of
+    the whole batch. Raises `ValueError` for bad input, also when structures or steps differ.
+    """
+    images = [check_image(x) for x in images]
+    if not images:
+        return []
+    configs = [configs] * len(images) if isinstance(configs, Config) else list(configs)
+    keys = jax.random.key(0) if keys is None else keys
+    keys = [keys] * len(images) if getattr(keys, "ndim", 1) == 0 else list(keys)
+    if not len(images) == len(configs) == len(keys):
+        raise ValueError(f"{len(images)} images, {len(configs)} configs and {len(keys)} keys")
+    if len({x.shape for x in images}) > 1:
+        shapes = sorted({x.shape for x in images})
+        raise ValueError(f"fits in one batch need one shape, got {shapes}")
+    axes = training.config_axes(configs)
+    began = time.perf_counter()
+    config = jax.tree.map(lambda axis, *values: values[0] if axis is None else jnp.array(values),
+                          axes, *configs, is_leaf=lambda leaf: leaf is None)
+    state = _stack([begin(x, c, k) for x, c, k in zip(images, configs, keys, strict=True)])
+    state = state._replace(step=state.step[0])
+    x = jnp.stack(images)
+    past, n = [], FIRST_CHUNK
+    total = int(configs[0].steps) + int(configs[0].stage2_steps)
+    with _bar(progress, total, 0) as bar:
+        while True:
+            chunk_began = time.perf_counter()
+            state, history, done = training.run_chunk_many(
+                state, config, x, jnp.array(n), axes=axes)
+            if not int(done):
+                break
+            past.append(_measured(history, done))
+            _show(bar, state, past[-1], x[0, 0].size)
+            if callback is not None:
+                callback(state)
+            n = _chunk_size(time.perf_counter() - chunk_began, int(done))
+    best = best_codec(state)
+    histories = [History(*(h[:, i] for h in _joined(past))) for i in range(len(images))]
+    return [
+        _error(history) or finish(image, config, jax.tree.map(lambda leaf, i=i: leaf[i], best),
+                                  history, began)
+        for i, (image, config, history) in enumerate(
+            zip(images, configs, histories, strict=True))]
+
+
+def _stack(trees):
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+
+
+def adaptive(
+    x: Float[Array, "3 *shape"],
+    configs: Sequence[Config],
+    *,
+    key: PRNGKeyArray | None = None,
+    progress: bool = True,
+) -> Fit:
+    """C3 adaptive: the fit of least RD loss over a list of configs (App. A.4).
+
+    The lists of the paper are `ADAPTIVE_KODAK` and `ADAPTIVE_CLIC`.
+    """
+    if not configs:
+        raise ValueError("adaptive needs at least one config")
+    return min((fit(x, config, key=key, progress=progress) for config in configs),
+               key=lambda candidate: candidate.loss)
+
+
+def _error(history: History, first_step: int = 0, last_good: float = math.nan) -> FitError | None:
+    """The error of a loss that is not finite, or None."""
+    bad = np.flatnonzero(~np.isfinite(history.loss))
+    if not bad.size:
+        return None
+    i = bad[0]
+    last_good = history.loss[i - 1] if i else last_good
+    return FitError(
+        f"the loss is {history.loss[i]} at step {first_step + i} (learning rate "
+        f"{history.learning_rate[i]:.3g}); the last good loss was {last_good:.4g}. "
+        "A smaller learning_rate or gradient_clip may help.")
+
+
+def _chunk_size(seconds: float, steps: int) -> int:
+    return int(np.clip(SECONDS_A_CHUNK * steps / max(seconds, 1e-9), 1, CHUNK))
+
+
+def _measured(history: History, done) -> History:
+    """A chunk's history as NumPy arrays, without the entries of steps not done."""
+    return History(*(np.asarray(h)[: int(done)] for h in history))
 
 
 def _joined(past: Sequence[History]) -> History:
@@ -247,9 +346,11 @@ def _bar(progress: bool, total: int, done: int) -> tqdm:
 def _show(bar: tqdm, state: State, history: History, pixels: int):
     if bar.disable:
         return
-    quality = -10 * math.log10(max(float(history.mse[-1]), 1e-12))
-    bar.set_postfix_str(f"loss {history.loss[-1]:.3g}, {history.bits[-1] / pixels:.3f} bpp, "
-                        f"{quality:.2f} dB", refresh=False)
-    bar.set_description_str("stage 2" if state.waited or np.isfinite(state.best.loss)
-                            else "stage 1", refresh=False)
+    # means over a batch
+    quality = float(np.mean(-10 * np.log10(np.maximum(history.mse[-1], 1e-12))))
+    bar.set_postfix_str(f"loss {np.mean(history.loss[-1]):.3g}, "
+                        f"{np.mean(history.bits[-1]) / pixels:.3f} bpp, {quality:.2f} dB",
+                        refresh=False)
+    bar.set_description_str("stage 2" if np.isfinite(state.best.loss).all() else "stage 1",
+                            refresh=False)
     bar.update(len(history.loss))

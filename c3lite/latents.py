@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 
 import jax
@@ -67,8 +68,9 @@ def resize_matrix(n_in: int, n_out: int, method: str) -> Float[np.ndarray, "n_ou
 @functools.cache
 def path_matrix(sides: tuple[int, ...], method: str) -> Float[np.ndarray, "n_out n_in"]:
     """Resizes through all of `sides` in turn, as one matrix."""
-    steps = [resize_matrix(a, b, method) for a, b in zip(sides, sides[1:], strict=False)]
-    return functools.reduce(lambda done, step: step @ done, steps, np.eye(sides[0], dtype=np.float32))
+    steps = [resize_matrix(a, b, method) for a, b in itertools.pairwise(sides)]
+    start = np.eye(sides[0], dtype=np.float32)
+    return functools.reduce(lambda done, step: step @ done, steps, start)
 
 
 def _apply_along(matrix, grid, axis):

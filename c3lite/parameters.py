@@ -87,18 +87,33 @@ def network_bits(integers: Networks) -> Networks:
         for part in integers))
 
 
+class Coded(NamedTuple):
+    """Everything that goes into a file, as integers."""
+
+    symbols: Integer[Array, " latents"]
+    """Quantized latents in step units, grids one after another, finest first."""
+    networks: Networks
+    """Whole numbers; times the steps they are the decoder's networks."""
+    weight_step: float
+    bias_step: float
+
+
 class Search(NamedTuple):
     """The outcome of trying all pairs of steps; entry [i, j]: weight step i, bias step j."""
 
     loss: Float[Array, "weights biases"]
     """MSE of the 8-bit output + lambda (all bits) / pixels (Eq. 24)."""
-    latent_bits: Float[Array, "weights biases"]
-    mse: Float[Array, "weights biases"]
+    best: Coded
+    """At the least loss."""
+    latent_bits: Float[Array, ""]
+    """At the least loss."""
+    network_bits: Networks
+    """At the least loss: bits of the upsampling kernel, of synthesis and of the entropy model."""
 
 
 @jax.jit
 def search(codec: Codec, config, x: Float[Array, "3 *shape"]) -> Search:
-    """Loss of every pair of steps, in one compiled loop."""
+    """Quantize latents and networks, by the pair of steps of least loss; one compiled program."""
     symbols = hard_round(codec.scaled_latents(config))
     networks = networks_of(codec)
     pixels = x.size // 3
@@ -109,25 +124,19 @@ def search(codec: Codec, config, x: Float[Array, "3 *shape"]) -> Search:
         bits = latent_bits(coded.entropy, config, symbols, codec.shape).sum()
         mse = jnp.mean((to_8_bits(coded.decode(config, symbols)) - x) ** 2)
         all_bits = bits + sum(network_bits(integers))
-        return mse + config.rd_weight * all_bits / pixels, bits, mse
+        return mse + config.rd_weight * all_bits / pixels, bits
 
-    steps = jnp.array(config.parameter_steps)
+    candidates = jnp.array(config.parameter_steps)
     n = len(config.parameter_steps)
-    pairs = jnp.repeat(steps, n), jnp.tile(steps, n)
-    return Search(*(values.reshape(n, n) for values in jax.lax.map(loss, pairs)))
+    pairs = jnp.repeat(candidates, n), jnp.tile(candidates, n)
+    losses, bits = jax.lax.map(loss, pairs)
+    k = jnp.argmin(losses)
+    steps = pairs[0][k], pairs[1][k]
+    integers = to_integers(networks, *steps)
+    best = Coded(symbols.astype(jnp.int32), integers, *steps)
+    return Search(losses.reshape(n, n), best, bits[k], network_bits(integers))
 
 
 def to_8_bits(image: Float[Array, "3 *shape"]) -> Float[Array, "3 *shape"]:
     """Values in [0, 1] rounded to multiples of 1/255: the decoder's output format."""
     return jnp.round(image * 255) / 255
-
-
-class Coded(NamedTuple):
-    """Everything that goes into a file, as integers."""
-
-    symbols: Integer[Array, " latents"]
-    """Quantized latents in step units, grids one after another, finest first."""
-    networks: Networks
-    """Whole numbers; times the steps they are the decoder's networks."""
-    weight_step: float
-    bias_step: float

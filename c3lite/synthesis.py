@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import equinox as eqx
 import jax
@@ -16,7 +17,8 @@ def _windows(padded, size):
     """For each tap of a kernel, the part of a padded array it reads."""
     shape = tuple(n - k + 1 for n, k in zip(padded.shape[1:], size, strict=True))
     for tap in itertools.product(*map(range, size)):
-        yield tap, padded[(slice(None), *(slice(t, t + n) for t, n in zip(tap, shape, strict=True)))]
+        window = (slice(t, t + n) for t, n in zip(tap, shape, strict=True))
+        yield tap, padded[(slice(None), *window)]
 
 
 @jax.custom_vjp
@@ -36,6 +38,20 @@ def small_conv(
     return total
 
 
+def _shifted_rows(padded, size):
+    """Rows (tap, channel) of the padded array, flattened and shifted to each tap's start.
+
+    Shifts of the flat array are contiguous; wrapped entries meet the zeros that g is padded with.
+    """
+    steps = [math.prod(padded.shape[axis + 1 :]) for axis in range(1, padded.ndim)]
+    flat = padded.reshape(padded.shape[0], -1)
+    n = flat.shape[1]
+    shifts = [sum(t * s for t, s in zip(tap, steps, strict=True))
+              for tap in itertools.product(*map(range, size))]
+    flat = jnp.pad(flat, ((0, 0), (0, max(shifts))))
+    return jnp.concatenate([flat[:, shift : shift + n] for shift in shifts])
+
+
 def _conv_forward(padded, kernel):
     return small_conv(padded, kernel), (padded, kernel)
 
@@ -46,8 +62,9 @@ def _conv_backward(residuals, g):
     around = [(0, 0)] + [(k - 1, k - 1) for k in size]
     flipped = jnp.flip(kernel, range(2, kernel.ndim)).swapaxes(0, 1)
     d_padded = small_conv(jnp.pad(g, around), flipped)
-    rows = jnp.concatenate([p.reshape(p.shape[0], -1) for _, p in _windows(padded, size)])
-    d_kernel = outer_sum(g.reshape(g.shape[0], -1), rows)  # (c_out, taps * c_in)
+    rows = _shifted_rows(padded, size)
+    width = [(0, 0), *((0, p - n) for p, n in zip(padded.shape[1:], g.shape[1:], strict=True))]
+    d_kernel = outer_sum(jnp.pad(g, width).reshape(g.shape[0], -1), rows)  # (c_out, taps * c_in)
     d_kernel = d_kernel.reshape(kernel.shape[0], -1, kernel.shape[1]).swapaxes(1, 2)
     return d_padded, d_kernel.reshape(kernel.shape)
 

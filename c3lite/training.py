@@ -7,6 +7,8 @@ one compilation, not one a stage.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from typing import NamedTuple
 
 import equinox as eqx
@@ -59,7 +61,10 @@ class History(NamedTuple):
 
 
 def _optimizer(config):
-    return optax.chain(optax.clip_by_global_norm(config.gradient_clip), optax.scale_by_adam())
+    # Flattened to one vector: a third of the operations of an array at a time, and of the
+    # compilation
+    return optax.flatten(
+        optax.chain(optax.clip_by_global_norm(config.gradient_clip), optax.scale_by_adam()))
 
 
 def start(
@@ -71,8 +76,7 @@ def start(
     """The state before the first step."""
     init_key, noise_key = jr.split(key)
     codec = Codec(config, shape, key=init_key, mean_rgb=mean_rgb)
-    optimizer = optax.scale_by_adam().init(codec)
-    optimizer = (optax.EmptyState(), optimizer)  # of the chain: clipping has no state
+    optimizer = _optimizer(config).init(codec)
     best = Best(jnp.array(jnp.inf), codec, optimizer)
     rate = jnp.asarray(config.stage2_learning_rate, jnp.float32)
     return State(codec, optimizer, jnp.array(0), noise_key, rate, jnp.array(0), best)
@@ -126,7 +130,8 @@ def update(state: State, config, x: Float[Array, "3 *shape"]) -> tuple[State, Hi
 
 def _keep_best(state: State, config, loss) -> State:
     """Stage 2's bookkeeping: remember the best, and go back to it after too long without one."""
-    better = loss < state.best.loss
+    # in a batch, a fit that has ended waits for the others and must not change
+    better = (loss < state.best.loss) & (state.learning_rate >= config.stage2_min_learning_rate)
     now = Best(loss, state.codec, state.optimizer)
     best = jax.tree.map(lambda new, old: jnp.where(better, new, old), now, state.best)
     waited = jnp.where(better, 0, state.waited + 1)
@@ -152,6 +157,35 @@ def finished(state: State, config):
 def run_chunk(state: State, config, x: Float[Array, "3 *shape"], n: Int[Array, ""]):
     """Up to `n` <= CHUNK steps, fewer where the fit ends: (state, history, steps done)."""
     return _loop(update, finished, state, config, x, n)
+
+
+STATE_AXES = State(codec=0, optimizer=0, step=None, key=0, learning_rate=0, waited=0, best=0)
+"""Of a batch of fits; the step is common to all, so that stages are chosen once, not per fit."""
+
+
+def config_axes(configs):
+    """For `vmap`, which leaves of equally structured configs differ (0) and which do not (None).
+
+    Raises `ValueError` when structures differ, or the numbers of steps do.
+    """
+    first = configs[0]
+    for other in configs[1:]:
+        if jax.tree.structure(first) != jax.tree.structure(other):
+            names = [f.name for f in dataclasses.fields(first) if f.metadata.get("static")
+                     and getattr(first, f.name) != getattr(other, f.name)]
+            raise ValueError("fits in one batch need configs of one structure, these differ in "
+                             + ", ".join(names or ["mask_origins"]))
+        if (first.steps, first.stage2_steps) != (other.steps, other.stage2_steps):
+            raise ValueError("fits in one batch need equal steps and stage2_steps")
+    return jax.tree.map(lambda *values: None if len(set(values)) == 1 else 0, *configs)
+
+
+@functools.partial(jax.jit, static_argnames="axes")
+def run_chunk_many(state: State, config, x: Float[Array, "batch 3 *shape"], n, *, axes):
+    """`run_chunk` for a batch of fits; `axes` from `config_axes`, the config stacked likewise."""
+    step = jax.vmap(update, in_axes=(STATE_AXES, axes, 0), out_axes=(STATE_AXES, 0))
+    over = jax.vmap(finished, in_axes=(STATE_AXES, axes))
+    return _loop(step, over, state, config, x, n)
 
 
 def _loop(step, over, state, config, x, n):
