@@ -31,6 +31,9 @@ def write_atomically(path: str | os.PathLike, write: Callable) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())  # a full disk may only show here
+        umask = os.umask(0)  # can only be read by setting it
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's files are their owner's alone
         os.replace(temporary, path)
     except BaseException:
         os.unlink(temporary)
