@@ -84,8 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     choice.add_argument("--preset", choices=("c3", "c3-clic", "cool-chic", "cool-chic-v2"),
                         default="c3", help="codec and training recipe (default: %(default)s)")
     choice.add_argument("--adaptive", action="store_true",
-                        help="fit each of the paper's 12 settings of C3 for Kodak and keep the best: "
-                             "12 times slower")
+                        help="fit each of the paper's 12 settings of C3 for Kodak and keep the "
+                             "best: 12 times slower")
     encode.add_argument("--seed", type=_count, default=0,
                         help="of initialization and noise (default: %(default)s)")
     encode.set_defaults(run=_encode)
@@ -95,7 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     decode.add_argument("output", type=Path, metavar="OUT.png")
     decode.set_defaults(run=_decode)
     for command in (encode, decode):
-        command.add_argument("--force", action="store_true", help="overwrite the output if it exists")
+        command.add_argument("--force", action="store_true",
+                             help="overwrite the output if it exists")
 
     info = commands.add_parser("info", help="show what a file holds and where its bits went")
     info.add_argument("input", type=Path, metavar="IN.c3")

@@ -4,8 +4,8 @@
 
 The payload is one range-coder stream: the networks' integers, then the latents in the order of
 `wavefront.Plan`, each with a frequency table from the integer entropy network (`integer.py`).
-`_walk` codes both. It is handed a coder that either writes the symbols it is given or reads them, so
-that encoder and decoder cannot drift apart.
+`_walk` codes both. It is handed a coder that either writes the symbols it is given or reads them,
+so that encoder and decoder cannot drift apart.
 
 Promised: the same latents and networks on every machine, and by every backend of the range coder;
 pixels within one 8-bit step between machines, the same ones on one machine (`decoder.py`).
@@ -19,19 +19,17 @@ import math
 import os
 import struct
 import zlib
-from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
-from c3lite import context, decoder, integer, latents
+from c3lite import decoder, integer, latents
 from c3lite.checkpoint import write_atomically
 from c3lite.config import Config, edit
 from c3lite.fit import Fit
-from c3lite.parameters import Coded
 from c3lite.rangecoder import Decoder, Encoder
 from c3lite.wavefront import Plan
 
@@ -69,6 +67,7 @@ class _Contents(NamedTuple):
 # The walk ---------------------------------------------------------------------------------------
 
 
+@runtime_checkable
 class _Coder(Protocol):
     def code(self, tables, symbols, label) -> np.ndarray:
         """Write `symbols`, each by the table of that number, or read and return them.
@@ -188,7 +187,7 @@ def _code_array(coder, values, n: int, label):
 
 def _low_bits(level: int) -> int:
     """How many bits of an array of this scale are uniform: scale / 2^b stays below 32 or so."""
-    return max(0, math.ceil((level - integer.LEVELS_PER_E * 8.5) / integer.LEVELS_PER_E / math.log(2)))
+    return max(0, math.ceil((level / integer.LEVELS_PER_E - 8.5) / math.log(2)))
 
 
 def _best_level(values) -> int:
@@ -442,8 +441,8 @@ def _unpack(data: bytes) -> _Header:
         raise BitstreamError("this is not a c3lite file: it does not start with its mark")
     version = source.byte()
     if version > VERSION:
-        raise BitstreamError(f"this file has version {version} of the format, and this c3lite reads "
-                             f"version {VERSION}: a newer c3lite is needed")
+        raise BitstreamError(f"this file has version {version} of the format, and this c3lite "
+                             f"reads version {VERSION}: a newer c3lite is needed")
     if version < 1:
         raise BitstreamError("the file's version is 0, which never was; it is damaged")
     (crc,) = struct.unpack("<I", source.take(4))
@@ -623,10 +622,10 @@ def inspect(data: bytes) -> Info:
     writer = _Writer()
     _walk(writer, *contents[:4], known=contents)
     bits = writer.bits()
-    names = list(dict.fromkeys(i.part for i in decoder.array_infos(header.config, len(header.shape))))
+    parts = dict.fromkeys(i.part for i in decoder.array_infos(header.config, len(header.shape)))
     return Info(header.version, header.shape, header.config, header.weight_step, header.bias_step,
                 header.bytes, len(header.payload),
-                {name: float(bits[16 + _PARTS.index(name)]) for name in names},
+                {part: float(bits[16 + _PARTS.index(part)]) for part in parts},
                 tuple(bits[: header.config.num_grids].tolist()))
 
 

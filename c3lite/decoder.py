@@ -108,8 +108,8 @@ def synthesize(
     grids, first = [], 0
     for grid_shape in latents.grid_shapes(config, shape):
         n = math.prod(grid_shape)
-        values = symbols[first : first + n].astype(np.float32) * np.float32(config.quantization_step)
-        grids.append(values.reshape(grid_shape))
+        grid = symbols[first : first + n].reshape(grid_shape).astype(np.float32)
+        grids.append(grid * np.float32(config.quantization_step))
         first += n
     x = upsample(config, grids, shape, parts.upsampling)
     x = _pixelwise(config, x, parts.layers)

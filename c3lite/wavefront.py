@@ -34,12 +34,16 @@ def wavefront_weights(offsets: Sequence[Offset], ndim: int) -> tuple[int, ...]:
     for axis in reversed(range(ndim)):
         for offset in offsets:
             if offset[axis] < 0 and not any(offset[:axis]):
-                later = sum(a * o for a, o in zip(weights[axis + 1:], offset[axis + 1:], strict=True))
+                later = _dot(weights[axis + 1 :], offset[axis + 1 :])
                 weights[axis] = max(weights[axis], -((1 + later) // offset[axis]))
     for offset in offsets:
-        if sum(a * o for a, o in zip(weights, offset, strict=True)) > -1:
+        if _dot(weights, offset) > -1:
             raise ValueError(f"the offset {offset} is not before its latent in raster order")
     return tuple(weights)
+
+
+def _dot(a, b):
+    return sum(x * y for x, y in zip(a, b, strict=True))
 
 
 def _linear(shape, slopes, constant):
@@ -101,10 +105,10 @@ class Plan:
         self._plan_halving(halving, plane)
 
     def _lay_out(self, offsets):
-        before, after = ([max(0, *(sign * o[axis] for o in offsets)) for axis in range(len(offsets[0]))]
-                         for sign in (-1, 1))
+        before = [max(0, *(-step for step in axis)) for axis in zip(*offsets, strict=True)]
+        after = [max(0, *axis) for axis in zip(*offsets, strict=True)]
         padded = [n + b + a for n, b, a in zip(self.shapes[0], before, after, strict=True)]
-        self.strides = tuple(math.prod(padded[axis + 1:]) for axis in range(len(padded)))
+        self.strides = tuple(math.prod(padded[axis + 1 :]) for axis in range(len(padded)))
         self.starts, rows = [], 0
         for grid_shape in self.shapes:
             self.starts.append(rows * self.strides[0] + self._flat(before))
@@ -112,7 +116,7 @@ class Plan:
         self.size = rows * self.strides[0]
 
     def _flat(self, offset):
-        return sum(o * s for o, s in zip(offset, self.strides, strict=True))
+        return _dot(offset, self.strides)
 
     def _sort(self, ranks):
         counts = [math.prod(s) for s in self.shapes]
@@ -130,31 +134,26 @@ class Plan:
         self._ranks = ranks[self.order[self._ends - 1]]
 
     def _plan_halving(self, ranks, plane):
-        """For every entry of grids 1.. where its halved value goes and what it is made of."""
+        """For every entry of the grids 1, 2, .. where it goes, halved, and what it is made of."""
+        self._targets, self._halved_ends = np.zeros(0, np.int64), np.zeros(len(self._ends), int)
         if not ranks:
-            self._halved_ends = np.zeros(len(self._ends), np.int64)
             return
-        targets, sources, taps = [], [], []
+        targets, sources = [], []
         for n, (finer, coarser) in enumerate(itertools.pairwise(self.shapes), start=1):
-            index, tap = np.full((1, 1), self.starts[n - 1]), np.ones(1)
-            for axis_finer, axis_coarser, stride in zip(finer, coarser, self.strides, strict=True):
-                reads = 2 * np.arange(axis_coarser)[:, None] + np.arange(-1, 3)
-                axis_taps = np.array(HALVE_TAPS)
-                if axis_finer == axis_coarser == 1:  # an axis of one entry stays what it is
-                    axis_taps = np.array([0, 8, 0, 0])
-                reads = np.clip(reads, 0, axis_finer - 1) * stride
-                index = (index[:, None, :, None] + reads[None, :, None, :]).reshape(
-                    len(index) * axis_coarser, -1)
-                tap = np.multiply.outer(tap, axis_taps).reshape(-1)
+            index = np.full((1, 1), self.starts[n - 1])
+            for side, halved_side, stride in zip(finer, coarser, self.strides, strict=True):
+                # replicated edges: so an axis of one entry stays what it is
+                reads = np.clip(2 * np.arange(halved_side)[:, None] + np.arange(-1, 3), 0, side - 1)
+                index = (index[:, None, :, None] + stride * reads[None, :, None, :]).reshape(
+                    len(index) * halved_side, -1)
             targets.append(_linear(coarser, self.strides, plane + self.starts[n]))
             sources.append(index.astype(np.int32))
-            taps.append(np.broadcast_to(np.int8(n - 1), len(index)))
-            self._taps = [*getattr(self, "_taps", []), tap / self.unit]
         ranks = np.concatenate(ranks)
         order = np.argsort(ranks, kind="stable")
-        self._targets, self._sources = np.concatenate(targets)[order], np.concatenate(sources)[order]
-        self._tap_rows = np.concatenate(taps)[order]
-        self._taps = np.array(self._taps)
+        self._targets = np.concatenate(targets)[order]
+        self._sources = np.concatenate(sources)[order]
+        taps = [np.array(HALVE_TAPS, np.float64)] * len(self.strides)
+        self._taps = functools.reduce(np.multiply.outer, taps).reshape(-1) / self.unit
         self._halved_ends = np.searchsorted(ranks[order], self._ranks, side="right")
 
     def steps(self) -> Iterator[tuple[slice, slice]]:
@@ -169,6 +168,6 @@ class Plan:
 
         Exact: whole numbers far below 2^53, divided by the power of two that they contain.
         """
-        if part.start != part.stop:
-            values = buffer.take(self._sources[part]) * self._taps[self._tap_rows[part]]
-            buffer[self._targets[part]] = values.sum(axis=1)
+        targets = self._targets[part]
+        if len(targets):
+            buffer[targets] = buffer.take(self._sources[part]) @ self._taps
