@@ -201,6 +201,16 @@ def _split(flat: np.ndarray, fit: Fit) -> list[np.ndarray]:
     return [part.reshape(shape) for part, shape in zip(np.split(flat, ends), shapes, strict=True)]
 
 
+def pixel_bits(fit: Fit) -> Float[np.ndarray, "*shape"]:
+    """Estimated latent bits of every pixel: each latent's, shared out evenly over its pixels.
+
+    All grids added up; over all pixels this sums to `fit.bits["latents"]`.
+    """
+    exponents = latents.exponents(fit.config)
+    return sum(_spread(bits, e, fit.shape)
+               for bits, e in zip(latent_bits(fit), exponents, strict=True))
+
+
 def latent_grids(fit: Fit, ax: Axes | None = None, *, frame: int = 0) -> Axes:
     """The quantized latent grids, finest first, each blown up to the same size.
 
@@ -233,25 +243,23 @@ def latent_grids(fit: Fit, ax: Axes | None = None, *, frame: int = 0) -> Axes:
 def bit_map(fit: Fit, ax: Axes | None = None, *, grid: int | None = None, frame: int = 0) -> Axes:
     """Where in the picture the latents' bits are.
 
-    Without `grid`, bits per pixel: each latent's bits spread evenly over the pixels it stands for,
-    all grids added up; over the picture (and all frames) this sums to `fit.bits["latents"]`. With
-    `grid` (0 is the finest), that grid's bits per latent. Of a video, the slice that holds `frame`.
+    Without `grid`, `pixel_bits`; with it (0 is the finest), that grid's bits per latent. Of a
+    video, the slice that holds `frame`. Colors are on a square-root scale.
 
     Raises `ValueError` for a grid that is not there.
     """
-    bits = latent_bits(fit)
     exponents = latents.exponents(fit.config)
     if grid is None:
-        shown = sum(_spread(b, e, fit.shape) for b, e in zip(bits, exponents, strict=True))
-        unit, scale = "latent bits per pixel", 0
-    elif 0 <= grid < len(bits):
-        shown, unit, scale = bits[grid], f"bits per latent of grid {grid}", exponents[grid]
+        shown, unit, scale = pixel_bits(fit), "latent bits per pixel", 0
+    elif 0 <= grid < len(exponents):
+        shown, unit = latent_bits(fit)[grid], f"bits per latent of grid {grid}"
+        scale = exponents[grid]
     else:
-        raise ValueError(f"this fit has grids 0 to {len(bits) - 1}, not {grid}")
+        raise ValueError(f"this fit has grids 0 to {len(exponents) - 1}, not {grid}")
     if shown.ndim == 3:
         shown = shown[min(frame >> scale, len(shown) - 1)]
     ax = _axes(ax, shown[None])
-    # a few latents cost ten times the rest: on a square-root scale these can be seen, too
+    # a few latents cost ten times the rest, which a linear scale would leave black
     norm = PowerNorm(0.5, vmin=0, vmax=max(float(shown.max()), 1e-9))
     drawn = ax.imshow(shown, cmap="viridis", norm=norm, interpolation="nearest")
     _color_bar(drawn, ax, unit)

@@ -174,9 +174,21 @@ def test_latent_grids_of_a_video(video_fit):
     np.testing.assert_array_equal(shown(last[0]), grid[2])
 
 
+def test_a_pixel_pays_its_share_of_each_latent_above_it(fit):
+    # pixel (17, 30) of 20 x 33: in grid e it belongs to the latent (17 >> e, 30 >> e), whose block
+    # of 2**e pixels a side the edges cut off
+    expected = 0
+    for e, bits in enumerate(plots.latent_bits(fit)):
+        (y, x), side = (17 >> e, 30 >> e), 1 << e
+        pixels = (min(20, (y + 1) * side) - y * side) * (min(33, (x + 1) * side) - x * side)
+        expected += bits[y, x] / pixels
+    assert plots.pixel_bits(fit)[17, 30] == pytest.approx(expected)
+
+
 def test_bit_map(fit, ax):
     assert plots.bit_map(fit, ax) is ax
     assert shown(ax).shape == (20, 33)
+    np.testing.assert_array_equal(shown(ax), plots.pixel_bits(fit))
     assert shown(ax).sum() == pytest.approx(fit.bits["latents"], rel=1e-5)
     assert ax.child_axes[0].get_ylabel() == "latent bits per pixel"
     third = plots.bit_map(fit, grid=2)
