@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import ArrayLike, Float, PRNGKeyArray
 from tqdm import tqdm
 
 from c3lite import decoder, parameters, training
@@ -162,7 +162,7 @@ def best_codec(state: State) -> Codec:
 
 
 def fit(
-    x: Float[Array, "3 *shape"],
+    x: Float[ArrayLike, "3 *shape"],
     config: Config = C3,
     *,
     key: PRNGKeyArray | None = None,
@@ -232,7 +232,7 @@ def _reconstruct(config, codec, coded):
 
 
 def fit_many(
-    images: Sequence[Float[Array, "3 *shape"]],
+    images: Sequence[Float[ArrayLike, "3 *shape"]],
     configs: Config | Sequence[Config],
     *,
     keys: PRNGKeyArray | Sequence[PRNGKeyArray] | None = None,
@@ -292,7 +292,7 @@ def _stack(trees):
 
 
 def adaptive(
-    x: Float[Array, "3 *shape"],
+    x: Float[ArrayLike, "3 *shape"],
     configs: Sequence[Config],
     *,
     key: PRNGKeyArray | None = None,
