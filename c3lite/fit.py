@@ -145,7 +145,7 @@ def chunks(
         history = _measured(history, done)
         if error := _error(history, int(state.step) - int(done), last_good):
             raise error
-        last_good = history.loss[-1]
+        last_good = float(history.loss[-1])
         yield state, history
         n = _chunk_size(time.perf_counter() - began, int(done))
 
