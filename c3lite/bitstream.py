@@ -178,9 +178,9 @@ def _code_array(coder, values, n: int, label):
     # a cell [h 2^b, (h + 1) 2^b) has its middle at (h + 1/2) 2^b - 1/2
     mu = -(integer.FRACTIONS // 2) + (integer.FRACTIONS // 2 >> low_bits)
     level -= round(low_bits * math.log(2) * integer.LEVELS_PER_E)
-    table, _ = integer.table_number(np.array(mu), np.array(level))
+    tables, _ = integer.table_number(np.full(n, mu), np.full(n, level))
     high = None if values is None else values >> low_bits
-    high = _code_laplace(coder, np.full(n, table), high, label)
+    high = _code_laplace(coder, tables, high, label)
     low = _code_uniform(coder, values, low_bits, n, label)
     return (high << low_bits) + low
 
@@ -191,16 +191,15 @@ def _low_bits(level: int) -> int:
 
 
 def _best_level(values) -> int:
-    """The scale of fewest bits: the mean size, which is the likeliest scale of a Laplace.
+    """The scale of fewest bits.
 
-    Among whole numbers the discrete likelihood's: p = P(0), mean m, e^(-1/s) = r solves
-    m = 2 r / (1 - r^2) at the center; r = (sqrt(1 + m^2) - 1) / m.
+    With t = e^(-1/2s) a whole number k = 0 has the probability 1 - t, others t^(2|k|-1) (1 - t^2)/2.
     """
-    mean = float(np.abs(values).mean()) if values.size else 0.0
-    if mean == 0:
-        return 0
-    scale = -1 / math.log((math.sqrt(1 + mean * mean) - 1) / mean)
-    return min(max(round(integer.LEVELS_PER_E * (math.log(scale) + 5)), 0), integer.LOG_SCALES - 1)
+    size, others = np.abs(values).sum(), np.count_nonzero(values)
+    log_t = -0.5 / np.exp(np.arange(integer.LOG_SCALES) / integer.LEVELS_PER_E - 5)
+    likelihood = ((values.size - others) * np.log(-np.expm1(log_t)) + (2 * size - others) * log_t
+                  + others * np.log(-np.expm1(2 * log_t)))
+    return int(np.argmax(likelihood))
 
 
 def _walk(

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Float, Integer, Real
 
 from c3lite import context as ctx
 from c3lite import latents
@@ -91,7 +91,7 @@ def synthesize(
     config,
     shape: tuple[int, ...],
     symbols: Integer[np.ndarray, " latents"],
-    arrays: Sequence[Float[np.ndarray, "..."]],
+    arrays: Sequence[Real[np.ndarray, "..."]],
     weight_step: float,
     bias_step: float,
 ) -> Float[np.ndarray, "3 *shape"]:

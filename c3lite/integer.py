@@ -23,7 +23,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Real
 
 from c3lite.networks import is_residual
 from c3lite.rangecoder import Table
@@ -121,8 +121,8 @@ class Network(NamedTuple):
 
 def network(
     config,
-    layers: list[tuple[Float[np.ndarray, "n_out n_in"], Float[np.ndarray, " n_out"]]],
-    film: list[tuple[Float[np.ndarray, " width"], Float[np.ndarray, " width"]]],
+    layers: list[tuple[Real[np.ndarray, "_ _"], Real[np.ndarray, " _"]]],
+    film: list[tuple[Real[np.ndarray, " _"], Real[np.ndarray, " _"]]],
     weight_step: float,
     bias_step: float,
     unit: int,
@@ -130,7 +130,7 @@ def network(
     """The integer network of one grid.
 
     Args:
-        layers: (weight, bias) of each layer, in steps.
+        layers: (weight (n_out, n_in), bias (n_out,)) of each layer, in steps.
         film: (scale - 1, shift) of each hidden layer for this grid, in steps; may be empty.
         unit: what a latent of 1 is in the network's input.
     """
