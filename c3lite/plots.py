@@ -180,6 +180,33 @@ def where_bits_went(fit: Fit, ax: Axes | None = None) -> Axes:
     return ax
 
 
+def estimate_against_file(fits: Iterable[Fit], ax: Axes | None = None) -> Axes:
+    """The rate of each fit's file over its estimate, both in bpp (Fig. 16), on logarithmic axes.
+
+    One point a fit, of any images and rate weights; a fit's file is written when it has none yet.
+    On the dashed line they are equal. The title gives the mean and the largest excess of the files
+    in percent. Raises `ValueError` without a fit.
+    """
+    fits = list(fits)
+    if not fits:
+        raise ValueError("estimate_against_file needs at least one fit")
+    estimates = np.array([fit.bpp_estimate for fit in fits])
+    files = np.array([fit.bpp for fit in fits])
+    excess = 100 * (files / estimates - 1)
+    ax = _axes(ax, figsize=(5, 4.6))
+    ends = [0.9 * min(estimates.min(), files.min()), 1.1 * max(estimates.max(), files.max())]
+    ax.plot(ends, ends, color="gray", linestyle="--", linewidth=1, label="equal", zorder=1)
+    ax.scatter(estimates, files, color=style("C3")["color"], zorder=2, label="one fit")
+    ax.set(xscale="log", yscale="log", xlim=ends, ylim=ends, aspect="equal")
+    ax.set_xlabel("estimate from log-probabilities (bpp)")
+    ax.set_ylabel("file, every byte counted (bpp)")
+    ax.set_title(f"file over estimate: mean {excess.mean():+.2f} %, "
+                 f"largest {excess[np.argmax(np.abs(excess))]:+.2f} %")
+    ax.grid(alpha=0.3, which="both")
+    ax.legend()
+    return ax
+
+
 def latent_bits(fit: Fit) -> list[Float[np.ndarray, "..."]]:
     """Estimated bits of every latent, an array for each grid, finest first.
 

@@ -1,0 +1,55 @@
+"""Fits that were never fitted, for tests of files: random networks, and symbols of one's choice."""
+
+import jax
+import numpy as np
+
+import c3lite as c3
+from c3lite import decoder, latents, parameters
+from c3lite.codec import Codec
+from c3lite.fit import Fit
+from c3lite.training import History
+
+STEP = 1e-3
+
+CONFIGS = {
+    "c3": c3.C3,
+    "c3-clic": c3.C3_CLIC,
+    "cool-chic": c3.COOL_CHIC,
+    "cool-chic-v2": c3.COOL_CHIC_V2,
+    "no finest grid, lanczos": c3.edit(c3.C3, finest_grid=False, upsampling="lanczos"),
+    "per grid": c3.edit(c3.C3, entropy_per_grid=True, num_grids=4),
+    "film": c3.edit(c3.C3_CLIC, entropy_film=True, num_grids=4),
+    "no hidden layer": c3.edit(c3.C3, entropy_widths=(), synthesis_widths=()),
+    "video": c3.edit(c3.C3, context_size=(3, 5, 5), num_grids=3),
+    "video, previous grid": c3.edit(
+        c3.C3, context_size=(3, 5, 5), num_grids=3, previous_grid_size=3, entropy_per_grid=True),
+    "video, mask": c3.edit(
+        c3.C3, num_grids=4, mask_shape=(4, 4), masked_grids=2, mask_origins=((-2, 3), (5, -7)),
+        entropy_per_grid=True, synthesis_per_frame=True),
+}
+"""Every preset, and every kind of context, network and upsampling."""
+
+
+def shape_of(name: str) -> tuple[int, ...]:
+    """A small shape with odd sides."""
+    return (4, 15, 18) if name.startswith("video") else (31, 50)
+
+
+def coded(config, shape, symbols=None, seed=0) -> Fit:
+    """A `Fit` with random networks, and random symbols if none are given."""
+    rng = np.random.default_rng(seed)
+    like = jax.eval_shape(lambda: parameters.networks_of(
+        Codec(config, shape, key=jax.random.key(0))))
+    leaves, structure = jax.tree.flatten(like)
+    networks = jax.tree.unflatten(structure, [
+        np.round(rng.normal(size=a.shape) * (a.shape[1] ** -0.5 if len(a.shape) > 1 else 0.1) / STEP)
+        .astype(np.float32) for a in leaves])
+    if symbols is None:
+        symbols = np.round(rng.laplace(size=latents.count(config, shape), scale=2))
+    full = parameters.Coded(symbols.astype(np.int32), networks, STEP, STEP)
+    image = decoder.synthesize(
+        config, shape, full.symbols, jax.tree.leaves(networks), STEP, STEP)
+    codec = jax.eval_shape(lambda: Codec(config, shape, key=jax.random.key(0)))
+    past = History(*(np.zeros(0, np.float32) for _ in History._fields))
+    return Fit(image=image, config=config, codec=codec, coded=full, reconstruction=image, bits={},
+               psnr=0.0, history=past, seconds=0.0)
