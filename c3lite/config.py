@@ -285,7 +285,9 @@ def edit(config: Config, **changes) -> Config:
             raise ValueError(f"{name} has no part {end!r}")
         elif names[name].type == "float" and _is_real(value):
             value = float(value)  # so that 1 and 1.0 are one program and one hash
-        config = dataclasses.replace(config, **{name: _tuples(value)})
+        value = _tuples(value)
+        _check_type(name, value, names[name].type)
+        config = dataclasses.replace(config, **{name: value})
     return config
 
 

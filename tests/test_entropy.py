@@ -1,0 +1,124 @@
+"""The Laplace rate against integrals and limits, and the network's switches (Eqs. 1, 12)."""
+
+import jax
+import jax.numpy as jnp
+import jax.random as jr
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from c3lite import C3, C3_CLIC, COOL_CHIC, COOL_CHIC_V2, edit, entropy
+from c3lite.entropy import EntropyModel, laplace_bits, laplace_scale
+from c3lite.latents import grid_shapes
+
+numbers = st.floats(-30, 30)
+scales = st.floats(0.01, 100)
+
+
+@given(numbers, numbers, scales)
+def test_bits_are_the_integral_of_the_density(x, mu, scale):
+    laplace = scipy.stats.laplace(mu, scale)
+    if x > mu:  # the smaller tail, or the difference cancels
+        p = laplace.sf(x - 0.5) - laplace.sf(x + 0.5)
+    else:
+        p = laplace.cdf(x + 0.5) - laplace.cdf(x - 0.5)
+    expected = min(-np.log2(max(p, 1e-300)), 16)
+    bits = laplace_bits(jnp.float32(x), jnp.float32(mu), jnp.float32(scale))
+    np.testing.assert_allclose(bits, expected, rtol=2e-3, atol=2e-4)
+
+
+@given(numbers, st.floats(0.05, 20))
+def test_probabilities_of_all_integers_sum_to_one(mu, scale):
+    x = jnp.arange(-1000.0, 1001)
+    p = 2.0 ** -np.asarray(laplace_bits(x, jnp.full_like(x, mu), jnp.full_like(x, scale)), float)
+    floor = 2001 * 2.0**-16  # each is at least the floor
+    assert 1 - 1e-4 <= p.sum() <= 1 + floor + 1e-4
+
+
+def test_bits_are_capped_at_16_without_a_gradient():
+    value, slope = jax.value_and_grad(laplace_bits)(jnp.float32(500), jnp.float32(0), jnp.float32(1))
+    assert value == 16 and slope == 0
+
+
+@given(numbers, numbers, st.floats(1e-3, 150))
+def test_gradients_are_finite_and_point_to_mu(x, mu, scale):
+    value, (dx, dmu, dscale) = jax.value_and_grad(laplace_bits, argnums=(0, 1, 2))(
+        jnp.float32(x), jnp.float32(mu), jnp.float32(scale))
+    assert 0 <= value <= 16
+    assert np.isfinite([dx, dmu, dscale]).all()
+    np.testing.assert_allclose(dmu, -dx, atol=1e-5)
+    if abs(x - mu) > 1e-3:  # moving x away from mu never costs less
+        assert dx * np.sign(x - mu) >= -1e-5
+
+
+def test_scale_starts_at_e_to_minus_4_and_falls_with_the_raw_output():
+    np.testing.assert_allclose(laplace_scale(C3, jnp.zeros(1)), np.exp(-4), rtol=1e-6)
+    scale = laplace_scale(C3, jnp.linspace(-40, 40, 200))
+    assert (jnp.diff(scale) <= 0).all()
+    np.testing.assert_allclose([scale[0], scale[-1]], [150, 1e-3], rtol=1e-5)
+
+
+def test_cool_chic_clips_its_raw_output_to_minus_10_and_13_8155():
+    raw = jnp.array([-50, -10, 0.3, 13.8155, 50])
+    expected = jnp.exp(-0.5 * jnp.clip(raw, -10, 13.8155))
+    np.testing.assert_allclose(laplace_scale(COOL_CHIC, raw), expected, rtol=1e-4)
+
+
+def outputs(config, shape=(6, 9), key=0):
+    config = edit(config, num_grids=3)
+    grids = tuple(jr.normal(jr.key(i), s) for i, s in enumerate(grid_shapes(config, shape)))
+    model = EntropyModel(config, 2, key=jr.key(key))
+    return config, model, grids
+
+
+@pytest.mark.parametrize("config", [C3, C3_CLIC, COOL_CHIC, COOL_CHIC_V2,
+                                    edit(C3, entropy_film=True), edit(C3, entropy_per_grid=True)])
+def test_one_pass_over_all_grids_equals_a_grid_at_a_time(config):
+    config, model, grids = outputs(config)
+    mu, _ = model(config, grids)
+    parts = [entropy.run_layers(config, model.network(n), model.context(config, grids, n))[0]
+             for n in range(3)]
+    np.testing.assert_allclose(mu, jnp.concatenate(parts), atol=1e-5)
+
+
+def test_film_of_zeros_is_the_shared_network():
+    config, plain, grids = outputs(C3)
+    film = EntropyModel(edit(config, entropy_film=True), 2, key=jr.key(0))
+    for ours, theirs in zip(film(edit(config, entropy_film=True), grids), plain(config, grids),
+                            strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_film_modulates_before_the_activation():
+    config, model, grids = outputs(edit(C3, entropy_film=True))
+    gamma, beta = jr.normal(jr.key(5), (2, 3, 18))
+    model = jax.tree.map(lambda x: x, model)
+    object.__setattr__(model, "film", ((gamma, beta), *model.film[1:]))
+    n, layers = 1, model.networks[0]
+    context = model.context(config, grids, n)
+    hidden = (1 + gamma[n])[:, None] * layers[0](context) + beta[n][:, None]
+    hidden = jax.nn.gelu(layers[1](jax.nn.gelu(hidden)))
+    folded = entropy.run_layers(config, model.network(n), context)
+    np.testing.assert_allclose(folded, layers[2](hidden), atol=1e-4)
+
+
+def test_separate_networks_start_apart():
+    config, model, _ = outputs(edit(C3, entropy_per_grid=True))
+    assert len(model.networks) == 3
+    assert not np.allclose(model.networks[0][0].weight, model.networks[1][0].weight)
+
+
+def test_a_mask_without_separate_networks_is_refused():
+    config = edit(C3, mask_shape=(4, 4), mask_origins=((0, 0),), masked_grids=1)
+    with pytest.raises(ValueError, match="entropy_per_grid"):
+        EntropyModel(config, 3, key=jr.key(0))
+
+
+def test_split_inverts_concatenation():
+    sizes = ((3, 4), (2, 2), (1, 1))
+    grids = tuple(jr.normal(jr.key(i), s) for i, s in enumerate(sizes))
+    flat = jnp.concatenate([g.reshape(-1) for g in grids])
+    for ours, theirs in zip(entropy.split(flat, sizes), grids, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
