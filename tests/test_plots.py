@@ -94,6 +94,13 @@ def test_rd_curve_of_codecs_and_published_points(ax):
     assert [line.get_label() for line in alone.lines] == ["JPEG"]
 
 
+def test_a_fit_is_drawn_at_the_rate_of_its_file(fit):
+    (line,) = plots.rd_curve(fit).lines
+    assert line.get_label() == "C3"
+    assert line.get_xydata().tolist() == [[fit.bpp, fit.psnr]]
+    assert fit.bpp == 8 * len(c3.encode(fit)) / (20 * 33)
+
+
 @pytest.mark.parametrize(
     "points", [([1.0, 2.0], [30.0]), [], ([], []), "VTM", [1.0, None], ([1.0], [2.0], [3.0])])
 def test_points_that_are_no_curve(points):
