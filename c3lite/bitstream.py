@@ -138,20 +138,29 @@ def _code_laplace(coder: _Coder, tables, values, label):
 
 
 def _code_escape(coder, radius, values, label):
-    """Integers beyond a radius: the sign, the length of the excess, the bits of the excess."""
-    sign = excess = length = None
-    if values is not None:
-        excess = np.abs(values) - radius
-        sign = (values < 0).astype(np.int64)
-        length = np.frexp(excess)[1] - 1
-    sign = _code_uniform(coder, sign, 1, len(radius), label)
-    length = _code_uniform(coder, length, 5, len(radius), label)
-    decoded = np.empty(len(radius), np.int64)
+    """Integers beyond a radius: signs, then the excess in Elias' gamma code.
+
+    An excess of n + 1 bits is n ones and a zero, then the n bits after its leading one: 1 costs one
+    bit. The likely outlier is barely outside its table.
+    """
+    count = len(radius)
+    labels = np.broadcast_to(np.int8(label), count)
+    excess = None if values is None else np.abs(values) - radius
+    sign = _code_uniform(coder, None if values is None else (values < 0) * 1, 1, count, labels)
+    length, longer = np.zeros(count, np.int64), np.arange(count)
+    while len(longer):
+        more = None if excess is None else (excess[longer] >> length[longer] > 1) * 1
+        more = _code_uniform(coder, more, 1, len(longer), labels[longer])
+        length[longer] += more
+        longer = longer[(more == 1) & (length[longer] < _MOST_BITS)]
+    decoded = np.empty(count, np.int64)
     for i, n in enumerate(length.tolist()):
         rest = None if excess is None else excess[i : i + 1] - (1 << n)
-        one_label = label[i] if np.ndim(label) else label
-        decoded[i] = (1 << n) + _code_uniform(coder, rest, n, 1, one_label)[0]
+        decoded[i] = (1 << n) + _code_uniform(coder, rest, n, 1, labels[i : i + 1])[0]
     return np.where(sign == 1, -1, 1) * (decoded + radius)
+
+
+_MOST_BITS = 31
 
 
 def _code_uniform(coder, values, bits: int, n: int, label):
@@ -193,7 +202,7 @@ def _low_bits(level: int) -> int:
 def _best_level(values) -> int:
     """The scale of fewest bits.
 
-    With t = e^(-1/2s) a whole number k = 0 has the probability 1 - t, others t^(2|k|-1) (1 - t^2)/2.
+    With t = e^(-1/2s) zero has the probability 1 - t, and k another t^(2|k| - 1) (1 - t^2) / 2.
     """
     size, others = np.abs(values).sum(), np.count_nonzero(values)
     log_t = -0.5 / np.exp(np.arange(integer.LOG_SCALES) / integer.LEVELS_PER_E - 5)

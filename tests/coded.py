@@ -41,9 +41,10 @@ def coded(config, shape, symbols=None, seed=0) -> Fit:
     like = jax.eval_shape(lambda: parameters.networks_of(
         Codec(config, shape, key=jax.random.key(0))))
     leaves, structure = jax.tree.flatten(like)
+    sizes = [a.shape[1] ** -0.5 if len(a.shape) > 1 else 0.1 for a in leaves]
     networks = jax.tree.unflatten(structure, [
-        np.round(rng.normal(size=a.shape) * (a.shape[1] ** -0.5 if len(a.shape) > 1 else 0.1) / STEP)
-        .astype(np.float32) for a in leaves])
+        np.round(rng.normal(size=a.shape) * size / STEP).astype(np.float32)
+        for a, size in zip(leaves, sizes, strict=True)])
     if symbols is None:
         symbols = np.round(rng.laplace(size=latents.count(config, shape), scale=2))
     full = parameters.Coded(symbols.astype(np.int32), networks, STEP, STEP)

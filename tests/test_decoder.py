@@ -67,7 +67,8 @@ def test_activation_is_that_of_training():
 
 def test_blocks_of_pixels_do_not_matter(monkeypatch):
     fit = coded(c3.C3, (61, 90))
-    arguments = (c3.C3, (61, 90), fit.coded.symbols, jax.tree.leaves(fit.coded.networks), STEP, STEP)
+    leaves = jax.tree.leaves(fit.coded.networks)
+    arguments = (c3.C3, (61, 90), fit.coded.symbols, leaves, STEP, STEP)
     monkeypatch.setattr(decoder, "BLOCK", 10**9)
     whole = decoder.synthesize(*arguments)
     assert np.abs(whole - fit.reconstruction).max() <= 1.001 / 255

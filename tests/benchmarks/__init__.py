@@ -1,0 +1,1 @@
+"""Speed, memory and parity, measured; never run by `make test`."""

@@ -1,0 +1,116 @@
+"""Files: time and memory of encoding and decoding by image size, size against estimate, overheads.
+
+One short fit of a crop gives the networks and the statistics of the latents; larger pictures tile
+its latents, each in a hundred changed by one step so that no tile is another's copy. Times are CPU
+seconds of a fresh process, the import of JAX aside; memory is the growth of the process's peak.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+
+import c3lite as c3
+from c3lite import bitstream, latents, parameters
+from c3lite.entropy import latent_bits
+
+SHAPES = ((128, 192), (256, 384), (512, 768), (768, 1024), (1370, 2048))
+TARGETS = "targets at 512x768: decode 1.0 s (roll-out 0.8 s), encode 1.5 s, memory 500 MB"
+
+
+def tiled(fit: c3.Fit, shape: tuple[int, ...], rng: np.random.Generator) -> c3.Fit:
+    """A `Fit` of another shape, with the networks of `fit` and latents like its own."""
+    grids, first = [], 0
+    sizes = [latents.grid_shapes(fit.config, s) for s in (fit.shape, shape)]
+    for old, new in zip(*sizes, strict=True):
+        n = int(np.prod(old))
+        grid = fit.coded.symbols[first : first + n].reshape(old)
+        first += n
+        grid = np.tile(grid, [-(-b // a) for a, b in zip(old, new, strict=True)])
+        grid = grid[tuple(slice(side) for side in new)].copy()
+        changed = rng.random(new) < 0.01
+        grid[changed] += rng.integers(-1, 2, changed.sum(), dtype=np.int32)
+        grids.append(grid.reshape(-1))
+    coded = fit.coded._replace(symbols=np.concatenate(grids))
+    codec = jax.eval_shape(lambda: c3.codec.Codec(fit.config, shape, key=jax.random.key(0)))
+    return dataclasses.replace(fit, codec=codec, coded=coded)
+
+
+def measured(contents: Path) -> None:
+    """In a fresh process: decode, then encode, and print the figures as JSON."""
+    data = contents.read_bytes()
+    began, before = time.process_time(), _peak()
+    decoded = bitstream._read(data)
+    rolled_out = time.process_time()
+    bitstream.decoder.synthesize(
+        decoded.config, decoded.shape, decoded.symbols, decoded.arrays, decoded.weight_step,
+        decoded.bias_step)
+    figures = {"rollout": rolled_out - began, "decode": time.process_time() - began,
+               "decode_mb": _peak() - before}
+    began = time.process_time()
+    writer = bitstream._Writer()
+    bitstream._walk(writer, *decoded[:4], known=decoded)
+    again = bitstream._pack(decoded, writer.finish("auto"))
+    bitstream._read(again)  # as `encode` does
+    figures |= {"encode": time.process_time() - began, "encode_mb": _peak() - before}
+    assert again == data
+    print(json.dumps(figures))
+
+
+def _peak() -> float:
+    """MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _fresh(path: Path) -> dict:
+    command = [sys.executable, "-m", "tests.benchmarks.bitstream", str(path)]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(result.stdout)
+
+
+def main() -> None:
+    """Print the tables."""
+    crop = c3.data.crop(c3.data.kodak(19), 300, 100, 96, 128)
+    config = c3.edit(c3.C3, steps=300, stage2_steps=50)
+    fit = c3.fit(crop, config, key=jax.random.key(0), progress=False)
+    rng = np.random.default_rng(0)
+    rate = jax.jit(lambda model, symbols, shape: latent_bits(model, config, symbols, shape).sum(),
+                   static_argnums=2)
+    networks = parameters.from_integers(
+        fit.coded.networks, fit.coded.weight_step, fit.coded.bias_step)
+    network_bits = sum(float(b) for b in parameters.network_bits(fit.coded.networks))
+    print(TARGETS)
+    print(f"{'size':>11} {'bytes':>8} {'bpp':>7} {'estimate':>9} {'header':>7} "
+          f"{'roll-out':>9} {'decode':>7} {'encode':>7} {'us/pixel':>9} {'MB dec':>7} "
+          f"{'MB enc':>7}")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "file.c3"
+        for shape in SHAPES:
+            larger = tiled(fit, shape, rng)
+            c3.save(larger, path)
+            info = c3.inspect(path.read_bytes())
+            symbols = larger.coded.symbols.astype(np.float32)
+            estimate = float(rate(networks.entropy, symbols, shape)) + network_bits
+            t = _fresh(path)
+            print(f"{shape[0]:>5}x{shape[1]:<5} {info.bytes:>8} {info.bpp:>7.4f} "
+                  f"{8 * info.bytes / estimate - 1:>+9.2%} {info.header_bytes:>7} "
+                  f"{t['rollout']:>9.2f} {t['decode']:>7.2f} {t['encode']:>7.2f} "
+                  f"{1e6 * t['decode'] / np.prod(shape):>9.2f} {t['decode_mb']:>7.0f} "
+                  f"{t['encode_mb']:>7.0f}", flush=True)
+    coded_bits = sum(info.networks_bits.values())
+    arrays = len(jax.tree.leaves(fit.coded.networks))
+    print(f"networks: {coded_bits:.0f} bits in the file, {network_bits:.0f} ideal and 10 for each "
+          f"of {arrays} scales: {coded_bits / (network_bits + 10 * arrays) - 1:+.2%}")
+
+
+if __name__ == "__main__":
+    measured(Path(sys.argv[1]))

@@ -1,0 +1,388 @@
+"""Files: whatever goes in comes out, estimates hold, and no damage goes unnoticed."""
+
+import dataclasses
+import os
+import random
+import struct
+import subprocess
+import sys
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import c3lite as c3
+from c3lite import bitstream, decoder, entropy, integer, latents, parameters
+from c3lite.bitstream import BitstreamError
+from c3lite.codec import Codec
+from c3lite.rangecoder import BACKENDS, RangeCoderError, resolve_backend
+from tests.coded import CONFIGS, STEP, coded, shape_of
+
+
+def contents_of(data):
+    return bitstream._read(data)
+
+
+def with_crc(rest: bytes, version=bitstream.VERSION) -> bytes:
+    return bitstream.MAGIC + bytes([version]) + struct.pack("<I", zlib.crc32(rest)) + rest
+
+
+HEAD = len(bitstream.MAGIC) + 5
+
+
+@pytest.fixture(scope="session")
+def small_file():
+    """Some 250 bytes: networks without hidden layers."""
+    config = c3.edit(c3.C3, num_grids=3, entropy_widths=(), synthesis_widths=(),
+                     context_size=(3, 3), synthesis_residual_convs=0)
+    return c3.encode(coded(config, (10, 13)))
+
+
+# Round trips ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", list(CONFIGS))
+def test_round_trip(name):
+    fit = coded(CONFIGS[name], shape_of(name))
+    data = c3.encode(fit)
+    contents = contents_of(data)
+    np.testing.assert_array_equal(contents.symbols, fit.coded.symbols)
+    for ours, theirs in zip(contents.arrays, jax.tree.leaves(fit.coded.networks), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    image = c3.decode(data)
+    assert image.dtype == np.float32
+    np.testing.assert_array_equal(image, fit.reconstruction)
+    info = c3.inspect(data)
+    fields = info.structure()
+    assert fields == {k: pytest.approx(getattr(fit.config, k)) if k in bitstream._FLOATS
+                      else getattr(fit.config, k) for k in fields}
+    assert info.header_bytes + info.payload_bytes == len(data)
+    masks = 6 if fit.config.mask_shape else 0
+    assert info.header_bytes - masks <= 40
+    counted = sum(info.grids_bits) + sum(info.networks_bits.values())
+    assert counted == pytest.approx(8 * info.payload_bytes, abs=0.002 * counted + 16)
+    assert str(len(data)) in repr(info) and "grid 0" in repr(info)
+
+
+@pytest.mark.parametrize("name", ["c3", "c3-clic", "video"])
+def test_a_fit_decodes_to_its_reconstruction(name):
+    config = c3.edit(CONFIGS[name], steps=20, stage2_steps=4, num_grids=3)
+    shape = (3, 4, 16, 16) if name == "video" else (3, 32, 48)
+    x = np.random.default_rng(0).random(shape, np.float32)
+    fit = c3.fit(jnp.asarray(x), config, key=jax.random.key(0), progress=False)
+    data = c3.encode(fit)
+    np.testing.assert_array_equal(c3.decode(data), fit.reconstruction)
+    assert fit.bpp == 8 * len(data) / fit.pixels
+    assert fit.bpp == pytest.approx(fit.bpp_estimate, rel=0.1)
+
+
+def test_the_header_of_a_kodak_picture_has_at_most_40_bytes():
+    for config in (*c3.PRESETS.values(), *c3.ADAPTIVE_KODAK, *c3.ADAPTIVE_CLIC):
+        out = bitstream._Output()
+        bitstream._write_config(out, config, 2)
+        # and mark, version, CRC; two steps; two sides of two bytes; CRC of latents; length
+        assert len(out.data) + HEAD + 2 + 4 + 4 + 3 <= 40
+
+
+def test_extreme_latents_and_parameters_come_back():
+    config = CONFIGS["c3-clic"]
+    rng = np.random.default_rng(1)
+    n = latents.count(config, (31, 50))
+    symbols = np.round(rng.laplace(size=n) * 2.0 ** rng.integers(-3, 30, n))
+    symbols = np.clip(symbols, -bitstream.MAX_SYMBOL, bitstream.MAX_SYMBOL)
+    symbols[:4] = 2**20, -(2**20), bitstream.MAX_SYMBOL, -bitstream.MAX_SYMBOL
+    fit = coded(config, (31, 50), symbols)
+    extreme = jax.tree.map(
+        lambda a: np.clip(np.round(rng.standard_cauchy(a.shape) * 1000), -(2**24), 2**24)
+        .astype(np.float32), fit.coded.networks)
+    fit = dataclasses.replace(fit, coded=fit.coded._replace(networks=extreme))
+    contents = contents_of(c3.encode(fit))
+    np.testing.assert_array_equal(contents.symbols, symbols)
+    for ours, theirs in zip(contents.arrays, jax.tree.leaves(extreme), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.01, 0.4, 3.0, 40.0, 700.0, 32_888.0])
+def test_a_parameter_array_costs_its_laplace_and_ten_bits(scale):
+    values = np.round(np.random.default_rng(2).laplace(size=4000, scale=scale)).astype(np.int64)
+    writer = bitstream._Writer()
+    bitstream._code_array(writer, values, len(values), 0)
+    ideal = float(parameters.laplace_array_bits(jnp.asarray(values, jnp.float32)))
+    assert writer.bits()[0] <= 1.001 * ideal + 10.5
+    reader = bitstream._Reader(writer.finish("auto"), "auto")
+    np.testing.assert_array_equal(bitstream._code_array(reader, None, len(values), 0), values)
+
+
+class Sampler:
+    """A coder that reads given network symbols, and draws latents as the model says."""
+
+    def __init__(self, writer):
+        self.networks = iter([symbols for _, symbols, label in writer._parts if label[0] >= 16])
+        self.tables, self.rng = integer.Tables(), np.random.default_rng(3)
+
+    def code(self, tables, symbols, label):
+        if np.min(label) >= 16:
+            return next(self.networks)
+        draws = self.rng.integers(0, integer.TOTAL, len(tables))
+        return np.array([np.searchsorted(self.tables[t], u, "right") - 1
+                         for t, u in zip(tables.tolist(), draws, strict=True)])
+
+
+@pytest.fixture(scope="session")
+def typical():
+    """Latents drawn from their own model, over 10 kB: (fit, config)."""
+    config, shape = c3.edit(c3.C3, log_scale_shift=2.5), (160, 208)
+    fit = coded(config, shape)
+    smaller = jax.tree.map(lambda a: np.round(a / 8), fit.coded.networks)
+    fit = dataclasses.replace(fit, coded=fit.coded._replace(networks=smaller))
+    writer = bitstream._Writer()
+    contents = bitstream._contents(fit)
+    bitstream._walk(writer, *contents[:4], known=contents)
+    drawn = bitstream._walk(Sampler(writer), *contents[:4])
+    return dataclasses.replace(
+        fit, coded=fit.coded._replace(symbols=drawn.symbols.astype(np.int32)))
+
+
+def test_the_file_is_as_large_as_the_estimate(typical):
+    data = c3.encode(typical)
+    codec = Codec(typical.config, typical.shape, key=jax.random.key(0))
+    model = parameters.with_networks(
+        codec, parameters.from_integers(typical.coded.networks, STEP, STEP)).entropy
+    estimate = float(jax.jit(lambda m, s: entropy.latent_bits(
+        m, typical.config, s, typical.shape).sum())(
+            model, jnp.asarray(typical.coded.symbols, jnp.float32)))
+    latents_bits = sum(c3.inspect(data).grids_bits)
+    assert latents_bits > 8 * 10_000
+    assert abs(latents_bits / estimate - 1) < 0.002
+    estimate += sum(float(b) for b in parameters.network_bits(typical.coded.networks))
+    assert 8 * len(data) / estimate < 1.005
+
+
+# The same everywhere ----------------------------------------------------------------------------
+
+
+def both_backends():
+    try:
+        resolve_backend("range-coder")
+    except RangeCoderError:
+        pytest.skip("range-coder has no wheel here")
+
+
+def test_backends_write_and_read_the_same(typical):
+    both_backends()
+    files = [c3.encode(typical, backend=backend) for backend in BACKENDS]
+    assert files[0] == files[1]
+
+
+def test_batches_of_any_size_write_the_same(typical):
+    contents = bitstream._contents(typical)
+    files = set()
+    for batch in (140, 10**6):
+        writer = bitstream._Writer()
+        bitstream._walk(writer, *contents[:4], known=contents, batch=batch)
+        files.add(bitstream._pack(contents, writer.finish("auto")))
+    assert files == {c3.encode(typical)}
+
+
+def test_single_evaluation_writes_the_same():
+    contents = bitstream._contents(coded(CONFIGS["c3-clic"], (11, 14)))
+    streams = set()
+    for batch in (1, 7, 10**6):
+        writer = bitstream._Writer()
+        bitstream._walk(writer, *contents[:4], known=contents, batch=batch)
+        streams.add(writer.finish("auto"))
+    assert len(streams) == 1
+
+
+def test_threads_change_nothing(typical, tmp_path):
+    data = c3.encode(typical)
+    with ThreadPoolExecutor(2) as pool:
+        for decoded in pool.map(contents_of, [data] * 4):
+            np.testing.assert_array_equal(decoded.symbols, typical.coded.symbols)
+    (tmp_path / "a.c3").write_bytes(data)
+    program = ("import sys, zlib, numpy as np; from c3lite import bitstream as b; "
+               "print(zlib.crc32(b._read(open(sys.argv[1], 'rb').read()).symbols.tobytes()))")
+    for threads in "12":
+        result = subprocess.run(
+            [sys.executable, "-c", program, str(tmp_path / "a.c3")], check=True, text=True,
+            capture_output=True,
+            env={**os.environ, "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads})
+        assert int(result.stdout) == zlib.crc32(typical.coded.symbols.tobytes())
+
+
+def test_decoding_compiles_nothing(typical, monkeypatch):
+    data = c3.encode(typical)
+
+    def refuse(*_, **__):
+        raise AssertionError("decoding used JAX")
+
+    monkeypatch.setattr(jax, "jit", refuse)
+    for name in ("bind", "bind_with_trace"):
+        monkeypatch.setattr(jax.extend.core.Primitive, name, refuse)
+    with pytest.raises(AssertionError):
+        jnp.zeros(3) + 1
+    c3.decode(data)
+
+
+# Refusals ---------------------------------------------------------------------------------------
+
+
+def test_a_newer_version_says_so(small_file):
+    newer = with_crc(small_file[HEAD:], version=2)
+    with pytest.raises(BitstreamError, match="newer c3lite"):
+        c3.decode(newer)
+
+
+def test_other_bytes_are_named(small_file):
+    for data, message in [(b"", "not a c3lite file"), (b"\x89PNG\r\n", "not a c3lite file"),
+                          (small_file[:-1], "checksum"), (small_file + b"\0", "checksum"),
+                          (small_file[:5], "ends within its header")]:
+        with pytest.raises(BitstreamError, match=message):
+            c3.decode(data)
+
+
+def test_payload_length_is_checked_too(small_file):
+    with pytest.raises(BitstreamError, match="payload of"):
+        c3.decode(with_crc(small_file[HEAD:] + b"\0"))
+
+
+def header_with(config, shape):
+    contents = bitstream._Contents(config, shape, STEP, STEP, [], np.zeros(1, np.int32))
+    return bitstream._pack(contents, b"\0")
+
+
+@pytest.mark.parametrize(("changes", "shape"), [
+    ({}, (2**14 + 1, 8)), ({}, (0, 8)), ({}, (2**13, 2**13)), ({}, (2**34 - 1, 2**34 - 1)),
+    ({}, (2**12 + 1, 8, 8)), ({"context_size": (255, 255)}, (8, 8)),
+    ({"synthesis_widths": (1024, 1024)}, (8, 8)),
+    ({"context_size": (1, 1), "mask_shape": (4, 4), "masked_grids": 1,
+      "mask_origins": ((0, 10**6),)}, (2, 8, 8)),
+])
+def test_limits_hold_before_anything_is_allocated(changes, shape, monkeypatch):
+    data = header_with(c3.edit(c3.C3, **changes), shape)
+    monkeypatch.setattr(bitstream, "Plan", None)
+    monkeypatch.setattr(bitstream, "_walk", None)
+    with pytest.raises(BitstreamError, match=r"limit|sides|frames|farther|bytes"):
+        c3.decode(data)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 2.0**25])
+def test_a_fit_that_cannot_be_written_is_refused(value):
+    fit = coded(CONFIGS["c3"], (8, 8))
+    fit.coded.networks.synthesis.layers[0].weight[0, 0] = value
+    with pytest.raises(BitstreamError, match="weights"):
+        c3.encode(fit)
+
+
+def test_the_encoder_notices_a_decoder_that_differs(monkeypatch):
+    fit = coded(CONFIGS["c3"], (16, 16))
+    predict, calls = bitstream._predict, []
+
+    def wrong_once(*arguments):
+        table, center = predict(*arguments)
+        calls.append(1)
+        return (table, center + 1) if len(calls) == 10 else (table, center)
+
+    monkeypatch.setattr(bitstream, "_predict", wrong_once)
+    with pytest.raises(BitstreamError):
+        c3.encode(fit)
+    assert len(calls) >= 10
+
+
+def mutated(data: bytes, rng: random.Random) -> bytes:
+    """Flipped, overwritten, cut, extended, moved or random bytes."""
+    kind, out = rng.randrange(6), bytearray(data)
+    at = rng.randrange(len(out))
+    if kind == 0:
+        out[at] ^= 1 << rng.randrange(8)
+    elif kind == 1:
+        for _ in range(rng.randint(1, 8)):
+            out[rng.randrange(len(out))] = rng.randrange(256)
+    elif kind == 2:
+        del out[at:]
+    elif kind == 3:
+        out += rng.randbytes(rng.randint(1, 40))
+    elif kind == 4:
+        del out[at : at + rng.randint(1, 9)]
+    else:
+        out[: rng.randint(1, len(out))] = rng.randbytes(rng.randint(0, 60))
+    return bytes(out)
+
+
+def test_20000_damaged_files_are_all_refused(small_file):
+    seed = random.SystemRandom().randrange(2**32)
+    print("seed", seed)
+    rng = random.Random(seed)
+    for _ in range(20_000):
+        data = mutated(small_file, rng)
+        if data != small_file:
+            with pytest.raises(BitstreamError):
+                c3.decode(data)
+
+
+def test_damage_under_a_repaired_checksum_stays_within_limits(small_file):
+    seed = random.SystemRandom().randrange(2**32)
+    print("seed", seed)
+    rng, refused = random.Random(seed), 0
+    original = contents_of(small_file)
+    for i in range(200):
+        # half of them anywhere, half in the payload alone, whose length is kept
+        rest = bytearray(small_file[HEAD:])
+        if i % 2:
+            rest[-rng.randrange(1, 200)] ^= 1 << rng.randrange(8)
+        else:
+            rest = bytearray(mutated(bytes(rest), rng))
+        data = with_crc(bytes(rest))
+        try:
+            header = bitstream._unpack(data)
+            if np.prod(header.shape) > 10_000:
+                continue  # within the limits, but slow
+            decoded = contents_of(data)
+        except BitstreamError:
+            refused += 1
+        else:
+            # the latents' own checksum: they decode right, or in another header's shape by chance
+            np.testing.assert_array_equal(decoded.symbols, original.symbols)
+    assert refused > 150
+
+
+# Paths ------------------------------------------------------------------------------------------
+
+
+def test_save_and_load(tmp_path):
+    fit = coded(CONFIGS["c3"], (16, 20))
+    path = tmp_path / "a.c3"
+    assert c3.save(fit, path) == path.stat().st_size == len(c3.encode(fit))
+    np.testing.assert_array_equal(c3.load(path), fit.reconstruction)
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "a.c3"
+    path.write_bytes(b"old")
+
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        c3.save(coded(CONFIGS["c3"], (16, 20)), path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_python_coder_decodes_the_same_image(typical):
+    data = c3.encode(typical)
+    np.testing.assert_array_equal(c3.decode(data, backend="python"), c3.decode(data))
+
+
+def test_the_array_order_is_that_of_jax():
+    for name, config in CONFIGS.items():
+        shape = shape_of(name)
+        networks = jax.eval_shape(lambda c=config, s=shape: parameters.networks_of(
+            Codec(c, s, key=jax.random.key(0))))
+        paths = jax.tree_util.tree_flatten_with_path(networks)[0]
+        assert [(i.part, i.shape, i.is_bias) for i in decoder.array_infos(config, len(shape))] == [
+            (path[0].name, leaf.shape, parameters.is_bias(path)) for path, leaf in paths]

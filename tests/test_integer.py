@@ -1,0 +1,148 @@
+"""The integer entropy network: exact in any order, close to the float one, safe at its limits."""
+
+import decimal
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import c3lite as c3
+from c3lite import bitstream, entropy, integer, networks, parameters
+from c3lite.codec import Codec
+from c3lite.wavefront import Plan
+from tests.coded import CONFIGS, STEP, coded, shape_of
+
+RNG = np.random.default_rng(0)
+
+
+def network_of(config, shape=(31, 50), seed=0):
+    fit = coded(config, shape, seed=seed)
+    plan = Plan(config, shape)
+    arrays = jax.tree.leaves(fit.coded.networks)
+    return bitstream._networks(config, plan, arrays, STEP, STEP), plan, fit
+
+
+def in_int64(network, x):
+    """The same network, by integer products and shifts."""
+    x = x.astype(np.int64)
+    for i, layer in enumerate(network.layers):
+        weight, bias = (np.round(a * 2.0**layer.shift).astype(np.int64)
+                        for a in (layer.weight, layer.bias))  # the bias holds the rounding's half
+        x = (x @ weight + bias) >> layer.shift
+        if i < len(network.layers) - 1:
+            x = np.clip(x, -(2**22), 2**22)
+            if network.activation == "gelu":
+                table = integer.gelu_correction().astype(np.int64)
+                x = np.maximum(x, 0) - table[np.minimum(np.abs(x), len(table) - 1)]
+            else:
+                x = np.maximum(x, 0)
+    return x[:, 0], np.clip(x[:, 1], *network.log_scale_range)
+
+
+@pytest.mark.parametrize("name", ["c3", "c3-clic", "cool-chic", "film", "no hidden layer"])
+def test_float64_and_int64_agree_and_batches_change_nothing(name):
+    nets, plan, _ = network_of(CONFIGS[name])
+    n_context = nets[0].layers[0].weight.shape[0]
+    contexts = np.round(RNG.laplace(size=(2000, n_context), scale=20)) * plan.unit
+    whole = nets[0](contexts)
+    np.testing.assert_array_equal(whole, in_int64(nets[0], contexts))
+    for size in (1, 7, 140):
+        parts = [nets[0](contexts[i : i + size]) for i in range(0, 2000 if size > 1 else 200, size)]
+        joined = np.concatenate(parts, axis=1)
+        np.testing.assert_array_equal(joined, np.array(whole)[:, : joined.shape[1]])
+    # enough different answers for this to mean something
+    assert len(np.unique(whole[0])) > 50 and len(np.unique(whole[1])) > 5
+
+
+def test_nothing_exceeds_what_float64_holds_even_with_the_largest_weights():
+    config = c3.edit(c3.C3, entropy_widths=(24, 1000), previous_grid_size=3)
+    plan = Plan(config, (8, 8))
+    biggest = [(np.full((24, 33), 2.0**24), np.full(24, 2.0**24)),
+               (np.full((1000, 24), 2.0**24), np.full(1000, 2.0**24)),
+               (np.full((2, 1000), 2.0**24), np.full(2, 2.0**24))]
+    network = integer.network(config, biggest, [], 0.5, 0.5, plan.unit)
+    largest = integer.MAX_LATENT * plan.unit
+    for layer in network.layers:
+        sums = np.abs(layer.weight).sum(0) * largest + np.abs(layer.bias)
+        assert (sums * 2.0**layer.shift <= 2**53).all()
+        largest = integer.MAX_ACTIVATION
+    contexts = np.full((3, 33), float(integer.MAX_LATENT * plan.unit))
+    np.testing.assert_array_equal(network(contexts), in_int64(network, contexts))
+
+
+@pytest.mark.parametrize("activation", ["gelu", "relu"])
+def test_activations_are_the_float_ones_within_half_a_unit(activation):
+    x = np.concatenate([np.arange(-30_000.0, 30_000.0), [-(2.0**22), 2.0**22]])
+    exact = networks.ACTIVATIONS[activation](jnp.asarray(x / 4096, jnp.float32))
+    ours = integer.ACTIVATIONS[activation](x)
+    assert np.abs(ours - np.asarray(exact, np.float64) * 4096).max() < 0.51
+    assert (ours == np.round(ours)).all()
+
+
+def test_no_rounding_in_a_table_depends_on_the_machine():
+    # A machine's exp is off by a few units in the last place, here 1e-10 at most; the value
+    # nearest to a tie is a hundred times farther away.
+    def distance_to_tie(values):
+        return np.abs(values - np.floor(values) - 0.5).min()
+
+    assert distance_to_tie(np.concatenate(
+        [integer.cumulative(n) for n in range(integer.UNIFORM)])) > 1e-8
+    x = np.arange(5 * 4096) / 4096
+    u = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+    assert distance_to_tie(4096 * x / (1 + np.exp(2 * u))) > 1e-8
+    levels = np.delete(np.arange(1024), 320)  # ln(scale) = 0: exp(0) is 1 everywhere
+    radius = 10 * np.exp(levels / 64 - 5)
+    radius = radius[radius < integer.MAX_RADIUS + 1]
+    assert np.abs(radius - np.round(radius)).min() > 1e-8
+
+
+def test_tables_are_the_correctly_rounded_laplace():
+    one = decimal.Decimal(1)
+    for number in (0, 7, 5003, 9009, 10965, 640 * 16 + 3):
+        level, fraction = divmod(number, 16)
+        scale = (decimal.Decimal(level) / 64 - 5).exp()
+        mu = (decimal.Decimal(fraction) - 8) / 16
+        radius = int(integer.RADIUS[level])
+
+        def below(x, mu=mu, scale=scale):
+            tail = (-abs(x - mu) / scale).exp() / 2
+            return tail if x < mu else one - tail
+
+        half = one / 2
+        mass = [below(r + half) - below(r - half) for r in range(1, radius + 1)]
+        mass.append(1 - below(radius + half) + below(-radius - half))
+        mass += [below(r + half) - below(r - half) for r in range(-radius, 1)]
+        total, edges = decimal.Decimal(0), [0]
+        for i, m in enumerate(mass, start=1):
+            total += m
+            shared = total * (2**16 - len(mass))
+            edges.append(i + int(shared.quantize(one, decimal.ROUND_HALF_EVEN)))
+        assert integer.Tables()[number] == edges
+
+
+@pytest.mark.parametrize("name", list(CONFIGS))
+def test_close_to_the_float_network(name):
+    config, shape = CONFIGS[name], shape_of(name)
+    nets, plan, fit = network_of(config, shape)
+    codec = Codec(config, shape, key=jax.random.key(0))
+    model = parameters.with_networks(
+        codec, parameters.from_integers(fit.coded.networks, STEP, STEP)).entropy
+    grids = entropy.split(
+        jnp.asarray(fit.coded.symbols * np.float32(config.quantization_step)), plan.shapes)
+    mu, scale = jax.jit(lambda m, g: m(config, g))(model, grids)
+
+    buffer = np.zeros(plan.size)
+    bitstream._put(buffer, plan, slice(None), fit.coded.symbols[plan.order])
+    plan.halve(buffer, slice(None))
+    ours = np.empty((2, len(mu)))
+    for n in range(config.num_grids):
+        places = np.flatnonzero(plan.grid == n)
+        contexts = buffer.take(plan.positions[places][:, None] + plan.displacements[n])
+        ours[:, plan.order[places]] = nets[n](contexts)
+    q = config.quantization_step
+    expected_mu = np.asarray(mu, np.float64) / q
+    expected_scale = np.clip(np.log(np.asarray(scale, np.float64) / q), -5, 5)
+    assert np.abs(ours[0] / 16 - expected_mu).max() < 1 / 32 + 0.01
+    assert np.abs(ours[1] / 16 - expected_scale).max() < 1 / 32 + 0.01
