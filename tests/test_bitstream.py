@@ -157,7 +157,8 @@ def test_the_file_is_as_large_as_the_estimate(typical):
     latents_bits = sum(c3.inspect(data).grids_bits)
     assert latents_bits > 8 * 10_000
     assert abs(latents_bits / estimate - 1) < 0.002
-    estimate += sum(float(b) for b in parameters.network_bits(typical.coded.networks))
+    networks = jax.tree.map(jnp.asarray, typical.coded.networks)
+    estimate += sum(float(b) for b in parameters.network_bits(networks))
     assert 8 * len(data) / estimate < 1.005
 
 
