@@ -29,6 +29,7 @@ from jaxtyping import Float
 from c3lite import decoder, integer, latents
 from c3lite.checkpoint import write_atomically
 from c3lite.config import Config, edit
+from c3lite.context import context_count
 from c3lite.fit import Fit
 from c3lite.rangecoder import Decoder, Encoder
 from c3lite.wavefront import Plan
@@ -383,8 +384,9 @@ def _write_config(out: _Output, config: Config, ndim: int):
     if masked:
         for side in config.mask_shape:
             out.byte(side)
-        out.byte(config.masked_grids)
-        for origin in config.mask_origins[: config.masked_grids]:
+        count = min(config.masked_grids, config.num_grids)
+        out.byte(count)
+        for origin in config.mask_origins[:count]:
             for step in origin:
                 out.signed(int(step))
     for name in _FLOATS:
@@ -496,6 +498,9 @@ def check_limits(config: Config, shape: tuple[int, ...]) -> None:
     reach = [abs(step) for origin in config.mask_origins for step in origin]
     if max(reach, default=0) > 255 or max((*config.context_size, *(config.mask_shape or ()))) > 255:
         raise BitstreamError("a context reaches farther than 255 latents")
+    contexts = {context_count(config, len(shape), n) for n in range(config.num_grids)}
+    if len(contexts) > 1 and not config.entropy_per_grid:
+        raise BitstreamError("one entropy network cannot serve contexts of different sizes")
     if len(config.synthesis_widths) > 15 or len(config.entropy_widths) > 15:
         raise BitstreamError("a network has more than 15 hidden layers")
     if config.synthesis_residual_convs > 15:

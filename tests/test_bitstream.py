@@ -261,12 +261,14 @@ def header_with(config, shape):
     ({"synthesis_widths": (1024, 1024)}, (8, 8)),
     ({"context_size": (1, 1), "mask_shape": (4, 4), "masked_grids": 1,
       "mask_origins": ((0, 10**6),)}, (2, 8, 8)),
+    ({"context_size": (3, 3), "mask_shape": (4, 4), "masked_grids": 1,
+      "mask_origins": ((0, 0),)}, (2, 8, 8)),
 ])
 def test_limits_hold_before_anything_is_allocated(changes, shape, monkeypatch):
     data = header_with(c3.edit(c3.C3, **changes), shape)
     monkeypatch.setattr(bitstream, "Plan", None)
     monkeypatch.setattr(bitstream, "_walk", None)
-    with pytest.raises(BitstreamError, match=r"limit|sides|frames|farther|bytes"):
+    with pytest.raises(BitstreamError, match=r"limit|sides|frames|farther|bytes|one entropy"):
         c3.decode(data)
 
 
