@@ -48,7 +48,7 @@ def test_stacked_contexts_equal_a_naive_loop(grid_sizes, small, size):
     offsets = context.causal_offsets(size, len(grid_sizes[0]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(context, "SMALL_GRID", small)  # some grids sliced, some gathered
-        stacked = context.stack_contexts(grids, offsets)
+        stacked = jax.jit(context.stack_contexts, static_argnums=1)(grids, offsets)
     expected = np.concatenate([naive(np.asarray(g), offsets) for g in grids], axis=1)
     np.testing.assert_array_equal(stacked, expected)
 
@@ -68,7 +68,7 @@ def test_mu_and_scale_depend_on_nothing_later(config):
         return jnp.concatenate([mu, jnp.log(scale)])
 
     total = sum(g.size for g in grids)
-    jacobians = [j.reshape(2 * total, -1) for j in jax.jacobian(outputs, tuple(range(3)))(*grids)]
+    jacobians = [j.reshape(2 * total, -1) for j in jax.jit(jax.jacobian(outputs, tuple(range(3))))(*grids)]
     jacobian = np.concatenate(jacobians, axis=1)  # outputs x latents, both in decoding order
     for part in (jacobian[:total], jacobian[total:]):
         # grid by grid, raster order: strictly below the diagonal
@@ -81,7 +81,9 @@ def test_only_the_previous_grid_context_crosses_grids():
     for config, crosses in ((edit(C3, num_grids=2), False), (edit(C3_CLIC, num_grids=2), True)):
         model = EntropyModel(config, 2, key=jr.key(0))
         grids = tuple(jr.normal(jr.key(i), s) for i, s in enumerate(grid_shapes(config, shape)))
-        jacobian = jax.jacobian(lambda fine: model(config, (fine, grids[1]))[0][42:])(grids[0])
+        jacobian = jax.jit(jax.jacobian(
+            lambda fine, model=model, config=config, coarse=grids[1]:
+            model(config, (fine, coarse))[0][42:]))(grids[0])
         assert bool(np.any(jacobian)) == crosses
 
 
@@ -89,7 +91,7 @@ def test_only_the_previous_grid_context_crosses_grids():
 @given(st.integers(2, 12), st.integers(2, 12))
 def test_halving_even_sides_is_the_antialiased_resize_inside(h, w):
     grid = jr.normal(jr.key(h * 100 + w), (2 * h, 2 * w))
-    ours = context.halve(grid, (h, w))
+    ours = jax.jit(context.halve, static_argnums=1)(grid, (h, w))
     theirs = jax.image.resize(grid, (h, w), "bilinear", antialias=True)
     np.testing.assert_allclose(ours[1:-1, 1:-1], theirs[1:-1, 1:-1], atol=1e-5)
 
@@ -97,6 +99,7 @@ def test_halving_even_sides_is_the_antialiased_resize_inside(h, w):
 @settings(max_examples=6)
 @given(st.integers(1, 9), st.integers(1, 9))
 def test_halving_keeps_constants_on_any_size(h, w):
-    halved = context.halve(jnp.full((h, w), 3.0), (-(-h // 2), -(-w // 2)))
-    assert halved.shape == (-(-h // 2), -(-w // 2))
+    sides = (-(-h // 2), -(-w // 2))
+    halved = jax.jit(context.halve, static_argnums=1)(jnp.full((h, w), 3.0), sides)
+    assert halved.shape == sides
     np.testing.assert_allclose(halved, 3.0, rtol=1e-6)

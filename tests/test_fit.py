@@ -1,0 +1,293 @@
+"""Fits: repeatable, resumable, interruptible, batched; and what they say to bad input."""
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import c3lite as c3
+from c3lite import checkpoint, training
+from c3lite.codec import rate_distortion
+from c3lite.quantize import hard_round
+
+fitting = importlib.import_module("c3lite.fit")  # c3lite.fit is also the function
+
+SMALL = c3.edit(c3.C3, num_grids=4, synthesis_widths=(6,), entropy_widths=(6,), context_size=(5, 5),
+                steps=60, stage2_steps=30, parameter_steps=(1e-3, 1e-2))
+
+
+@pytest.fixture(scope="session")
+def photo():
+    return c3.data.crop(c3.data.kodak(23), 220, 300, 24, 32)
+
+
+@pytest.fixture(scope="session")
+def small_fit(photo):
+    return c3.fit(photo, SMALL, progress=False)
+
+
+def same(a, b):
+    return (np.array_equal(a.coded.symbols, b.coded.symbols)
+            and np.array_equal(a.history.loss, b.history.loss)
+            and all(map(np.array_equal, jax.tree.leaves(a.codec), jax.tree.leaves(b.codec))))
+
+
+def test_a_fit_compresses(photo, small_fit):
+    assert len(small_fit.history.loss) == 90 and not small_fit.interrupted
+    assert small_fit.history.loss[-1] < 0.2 * small_fit.history.loss[0]
+    assert small_fit.reconstruction.shape == photo.shape
+    np.testing.assert_array_equal(small_fit.reconstruction * 255,
+                                  np.round(small_fit.reconstruction * 255))
+    assert small_fit.psnr == pytest.approx(c3.metrics.psnr(small_fit.reconstruction, photo))
+    assert set(small_fit.bits) == {"latents", "synthesis", "entropy"}
+    assert small_fit.bpp_estimate == pytest.approx(sum(small_fit.bits.values()) / photo[0].size)
+    mse = 10 ** (-small_fit.psnr / 10)
+    assert small_fit.loss == pytest.approx(mse + 1e-3 * small_fit.bpp_estimate, rel=1e-4)
+
+
+def test_summary_names_the_numbers(small_fit):
+    text = repr(small_fit)
+    assert "24x32" in text and f"{small_fit.psnr:.2f} dB" in text and "entropy" in text
+
+
+def test_the_same_key_gives_the_same_fit(photo, small_fit):
+    assert same(c3.fit(photo, SMALL, progress=False), small_fit)
+    assert not same(c3.fit(photo, SMALL, key=jax.random.key(1), progress=False), small_fit)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 100])
+def test_the_size_of_chunks_changes_nothing(photo, small_fit, chunk, monkeypatch):
+    monkeypatch.setattr(fitting, "_chunk_size", lambda *_: chunk)
+    monkeypatch.setattr(fitting, "FIRST_CHUNK", chunk)
+    assert same(c3.fit(photo, SMALL, progress=False), small_fit)
+
+
+def test_numbers_and_stages_share_one_compilation(photo, small_fit):
+    before = training.run_chunk._cache_size()
+    c3.fit(photo, c3.edit(SMALL, rd_weight=1e-2, temperature=0.2, noise_shape=1.0, steps=20,
+                          gradient_clip=3.0, quantization_step=1.0), progress=False)
+    assert training.run_chunk._cache_size() == before > 0
+
+
+def test_stage_2_keeps_the_loss_with_the_parameters_it_was_measured_at(photo):
+    x = jnp.asarray(photo)
+    config = c3.edit(SMALL, steps=20, stage2_steps=40, stage2_learning_rate=3e-3)
+    for state, _ in fitting.chunks(photo, config, fitting.begin(photo, config, jax.random.key(0))):
+        if np.isfinite(state.best.loss):
+            loss, _ = jax.jit(rate_distortion, static_argnums=3)(
+                state.best.codec, config, x, hard_round)
+            np.testing.assert_allclose(loss, state.best.loss, rtol=1e-5)
+    losses = []
+    assert state.best.loss > 0
+    for _, history in fitting.chunks(photo, config,
+                                     fitting.begin(photo, config, jax.random.key(0))):
+        losses.extend(history.loss)
+    np.testing.assert_allclose(min(losses[20:]), state.best.loss, rtol=1e-6)
+
+
+def test_stage_2_decays_and_goes_back_to_the_best(photo):
+    # a rate far too high only makes things worse: it must fall, and the best must stand
+    config = c3.edit(SMALL, steps=40, stage2_steps=60, stage2_learning_rate=0.5, stage2_patience=3)
+    rates, losses = [], []
+    for _, history in fitting.chunks(photo, config,
+                                     fitting.begin(photo, config, jax.random.key(0))):
+        rates.extend(history.learning_rate)
+        losses.extend(history.loss)
+    rates, losses = np.array(rates[40:]), np.array(losses[40:])
+    falls = np.flatnonzero(np.diff(rates) < 0)
+    assert len(falls) >= 2
+    np.testing.assert_allclose(rates[falls + 1] / rates[falls], 0.8, rtol=1e-5)
+    # the step after a decay is measured at the restored best
+    np.testing.assert_allclose(losses[falls[0] + 1], losses[: falls[0] + 1].min(), rtol=1e-5)
+
+
+def test_stage_2_ends_when_its_rate_is_exhausted(photo):
+    config = c3.edit(SMALL, steps=5, stage2_steps=5000, stage2_learning_rate=0.5, stage2_patience=1,
+                     stage2_decay=0.1, stage2_min_learning_rate=1e-3)
+    fit = c3.fit(photo, config, progress=False)
+    assert len(fit.history.loss) < 500
+
+
+def test_no_steps_at_all(photo):
+    fit = c3.fit(photo, c3.edit(SMALL, steps=0, stage2_steps=0), progress=False)
+    assert len(fit.history.loss) == 0 and fit.bits["latents"] >= 0
+
+
+@pytest.mark.parametrize("shape", [(1, 40), (40, 1), (1, 1), (3, 5), (17, 23), (2, 9, 11)])
+def test_odd_and_tiny_sizes(shape):
+    x = np.random.default_rng(0).uniform(size=(3, *shape)).astype(np.float32)
+    fit = c3.fit(x, c3.edit(SMALL, steps=5, stage2_steps=3), progress=False)
+    assert fit.reconstruction.shape == x.shape and np.isfinite(fit.psnr)
+
+
+@pytest.mark.parametrize("config", [
+    c3.C3_CLIC, c3.COOL_CHIC, c3.COOL_CHIC_V2, c3.edit(c3.C3, entropy_per_grid=True),
+    c3.edit(c3.C3, entropy_film=True), c3.edit(c3.C3, finest_grid=False, upsampling="lanczos"),
+    c3.edit(c3.C3, second_rounding_is_s=True, mean_rgb_bias=True, activation="relu")])
+def test_every_structure_fits(config, photo):
+    config = c3.edit(config, steps=40, stage2_steps=5, num_grids=4, parameter_steps=(1e-3, 1e-2))
+    fit = c3.fit(photo, config, progress=False)
+    assert fit.history.loss[-1] < fit.history.loss[0]
+
+
+def test_many_fits_at_once_are_the_fits_one_by_one(photo):
+    images = [photo, photo[:, ::-1].copy(), photo]
+    configs = [c3.edit(SMALL, steps=12, stage2_steps=6, rd_weight=w) for w in (1e-3, 1e-3, 1e-2)]
+    keys = list(jax.random.split(jax.random.key(5), 3))
+    together = c3.fit_many(images, configs, keys=keys, progress=False)
+    for image, config, key, many in zip(images, configs, keys, together, strict=True):
+        one = c3.fit(image, config, key=key, progress=False)
+        np.testing.assert_allclose(many.history.loss, one.history.loss, rtol=2e-3)
+        assert many.psnr == pytest.approx(one.psnr, abs=0.05)
+        np.testing.assert_array_equal(many.image, image)
+
+
+def test_a_batch_compiles_once_for_other_numbers(photo):
+    batch = [photo, photo]
+    config = c3.edit(SMALL, steps=4, stage2_steps=2)
+    other = c3.edit(config, steps=6)
+    c3.fit_many(batch, [config, c3.edit(config, rd_weight=0.1)], progress=False)
+    before = training.run_chunk_many._cache_size()
+    c3.fit_many(batch, [c3.edit(other, rd_weight=0.2), other], progress=False)
+    assert training.run_chunk_many._cache_size() == before
+
+
+def test_one_diverging_fit_does_not_stop_the_others(photo):
+    config = c3.edit(SMALL, steps=12, stage2_steps=0)
+    bad = c3.edit(config, learning_rate=3e38, gradient_clip=1e30)
+    good, diverged = c3.fit_many([photo, photo], [config, bad], progress=False)
+    assert isinstance(good, c3.Fit) and isinstance(diverged, c3.FitError)
+
+
+@pytest.mark.parametrize(("configs", "words"), [
+    ([SMALL, c3.edit(SMALL, synthesis_widths=(7,))], "synthesis_widths"),
+    ([SMALL, c3.edit(SMALL, steps=61)], "equal steps"),
+    ([SMALL], "1 configs")])
+def test_what_cannot_share_a_batch(photo, configs, words):
+    with pytest.raises(ValueError, match=words):
+        c3.fit_many([photo, photo], configs, progress=False)
+    with pytest.raises(ValueError, match="one shape"):
+        c3.fit_many([photo, photo[:, 1:]], SMALL, progress=False)
+
+
+def test_adaptive_takes_the_least_loss(photo):
+    configs = [c3.edit(SMALL, steps=n, stage2_steps=0) for n in (2, 60)]
+    best = c3.adaptive(photo, configs, progress=False)
+    losses = [c3.fit(photo, config, progress=False).loss for config in configs]
+    assert best.loss == min(losses) and best.config == configs[int(np.argmin(losses))]
+
+
+def test_a_loss_that_is_not_finite_names_step_rate_and_last_loss(photo):
+    with pytest.raises(c3.FitError, match=r"at step \d+ \(learning rate 3e\+38\).*last good loss"):
+        c3.fit(photo, c3.edit(SMALL, learning_rate=3e38, gradient_clip=1e30), progress=False)
+
+
+def test_interrupting_returns_the_best_so_far(photo, monkeypatch):
+    monkeypatch.setattr(fitting, "_chunk_size", lambda *_: 5)
+
+    def stop(state):
+        if int(state.step) >= 20:
+            raise KeyboardInterrupt
+
+    fit = c3.fit(photo, SMALL, progress=False, callback=stop)
+    assert fit.interrupted and 20 <= len(fit.history.loss) < 90
+    assert np.isfinite(fit.psnr) and "interrupted" in repr(fit)
+
+
+def test_progress_is_text_with_loss_rate_and_quality(photo, capsys):
+    c3.fit(photo, c3.edit(SMALL, steps=20, stage2_steps=10), progress=True)
+    out = capsys.readouterr().out
+    assert all(word in out for word in ("30/30", "left", "loss", "bpp", "dB", "stage 2"))
+
+
+KILLED = """
+import sys, jax, numpy as np, c3lite as c3
+from c3lite import checkpoint
+checkpoint.SECONDS_BETWEEN = 0.0
+photo = np.load(sys.argv[1])
+config = c3.Config.from_json(open(sys.argv[2]).read())
+print("started", flush=True)
+c3.fit(photo, config, progress=False, checkpoint=sys.argv[3],
+       callback=lambda state: print(int(state.step), flush=True))
+"""
+
+
+def test_a_killed_fit_resumes_to_the_same_result(photo, tmp_path):
+    config = c3.edit(SMALL, steps=3000, stage2_steps=300)
+    np.save(tmp_path / "photo.npy", photo)
+    (tmp_path / "config.json").write_text(config.to_json())
+    path = tmp_path / "fit.ckpt"
+    child = subprocess.Popen(
+        [sys.executable, "-c", KILLED, tmp_path / "photo.npy", tmp_path / "config.json", path],
+        stdout=subprocess.PIPE, text=True)
+    for line in child.stdout:
+        if line.strip().isdigit() and int(line) >= 300 and path.exists():
+            break
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    assert path.exists(), "the child finished before it was killed"
+    seen = []
+    resumed = c3.fit(photo, config, progress=False, checkpoint=path,
+                     callback=lambda state: seen.append(int(state.step)))
+    assert seen[0] >= 200, "it started anew"
+    assert not path.exists(), "a finished fit leaves no checkpoint"
+    assert same(resumed, c3.fit(photo, config, progress=False))
+
+
+def test_a_checkpoint_of_another_fit_or_torn_is_refused(photo, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 0.0)
+    path = tmp_path / "fit.ckpt"
+
+    def stop(state):
+        raise KeyboardInterrupt
+
+    c3.fit(photo, SMALL, progress=False, checkpoint=path, callback=stop)
+    whole = path.read_bytes()
+    with pytest.raises(ValueError, match="another fit"):
+        c3.fit(photo, c3.edit(SMALL, rd_weight=0.1), progress=False, checkpoint=path)
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="not a readable checkpoint"):
+        c3.fit(photo, SMALL, progress=False, checkpoint=path)
+    with pytest.raises(ValueError, match="does not exist"):
+        c3.fit(photo, SMALL, progress=False, checkpoint=tmp_path / "no" / "fit.ckpt")
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+
+    def full(file):
+        file.write(b"half of the new")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        checkpoint.write_atomically(path, full)
+    assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("x", "words"), [
+    (np.zeros((3, 0, 5), np.float32), "empty"),
+    (np.zeros((4, 5, 5), np.float32), r"\(3, height, width\)"),
+    (np.zeros((5, 5), np.float32), r"\(3, height, width\)"),
+    (np.full((3, 5, 5), 1.5, np.float32), r"\[0, 1\]"),
+    (np.full((3, 5, 5), -0.1, np.float32), r"\[0, 1\]"),
+    (np.full((3, 5, 5), np.nan, np.float32), "NaN"),
+    (np.zeros((3, 5, 5), np.uint8), "divide by 255"),
+])
+def test_bad_images_are_refused_in_one_sentence(x, words):
+    with pytest.raises(ValueError, match=words):
+        fitting.check_image(x)
+
+
+def test_seconds_are_the_wall_time(photo):
+    began = time.perf_counter()
+    fit = c3.fit(photo, c3.edit(SMALL, steps=5, stage2_steps=0), progress=False)
+    assert 0 < fit.seconds <= time.perf_counter() - began
