@@ -233,3 +233,56 @@ def test_history_marks_stage_2(fit):
     ax = plots.history(dataclasses.replace(fit, config=c3.edit(fit.config, steps=6)))
     assert len(ax.lines) == 4
     assert list(ax.lines[3].get_xdata()) == [6, 6]
+
+
+def test_coding_intervals_are_parts_of_the_part_above(ax):
+    assert plots.coding_intervals([0, 1, 2, 4], [2, 0], ax, names="abc") is ax
+    bars = ax.patches
+    assert [bar.get_x() for bar in bars] == [0, 0.25, 0.5] * 2
+    assert [bar.get_width() for bar in bars] == [0.25, 0.25, 0.5] * 2
+    blue = to_rgb(plots.METHOD_STYLE["C3"]["color"])
+    assert [i for i, bar in enumerate(bars) if to_rgb(bar.get_facecolor()) == blue] == [2, 3]
+    texts = [t.get_text() for t in ax.texts]
+    assert texts.count("a") == texts.count("b") == texts.count("c") == 2
+    assert "from 0.500000\nwidth 0.500000" in texts
+    assert [tuple(line.get_xdata()) for line in ax.lines] == [(0.5, 0), (1, 1)]
+    for wrong in (3, -1):
+        with pytest.raises(ValueError, match="0 to 2"):
+            plots.coding_intervals([0, 1, 2, 4], [wrong])
+
+
+def test_wavefront(ax):
+    config = c3.edit(c3.C3, num_grids=3)
+    assert plots.wavefront(config, (9, 14), ax) is ax
+    # 4 steps a row and 1 a column, for a window of 7 x 7
+    np.testing.assert_array_equal(shown(ax), np.add.outer(4 * np.arange(9), np.arange(14)))
+    assert ax.child_axes[0].get_ylabel() == "step"
+    with pytest.raises(ValueError, match="an image"):
+        inspect.unwrap(plots.wavefront)(config, (3, 9, 14))
+
+
+def test_wavefront_at_a_step():
+    config = c3.edit(c3.C3, num_grids=3)
+    ax = plots.wavefront(config, (9, 14), step=17)
+    kinds = np.asarray(ax.collections[0].get_array()).reshape(9, 14)
+    steps = np.add.outer(4 * np.arange(9), np.arange(14))
+    np.testing.assert_array_equal(kinds == 2, steps == 17)
+    np.testing.assert_array_equal(kinds == 0, steps > 17)
+    # the one in the middle is (3, 5): three rows of seven above it, and three on its left
+    assert (kinds == 3).sum() == 3 * 7 + 3
+    assert (kinds[3, 2:5] == 3).all() and (kinds[:3, 2:9] == 3).all()
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == [
+        "unknown", "known", "this step", "a context"]
+    assert max(steps.flat) == 45
+    for step in (-1, 46):
+        with pytest.raises(ValueError, match=f"step {step}"):
+            plots.wavefront(config, (9, 14), step=step)
+
+
+def test_show_hands_over_its_text(ax, monkeypatch):
+    shown = []
+    monkeypatch.setattr("IPython.display.display", lambda figure, metadata: shown.append(
+        (figure, metadata["image/png"]["alt"], metadata["image/jpeg"]["alt"])))
+    plots.show(ax, "a line")
+    assert shown == [(ax.figure, "a line", "a line")]
+    assert ax.figure.number not in plt.get_fignums()
