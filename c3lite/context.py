@@ -62,9 +62,8 @@ def stack_contexts(
     # one concatenation of all rows and grids, instead of one a grid and one of the grids
     views = [shifted(grid, offsets) for grid in large]
     if small:
-        flat = jnp.concatenate([*(grid.reshape(-1) for grid in small), jnp.zeros(1)])
-        index = _gather_index(tuple(grid.shape for grid in small), tuple(offsets))
-        views.append(list(flat.at[index].get(mode="promise_in_bounds")))
+        flat = jnp.concatenate([grid.reshape(-1) for grid in small])
+        views.append(list(_gather(flat, tuple(grid.shape for grid in small), tuple(offsets))))
     rows = [view[i] for i in range(len(offsets)) for view in views]
     return jnp.concatenate(rows).reshape(len(offsets), -1)
 
@@ -72,6 +71,24 @@ def stack_contexts(
 SMALL_GRID = 4096
 """Grids of at most this many latents are gathered in one operation instead of sliced offset by
 offset: slices are faster, but many small ones cost more to compile than they save."""
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _gather(flat, shapes, offsets):
+    index = _gather_index(shapes, offsets)
+    return jnp.pad(flat, (0, 1)).at[index].get(mode="promise_in_bounds")
+
+
+def _gather_backward(shapes, offsets, _, g):
+    # Read at position + offset, so it came from position - offset: gathered again, not scattered,
+    # which XLA does one entry at a time
+    back = _gather_index(shapes, tuple(tuple(-step for step in offset) for offset in offsets))
+    rows = jnp.arange(len(offsets))[:, None]
+    return (jnp.pad(g, ((0, 0), (0, 1))).at[rows, back].get(mode="promise_in_bounds").sum(0),)
+
+
+_gather.defvjp(lambda flat, shapes, offsets: (_gather(flat, shapes, offsets), None),
+               _gather_backward)
 
 
 @functools.cache

@@ -79,6 +79,7 @@ def outer_sum(g: Float[Array, "n_out n"], x: Float[Array, "n_in n"]) -> Float[Ar
     does in half the time."""
     if g.shape[0] > 4:
         return g @ x.T
+    g = jax.lax.optimization_barrier(g)  # or what makes g is computed again for each row
     return jnp.stack([x @ row for row in g])
 
 
