@@ -23,7 +23,7 @@ from jaxtyping import ArrayLike, Float
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from c3lite import context as ctx
 from c3lite import entropy, latents, parameters, reference
@@ -202,6 +202,12 @@ def estimate_against_file(fits: Iterable[Fit], ax: Axes | None = None) -> Axes:
     ax.plot(ends, ends, color="gray", linestyle="--", linewidth=1, label="equal", zorder=1)
     ax.scatter(estimates, files, color=style("C3")["color"], zorder=2, label="one fit")
     ax.set(xscale="log", yscale="log", xlim=ends, ylim=ends, aspect="equal")
+    for axis in (ax.xaxis, ax.yaxis):  # plain numbers, and few of them
+        wide = ends[1] > 10 * ends[0]
+        axis.set_major_locator(
+            LogLocator(subs=(1, 2, 5)) if wide else MaxNLocator(5, steps=[1, 2, 5]))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
     ax.set_xlabel("estimate from log-probabilities (bpp)")
     ax.set_ylabel("file, every byte counted (bpp)")
     ax.set_title(f"file over estimate: mean {excess.mean():+.2f} %, "

@@ -149,6 +149,9 @@ def test_estimate_against_file(fit, ax):
     points = ax.collections[0].get_offsets()
     np.testing.assert_allclose(points, [[fit.bpp_estimate, fit.bpp]] * 2)
     assert f"{100 * (fit.bpp / fit.bpp_estimate - 1):+.2f} %" in ax.get_title()
+    ax.figure.canvas.draw()
+    ticks = [t.get_text() for t in ax.get_xticklabels() if t.get_text()]
+    assert 2 <= len(ticks) <= 8 and [f"{float(t):g}" for t in ticks] == ticks
     with pytest.raises(ValueError, match="at least one"):
         plots.estimate_against_file([])
 
