@@ -10,6 +10,7 @@ latents in steps (multiples of the bin width q).
 from __future__ import annotations
 
 import functools
+import html
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -220,12 +221,15 @@ def estimate_against_file(fits: Iterable[Fit], ax: Axes | None = None) -> Axes:
 def show(drawn: Axes | Figure, alt: str) -> None:
     """Put a figure into a notebook now, with a text for those who cannot see it, and close it.
 
-    The text goes into the output's metadata, from where nbconvert takes it.
+    The text is in the output's metadata. JupyterLab 4 and nbconvert 7 do not make an `alt` of that,
+    so it also stands, folded up, under the picture.
     """
-    from IPython.display import display  # only a notebook has a use for it
+    from IPython.display import HTML, display  # only a notebook has a use for it
 
     figure = drawn.figure if isinstance(drawn, Axes) else drawn
     display(figure, metadata={kind: {"alt": alt} for kind in ("image/png", "image/jpeg")})
+    display(HTML(f"<details><summary><small>The picture in words</small></summary>"
+                 f"{html.escape(alt)}</details>"))
     plt.close(figure)
 
 

@@ -283,9 +283,10 @@ def test_wavefront_at_a_step():
 
 
 def test_show_hands_over_its_text(ax, monkeypatch):
-    shown = []
-    monkeypatch.setattr("IPython.display.display", lambda figure, metadata: shown.append(
-        (figure, metadata["image/png"]["alt"], metadata["image/jpeg"]["alt"])))
-    plots.show(ax, "a line")
-    assert shown == [(ax.figure, "a line", "a line")]
-    assert ax.figure.number not in plt.get_fignums()
+    calls = []
+    monkeypatch.setattr("IPython.display.display", lambda *args, **more: calls.append((args, more)))
+    plots.show(ax, "a < b")
+    ((figure,), more), ((words,), _) = calls
+    assert figure is ax.figure and figure.number not in plt.get_fignums()
+    assert more["metadata"]["image/png"] == more["metadata"]["image/jpeg"] == {"alt": "a < b"}
+    assert "<details>" in words.data and "a &lt; b" in words.data
