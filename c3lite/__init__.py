@@ -4,6 +4,17 @@
     fit = c3.fit(c3.data.kodak(19), c3.edit(c3.C3, steps=2000, stage2_steps=200))
 """
 
+import contextlib
+import os
+
+import jax
+
+if jax.config.jax_num_cpu_devices < 1 and "device_count" not in os.environ.get("XLA_FLAGS", ""):
+    # Fitting on a CPU splits a step over two devices (training.split_over). Their number can only
+    # be set before JAX is first used; later, fits run on one.
+    with contextlib.suppress(RuntimeError):
+        jax.config.update("jax_num_cpu_devices", 2)
+
 from c3lite import codecs, complexity, data, metrics, reference
 from c3lite.bitstream import BitstreamError, decode, encode, inspect, load, save
 from c3lite.config import (

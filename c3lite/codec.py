@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import equinox as eqx
@@ -84,8 +85,22 @@ def rate_distortion(
 
     Training and evaluation differ only in `quantize`. The networks' bits are not in L.
     """
+    rate_loss, rate_cost = rate(codec, config, quantize)
+    distortion_loss, distortion_cost = distortion(codec, config, x, quantize)
+    return rate_loss + distortion_loss, Cost(rate_cost.bits, distortion_cost.mse)
+
+
+def rate(codec: Codec, config, quantize: Quantizer) -> tuple[Float[Array, ""], Cost]:
+    """The rate's share of L; its cost has no distortion."""
     symbols = quantize(codec.scaled_latents(config))
     bits = latent_bits(codec.entropy, config, symbols, codec.shape).sum()
+    return config.rd_weight * bits / math.prod(codec.shape), Cost(bits, jnp.zeros(()))
+
+
+def distortion(
+    codec: Codec, config, x: Float[Array, "3 *shape"], quantize: Quantizer
+) -> tuple[Float[Array, ""], Cost]:
+    """The distortion's share of L; its cost has no rate."""
+    symbols = quantize(codec.scaled_latents(config))
     mse = jnp.mean((codec.decode(config, symbols) - x) ** 2)
-    pixels = x.size // 3
-    return mse + config.rd_weight * bits / pixels, Cost(bits, mse)
+    return mse, Cost(jnp.zeros(()), mse)

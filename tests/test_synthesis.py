@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from c3lite import C3, COOL_CHIC, COOL_CHIC_V2, edit
 from c3lite.synthesis import Synthesis, small_conv
 
-
 # compiled whole: an operation at a time, every new shape would compile a dozen programs
 apply = jax.jit(lambda model, config, up: apply(model, config, up))
 
