@@ -79,11 +79,34 @@ def _apply_along(matrix, grid, axis):
     return jnp.moveaxis(moved, 0, axis)
 
 
+def _interpolate_rows(grid, ratio):
+    """Bilinear upsampling of the first axis by a whole ratio: each output row mixes two rows.
+
+    The matrix of `path_matrix` has as many columns as rows come in, so its product costs more a
+    pixel the larger the image is; this costs the same. At the edges, replicating a row is what
+    renormalizing the weights does.
+    """
+    position = (np.arange(ratio) + 0.5) / ratio - 0.5  # relative to the input row
+    before, after = np.maximum(-position, 0), np.maximum(position, 0)
+    padded = jnp.concatenate([grid[:1], grid, grid[-1:]])[:, None]
+    n = grid.shape[0]
+    mixed = sum(
+        padded[k : k + n] * weight.astype(np.float32).reshape((ratio,) + (1,) * (grid.ndim - 1))
+        for k, weight in enumerate((before, 1 - before - after, after)))
+    return mixed.reshape(n * ratio, *grid.shape[1:])
+
+
 def _resize(grid, paths, method):
     # last axis first: the other axes are still small
     for axis in reversed(range(grid.ndim)):
-        if len(set(paths[axis])) > 1:
-            grid = _apply_along(path_matrix(paths[axis], method), grid, axis)
+        path = paths[axis]
+        if len(set(path)) == 1:
+            continue
+        whole = len(path) == 2 and path[1] % path[0] == 0
+        if axis == 0 and whole and method == "bilinear":
+            grid = _interpolate_rows(grid, path[1] // path[0])
+        else:
+            grid = _apply_along(path_matrix(path, method), grid, axis)
     return grid
 
 

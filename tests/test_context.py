@@ -68,7 +68,8 @@ def test_mu_and_scale_depend_on_nothing_later(config):
         return jnp.concatenate([mu, jnp.log(scale)])
 
     total = sum(g.size for g in grids)
-    jacobians = [j.reshape(2 * total, -1) for j in jax.jit(jax.jacobian(outputs, tuple(range(3))))(*grids)]
+    differentiate = jax.jit(jax.jacobian(outputs, tuple(range(3))))
+    jacobians = [j.reshape(2 * total, -1) for j in differentiate(*grids)]
     jacobian = np.concatenate(jacobians, axis=1)  # outputs x latents, both in decoding order
     for part in (jacobian[:total], jacobian[total:]):
         # grid by grid, raster order: strictly below the diagonal

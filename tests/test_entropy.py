@@ -38,7 +38,8 @@ def test_probabilities_of_all_integers_sum_to_one(mu, scale):
 
 
 def test_bits_are_capped_at_16_without_a_gradient():
-    value, slope = jax.value_and_grad(laplace_bits)(jnp.float32(500), jnp.float32(0), jnp.float32(1))
+    far = jnp.float32(500), jnp.float32(0), jnp.float32(1)
+    value, slope = jax.value_and_grad(laplace_bits)(*far)
     assert value == 16 and slope == 0
 
 
@@ -105,7 +106,7 @@ def test_film_modulates_before_the_activation():
 
 
 def test_separate_networks_start_apart():
-    config, model, _ = outputs(edit(C3, entropy_per_grid=True))
+    _, model, _ = outputs(edit(C3, entropy_per_grid=True))
     assert len(model.networks) == 3
     assert not np.allclose(model.networks[0][0].weight, model.networks[1][0].weight)
 
