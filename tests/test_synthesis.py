@@ -15,7 +15,7 @@ from c3lite import C3, COOL_CHIC, COOL_CHIC_V2, edit
 from c3lite.synthesis import Synthesis, small_conv
 
 # compiled whole: an operation at a time, every new shape would compile a dozen programs
-apply = jax.jit(lambda model, config, up: apply(model, config, up))
+apply = jax.jit(Synthesis.__call__)
 
 
 @functools.partial(jax.jit, static_argnums=0)
