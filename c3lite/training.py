@@ -218,8 +218,8 @@ def split_over() -> Mesh | None:
     """The two CPU devices over which a step is split, or None.
 
     XLA's threads gain little on operations as small as ours: on 2 cores, two devices of one thread
-    each take 0.7 of the time of one device of two threads. Machines of more than 4 cores, where this
-    was not measured, keep XLA's threads.
+    each take 0.7 of the time of one device of two threads. Machines of more than 4 cores, where
+    this was not measured, keep XLA's threads.
     """
     devices = jax.devices()
     if jax.default_backend() != "cpu" or len(devices) != 2 or (os.cpu_count() or 1) > 4:
