@@ -10,6 +10,7 @@ from matplotlib.colors import to_rgb
 
 import c3lite as c3
 from c3lite import codecs, latents, plots, reference
+from c3lite.report import PART_COLORS
 from tests import made
 
 
@@ -138,7 +139,7 @@ def test_where_bits_went(fit, ax):
     widths = [bar.get_width() for bar in ax.patches]
     assert widths == list(fit.bits.values())
     assert [to_rgb(bar.get_facecolor()) for bar in ax.patches] == [
-        to_rgb(plots.PART_COLORS[name]) for name in fit.bits]
+        to_rgb(PART_COLORS[name]) for name in fit.bits]
     assert f"{fit.bits['latents']:,.0f} bits" in ax.texts[0].get_text()
     assert f"{sum(fit.bits.values()):,.0f} bits" in ax.get_title()
     assert ax.get_xlabel() == "size (bits)"

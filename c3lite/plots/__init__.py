@@ -1,0 +1,29 @@
+"""Pictures of fits and of rate-distortion points: `f(data, ax=None) -> Axes`.
+
+Nothing here fits anything. Each function draws on `ax`, or on a new figure without one, and gives
+the axes back to add to. A method has the same color everywhere (`METHOD_STYLE`).
+
+Units: rates in bits per pixel (bpp), PSNR in dB, errors in 8-bit levels (1/255 of the range),
+latents in steps (multiples of the bin width q).
+"""
+
+from c3lite.plots.coding import coding_intervals, wavefront
+from c3lite.plots.fits import (
+    PART_NAMES,
+    bit_map,
+    error,
+    history,
+    image,
+    latent_bits,
+    latent_grids,
+    pixel_bits,
+    where_bits_went,
+)
+from c3lite.plots.rd import estimate_against_file, published_curves, rd_curve
+from c3lite.plots.styles import METHOD_STYLE, label, show, style
+
+__all__ = [
+    "METHOD_STYLE", "PART_NAMES", "bit_map", "coding_intervals", "error", "estimate_against_file",
+    "history", "image", "label", "latent_bits", "latent_grids", "pixel_bits", "published_curves",
+    "rd_curve", "show", "style", "wavefront", "where_bits_went",
+]

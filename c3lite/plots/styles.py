@@ -1,0 +1,95 @@
+"""What all pictures share: styles of methods, axes, and showing a figure with its words."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Okabe and Ito's eight colors, which stay apart in the common kinds of color blindness, and grays.
+# Ours is blue, COOL-CHIC orange, classic codecs the rest; markers tell apart what color does not.
+METHOD_STYLE: dict[str, dict[str, Any]] = {
+    "C3": {"color": "#0072B2", "marker": "o", "linewidth": 2.2, "zorder": 4},
+    "C3 adaptive": {"color": "#0072B2", "marker": "*", "linestyle": "--", "zorder": 4},
+    "COOL-CHIC": {"color": "#E69F00", "marker": "v", "linestyle": "--"},
+    "COOL-CHICv2": {"color": "#E69F00", "marker": "^"},
+    "Cool-Chic v3.0": {"color": "#D55E00", "marker": "^", "linestyle": ":"},
+    "Cool-Chic v5.0": {"color": "#D55E00", "marker": "<"},
+    "JPEG": {"color": "#595959", "marker": "s"},
+    "JPEG2000": {"color": "#595959", "marker": "s", "linestyle": "--"},
+    "WebP": {"color": "#009E73", "marker": "D"},
+    "AVIF": {"color": "#CC79A7", "marker": "P"},
+    "HEVC": {"color": "#56B4E9", "marker": "X"},
+    "BPG": {"color": "#56B4E9", "marker": "X", "linestyle": "--"},
+    "VTM": {"color": "#000000", "marker": "d"},
+    "MLIC+": {"color": "#8C6D31", "marker": "h"},
+    "HiNeRV": {"color": "#8C6D31", "marker": "p"},
+    "VCT": {"color": "#D55E00", "marker": ">"},
+}
+"""Line and marker of each method, the same in the whole series."""
+
+
+_ALIASES = {"Cool-Chic v1.0": "COOL-CHIC", "Cool-Chic v2.0": "COOL-CHICv2"}
+OTHER = {"color": "#A6A6A6", "marker": ".", "linewidth": 1.0, "zorder": 1}
+
+
+def style(name: str) -> dict[str, Any]:
+    """Keyword arguments for `Axes.plot` of a method; thin and gray for one without a style.
+
+    "jpeg", "JPEG" and "C3 (paper)" find theirs: case and what is in parentheses do not matter.
+    """
+    plain = name.partition("(")[0].strip()
+    plain = _ALIASES.get(plain, plain).casefold()
+    found = [s for known, s in METHOD_STYLE.items() if known.casefold() == plain]
+    return {"linewidth": 1.6, "markersize": 5, **(found[0] if found else OTHER)}
+
+
+def label(name: str) -> str:
+    """A method's usual spelling: "JPEG" for `codecs`' "jpeg"; what is unknown stays."""
+    return next((known for known in METHOD_STYLE if known.casefold() == name.casefold()), name)
+
+
+def show(drawn: Axes | Figure, alt: str) -> None:
+    """Put a figure into a notebook now, with a text for those who cannot see it, and close it.
+
+    The text is in the output's metadata. JupyterLab 4 and nbconvert 7 do not make an `alt` of that,
+    so it also stands, folded up, under the picture.
+    """
+    from IPython.display import HTML, display  # only a notebook has a use for it
+
+    figure = drawn.figure if isinstance(drawn, Axes) else drawn
+    display(figure, metadata={kind: {"alt": alt} for kind in ("image/png", "image/jpeg")})
+    display(HTML(f"<details><summary><small>The picture in words</small></summary>"
+                 f"{html.escape(alt)}</details>"))
+    plt.close(figure)
+
+
+def new_axes(ax, picture=None, figsize=(7, 4.5)) -> Axes:
+    if ax is not None:
+        return ax
+    if picture is not None:
+        height, width = np.shape(picture)[-2:]
+        figsize = (7, float(np.clip(7 * height / width, 1.5, 10)))
+    return plt.subplots(figsize=figsize, layout="constrained")[1]
+
+
+def picture(x) -> np.ndarray:
+    x = np.asarray(x)
+    if x.ndim != 3 or x.shape[0] != 3 or x.size == 0:
+        raise ValueError(f"a picture is (3, height, width), not {x.shape}; of a video, one frame")
+    return x
+
+
+def bare(ax: Axes) -> Axes:
+    ax.set_xticks([])
+    ax.set_yticks([])
+    return ax
+
+
+def color_bar(drawn, ax: Axes, text: str) -> None:
+    # beside the picture, as high as it, whatever the layout of the figure is
+    ax.figure.colorbar(drawn, cax=ax.inset_axes((1.02, 0, 0.03, 1)), label=text)
