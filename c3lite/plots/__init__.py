@@ -19,11 +19,19 @@ from c3lite.plots.fits import (
     pixel_bits,
     where_bits_went,
 )
+from c3lite.plots.published import (
+    bd_rate_against_macs,
+    bd_rate_bars,
+    macs_by_part,
+    ranked_curves,
+    rate_difference,
+)
 from c3lite.plots.rd import estimate_against_file, published_curves, rd_curve
 from c3lite.plots.styles import METHOD_STYLE, label, show, style
 
 __all__ = [
-    "METHOD_STYLE", "PART_NAMES", "bit_map", "coding_intervals", "error", "estimate_against_file",
-    "history", "image", "label", "latent_bits", "latent_grids", "pixel_bits", "published_curves",
-    "rd_curve", "show", "style", "wavefront", "where_bits_went",
+    "METHOD_STYLE", "PART_NAMES", "bd_rate_against_macs", "bd_rate_bars", "bit_map",
+    "coding_intervals", "error", "estimate_against_file", "history", "image", "label",
+    "latent_bits", "latent_grids", "macs_by_part", "pixel_bits", "published_curves",
+    "ranked_curves", "rate_difference", "rd_curve", "show", "style", "wavefront", "where_bits_went",
 ]
