@@ -24,14 +24,17 @@ from c3lite.plots.styles import OTHER, label, new_axes, style
 from c3lite.reference import RDCurve
 from c3lite.report import PART_COLORS
 
+Rates = Mapping[str, float | int]
+"""A number for each name of a codec."""
+
 _MARKERS = "ov^sDPX<>ph*"
 
 
 def bd_rate_bars(
-    rates_percent: Mapping[str, float | int],
+    rates_percent: Rates,
     ax: Axes | None = None,
     *,
-    beside: Mapping[str, float | int] | None = None,
+    beside: Rates | None = None,
 ) -> Axes:
     """BD-rates in percent, a bar each, in the mapping's order from the top; negative is better.
 
@@ -66,7 +69,7 @@ def bd_rate_bars(
 
 
 def bd_rate_against_macs(
-    rates_percent: Mapping[str, float | int], macs: Mapping[str, float | int], ax: Axes | None = None
+    rates_percent: Rates, macs: Rates, ax: Axes | None = None
 ) -> Axes:
     """BD-rate over the cost of decoding in MACs per pixel (Figs. 1, 9, 17); down left is better.
 
@@ -135,7 +138,7 @@ def _log_rate(curve: RDCurve):
 
 
 def ranked_curves(
-    curves: Mapping[str, RDCurve], ax: Axes | None = None, *, rates_percent: Mapping[str, float | int]
+    curves: Mapping[str, RDCurve], ax: Axes | None = None, *, rates_percent: Rates
 ) -> Axes:
     """A crowd of RD curves: the legend, on the right, lists them from the best BD-rate down.
 
