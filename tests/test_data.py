@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from c3lite import data
+from c3lite.data import images
 
 SHIPPED = files("c3lite") / "assets" / "kodak"
 
@@ -49,7 +50,7 @@ def no_folder(monkeypatch):
 def cache(tmp_path, monkeypatch):
     """An empty download cache."""
     folder = tmp_path / "cache"
-    monkeypatch.setattr(data.pooch, "os_cache", lambda project: folder / project)
+    monkeypatch.setattr(images.pooch, "os_cache", lambda project: folder / project)
     return folder / "c3lite"
 
 
@@ -118,8 +119,8 @@ def serve_kodak_05(monkeypatch, site, content):
     sums = folder / "assets" / "kodak" / "SHA256SUMS"
     sums.parent.mkdir(parents=True)
     sums.write_text(f"{FILE_SHA256[23]}  kodim05.png\n")
-    monkeypatch.setattr(data, "files", lambda package: folder)
-    monkeypatch.setattr(data, "KODAK_URL", address)
+    monkeypatch.setattr(images, "files", lambda package: folder)
+    monkeypatch.setattr(images, "KODAK_URL", address)
     return asked
 
 
@@ -154,7 +155,7 @@ def test_no_network_says_what_to_do(monkeypatch, site, cache, missing):
     address, _, _ = site
     # Port 9, "discard": nothing answers there.
     address = "http://127.0.0.1:9/" if missing == "server" else address
-    monkeypatch.setattr(data, "KODAK_URL", address)
+    monkeypatch.setattr(images, "KODAK_URL", address)
     with pytest.raises(data.DataError) as caught:
         data.kodak(5)
     message = str(caught.value)
@@ -198,8 +199,8 @@ def test_clic2020_from_the_archive(tmp_path, monkeypatch, site, cache):
         content.write(tmp_path / "a.png", "valid/b.png")
         content.write(tmp_path / "a.png", "valid/a.png")
         content.writestr("__MACOSX/valid/._a.png", b"not a picture")
-    monkeypatch.setattr(data, "CLIC2020_URL", address + "clic.zip")
-    monkeypatch.setattr(data, "CLIC2020_SHA256", hashlib.sha256(archive.read_bytes()).hexdigest())
+    monkeypatch.setattr(images, "CLIC2020_URL", address + "clic.zip")
+    monkeypatch.setattr(images, "CLIC2020_SHA256", hashlib.sha256(archive.read_bytes()).hexdigest())
     assert data.clic2020_names() == ("a.png", "b.png")
     assert (data.clic2020("b") == channels_first(pixels)).all()
     assert asked == ["/clic.zip"]

@@ -1,9 +1,4 @@
-"""Test images, and any picture of your own, as arrays.
-
-Everything comes back as float32 of shape (3, height, width): red, green, blue, then rows from the
-top and columns from the left, values in [0, 1] (an 8-bit sample v is v / 255). Sample values are
-taken as stored: color profiles and gamma are neither applied nor converted, as in the codec
-literature.
+"""Test images, and any picture of your own.
 
 A picture of a test set is looked for in the package, then in the folder named by the environment
 variable C3LITE_DATA (`kodak/kodim01.png`, ..., `clic2020/*.png`), then on the network, once: the
@@ -23,8 +18,6 @@ import PIL.ImageOps
 import pooch
 from jaxtyping import Float, Float32
 
-__all__ = ["DataError", "clic2020", "clic2020_names", "crop", "image", "kodak"]
-
 KODAK_URL = "https://r0k.us/graphics/kodak/kodak/"
 
 # 41 pictures, 134,834,429 bytes. The digest is the one that TensorFlow Datasets pins for this
@@ -34,7 +27,7 @@ CLIC2020_SHA256 = "00be38092ade2ab5163b65f7f6523d46c7bca147007f559adbb02c0afc236
 
 
 class DataError(OSError):
-    """A picture could not be read or downloaded; the message says which one, and what to do."""
+    """A picture or clip could not be read or downloaded; the message says which, and what to do."""
 
 
 def kodak(n: int) -> Float32[np.ndarray, "3 height width"]:

@@ -1,0 +1,122 @@
+"""Clips by name: the UVG set, a real clip that ships, and one whose motion is yours to set."""
+
+import re
+from importlib.resources import as_file, files
+
+import numpy as np
+from jaxtyping import Float32
+
+from c3lite.data import images, videos
+from c3lite.data.images import DataError
+
+UVG_NAMES = ("Beauty", "Bosphorus", "HoneyBee", "Jockey", "ReadySetGo", "ShakeNDry", "YachtRide")
+"""The seven sequences of the UVG set: 1920 x 1080, 120 frames a second, 8 bits, 4:2:0; 600 frames
+each, ShakeNDry 300."""
+
+
+def uvg(
+    name: str,
+    *,
+    frames: int | None = None,
+    patch: tuple[int, int, int] | None = None,
+    start: int | tuple[int, int, int] = 0,
+) -> Float32[np.ndarray, "3 frames height width"]:
+    """A sequence of the UVG set, or a part of it, from the folder `uvg` of C3LITE_DATA.
+
+    The files of the set's 1080p, 8-bit download, as they are named there:
+    `Beauty_1920x1080_120fps_420_8bit_YUV.yuv` and so on, or the same with `.y4m`; also a short
+    `Beauty.y4m`. Letter case does not matter, and ReadySetGo may be called ReadySteadyGo. Read as
+    BT.709, limited range (see `video`). Source: Mercat, Viitanen and Vanne, "UVG dataset", 2020,
+    ultravideo.fi; CC BY-NC 3.0. A whole sequence is 15 GB as floats: ask for a part.
+
+    Args:
+        name: one of `UVG_NAMES`, in any case.
+        frames, patch, start: as for `video`.
+
+    Raises:
+        ValueError: for another name, or as `video`.
+        DataError: when the file is not there, or as `video`.
+    """
+    known = {n.casefold(): n for n in UVG_NAMES}
+    plain = name.casefold().replace("readysteadygo", "readysetgo")
+    if plain not in known:
+        raise ValueError(f"the UVG set has {', '.join(UVG_NAMES)}, not {name!r}")
+    folder = images._user_folder("uvg")
+    usual = f"{known[plain]}_1920x1080_120fps_420_8bit_YUV.yuv"
+    if folder is None or not folder.is_dir():
+        raise DataError(f"UVG is not downloaded by itself: put {usual} (or .y4m) from "
+                        "ultravideo.fi into DIR/uvg and set C3LITE_DATA=DIR")
+    pattern = re.compile(r"(.*?)(_1920x1080_120fps_420_8bit_yuv(_raw)?\.yuv|"
+                         r"_1920x1080_120fps_420_8bit_yuv(_y4m)?\.y4m|\.y4m)")
+    for file in sorted(folder.iterdir()):
+        match = pattern.fullmatch(file.name.casefold())
+        if match and match[1].replace("readysteadygo", "readysetgo") == plain:
+            return videos.video(
+                file, frames=frames, patch=patch, start=start, matrix="bt709", full_range=False)
+    raise DataError(f"there is no {usual} (or .y4m) in {folder}")
+
+
+def bunny(
+    *,
+    frames: int | None = None,
+    patch: tuple[int, int, int] | None = None,
+    start: int | tuple[int, int, int] = 0,
+) -> Float32[np.ndarray, "3 frames height width"]:
+    """A shipped piece of the animation Big Buck Bunny: 33 frames of 180 x 320, nearly no camera
+    motion.
+
+    (c) Blender Foundation, CC BY 3.0; `c3lite/assets/video/SOURCES.md` says what was done to it.
+    Arguments and errors as for `video`.
+    """
+    with as_file(files("c3lite") / "assets" / "video" / "bunny_320x180_25fps_33f.mkv") as file:
+        return videos.video(file, frames=frames, patch=patch, start=start)
+
+
+def moving_window(
+    dx: int,
+    dy: int,
+    *,
+    frames: int = 8,
+    height: int = 64,
+    width: int = 96,
+    photo: int = 19,
+    corner: tuple[int, int] | None = None,
+) -> Float32[np.ndarray, "3 frames height width"]:
+    """A window that moves over a Kodak photo by (dx, dy) pixels a frame: a clip of known motion.
+
+    Frame t is the photo from (y + t dy, x + t dx) on, so that current[y, x] = previous[y + dy,
+    x + dx]: (dx, dy) is what `c3lite.motion.displacement` measures, and where the previous latent
+    frame holds what is here now. Positive dx: the window moves right, what it shows moves left.
+
+    Args:
+        dx, dy: whole pixels a frame, of either sign.
+        frames, height, width: of the clip.
+        photo: 1 to 24; 19 and 23 ship with c3lite.
+        corner: (y, x) of the window's upper left corner in the first frame; without it, the way
+            lies in the middle of the photo.
+
+    Raises ValueError when the window leaves the photo on its way, or is empty; `DataError` when the
+    photo cannot be had.
+    """
+    if min(frames, height, width) < 1:
+        raise ValueError("a clip has at least one frame, row and column, not "
+                         f"{frames} x {height} x {width}")
+    picture = images.kodak(photo)
+    starts = []
+    for axis, (step, side, whole, at) in enumerate(zip(
+            (dy, dx), (height, width), picture.shape[1:], corner or (None, None), strict=True)):
+        way = step * (frames - 1)
+        if at is None:
+            # the first position of a way whose middle is the photo's middle
+            at = (whole - side - way) // 2
+        least, most = at + min(way, 0), at + max(way, 0) + side
+        if least < 0 or most > whole:
+            kind, moves = ("rows", "dy") if axis == 0 else ("columns", "dx")
+            raise ValueError(
+                f"the window leaves photo {photo}: {frames} frames with {moves} = {step} need "
+                f"{kind} {least} to {most - 1}, and it has 0 to {whole - 1}; take fewer frames, a "
+                "smaller window or less motion")
+        starts.append(at)
+    y, x = starts
+    return np.stack([images.crop(picture, y + t * dy, x + t * dx, height, width)
+                     for t in range(frames)], axis=1)

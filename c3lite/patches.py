@@ -1,0 +1,109 @@
+"""A video as patches, each fitted by itself (Sec. 3.3), and how large they are (App. A.4).
+
+A full-HD clip does not fit a GPU's memory, and its parts do. Patches lie in a regular grid from
+the first frame's upper left corner; those at the far ends hold what is left, and are smaller.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Num
+
+Shape = Sequence[int]
+
+
+def patch_size(rd_weight: float, shape: Shape | None = None) -> tuple[int, ...]:
+    """(frames, height, width) of the paper's patches at a rate weight lambda (App. A.4).
+
+    Low rates (large lambda) like large patches: the networks' bits are shared by more pixels. With
+    `shape`, that of the clip, no patch is larger than the clip.
+
+    Raises ValueError for a rate weight that is not positive.
+    """
+    if not rd_weight > 0:
+        raise ValueError(f"a rate weight is greater than 0, not {rd_weight}")
+    if rd_weight <= 2e-4:
+        size = (30, 180, 240)
+    elif rd_weight <= 1e-3:
+        size = (60, 180, 240)
+    else:
+        size = (75, 270, 320)
+    if shape is None:
+        return size
+    _check(size, shape, larger=True)
+    return tuple(map(min, size, map(int, shape)))
+
+
+def patch_slices(shape: Shape, patch: Shape) -> list[tuple[slice, ...]]:
+    """Where the patches of a clip lie: a slice for each axis, in raster order (time slowest).
+
+    Args:
+        shape: (frames, height, width) of the clip, without channels.
+        patch: of a patch, along each axis at most the clip's.
+
+    Raises ValueError when they do not fit each other.
+    """
+    _check(patch, shape)
+    sides = ([slice(i, min(i + step, end)) for i in range(0, end, step)]
+             for end, step in zip(shape, patch, strict=True))
+    return list(itertools.product(*sides))
+
+
+def split_patches(
+    video: Num[np.ndarray, "3 *shape"], patch: Shape
+) -> list[Num[np.ndarray, "3 *patch"]]:
+    """The patches of a clip, in raster order (time slowest), as views of it.
+
+    Args:
+        video: (3, frames, height, width).
+        patch: (frames, height, width), along each axis at most the clip's; see `patch_size`.
+
+    Raises ValueError for a patch that is empty or larger than the clip.
+    """
+    return [video[(slice(None), *part)] for part in patch_slices(video.shape[1:], patch)]
+
+
+def join_patches(
+    patches: Sequence[Num[np.ndarray, "3 *_"]], shape: Shape
+) -> Num[np.ndarray, "3 *shape"]:
+    """The clip whose `split_patches` these are.
+
+    Args:
+        patches: all of them, in the order of `split_patches`; the first is a whole patch.
+        shape: (frames, height, width) of the clip.
+
+    Raises ValueError when number or shapes are not those of a clip of that shape.
+    """
+    patches = [np.asarray(p) for p in patches]
+    if not patches:
+        raise ValueError("there are no patches to join")
+    places = patch_slices(shape, patches[0].shape[1:])
+    if len(places) != len(patches):
+        raise ValueError(f"a clip of {_by(shape)} has {len(places)} patches of "
+                         f"{_by(patches[0].shape[1:])}, not {len(patches)}")
+    video = np.empty((3, *shape), np.result_type(*patches))
+    for n, (part, place) in enumerate(zip(patches, places, strict=True)):
+        target = video[(slice(None), *place)]
+        if part.shape != target.shape:
+            raise ValueError(f"patch {n} has shape {part.shape}, and {target.shape} is its place")
+        target[...] = part
+    return video
+
+
+def _check(patch: Shape, shape: Shape, larger: bool = False) -> None:
+    if len(patch) != len(shape):
+        raise ValueError(f"a patch of {len(patch)} axes, {_by(patch)}, does not cut a clip of "
+                         f"{len(shape)}, {_by(shape)}")
+    if min(shape) < 1:
+        raise ValueError(f"there is no pixel in a clip of {_by(shape)}")
+    if min(patch) < 1:
+        raise ValueError(f"a patch has at least one pixel along each axis, not {_by(patch)}")
+    if not larger and any(p > s for p, s in zip(patch, shape, strict=True)):
+        raise ValueError(f"a patch of {_by(patch)} is larger than the clip of {_by(shape)}")
+
+
+def _by(shape: Shape) -> str:
+    return " x ".join(map(str, shape))
