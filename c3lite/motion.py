@@ -18,7 +18,7 @@ BT601_LUMA = np.array([0.299, 0.587, 0.114])
 
 def displacement(
     previous: Float[np.ndarray, "3 height width"],
-    current: Float[np.ndarray, "3 height width"],
+    current: Float[np.ndarray, "3 same_height same_width"],
     reach: int = 32,
 ) -> tuple[int, int]:
     """(dx, dy) in whole pixels, within `reach` pixels each way, of the picture as a whole.
@@ -39,9 +39,9 @@ def displacement(
 
 def correlation(
     previous: Float[np.ndarray, "3 height width"],
-    current: Float[np.ndarray, "3 height width"],
+    current: Float[np.ndarray, "3 same_height same_width"],
     reach: int = 32,
-) -> Float[np.ndarray, "2*ry+1 2*rx+1"]:
+) -> Float[np.ndarray, "rows columns"]:
     """The surface whose peak is the `displacement`: entry [ry + dy, rx + dx] belongs to (dx, dy).
 
     ry and rx are `reach`, or less in frames too small for it. 1 is a perfect match, 0 none.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import SupportsFloat
 
 import numpy as np
 from jaxtyping import Num
@@ -15,7 +16,7 @@ from jaxtyping import Num
 Shape = Sequence[int]
 
 
-def patch_size(rd_weight: float, shape: Shape | None = None) -> tuple[int, ...]:
+def patch_size(rd_weight: SupportsFloat, shape: Shape | None = None) -> tuple[int, ...]:
     """(frames, height, width) of the paper's patches at a rate weight lambda (App. A.4).
 
     Low rates (large lambda) like large patches: the networks' bits are shared by more pixels. With
@@ -23,6 +24,7 @@ def patch_size(rd_weight: float, shape: Shape | None = None) -> tuple[int, ...]:
 
     Raises ValueError for a rate weight that is not positive.
     """
+    rd_weight = float(rd_weight)
     if not rd_weight > 0:
         raise ValueError(f"a rate weight is greater than 0, not {rd_weight}")
     if rd_weight <= 2e-4:

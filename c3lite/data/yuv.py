@@ -74,7 +74,7 @@ def to_rgb(
 
 def to_planes(
     rgb: Float[np.ndarray, "3 height width"], matrix: Matrix, full_range: bool
-) -> tuple[UInt8[np.ndarray, "height width"], ...]:
+) -> tuple[UInt8[np.ndarray, "..."], ...]:
     """Y, Cb and Cr of one frame, 8 bits, 4:2:0: the inverse of `to_rgb`, rounded.
 
     Each chroma sample is the mean over a 2x2 block. Raises ValueError for odd sides.
