@@ -1,6 +1,6 @@
 """A fit as bytes, and back: the container, and the walk that codes everything in it (App. B.3).
 
-    magic, version | CRC of the rest | config, steps, shape | CRC of the latents | length | payload
+    magic, version | CRC of the rest | config, steps, shape | CRC of the latents | payload
 
 The payload is one range-coder stream: the networks' integers, then the latents in the order of
 `wavefront.Plan`, each with a frequency table from the integer entropy network (`integer.py`).
@@ -14,13 +14,14 @@ pixels within one 8-bit step between machines, the same ones on one machine (`de
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 import os
 import struct
 import zlib
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -28,14 +29,23 @@ from jaxtyping import Float
 
 from c3lite import decoder, integer, latents
 from c3lite.checkpoint import write_atomically
-from c3lite.config import Config, edit
+from c3lite.config import (
+    ADAPTIVE_CLIC,
+    ADAPTIVE_KODAK,
+    C3,
+    C3_CLIC,
+    COOL_CHIC,
+    COOL_CHIC_V2,
+    Config,
+    edit,
+)
 from c3lite.context import context_count
 from c3lite.fit import Fit
 from c3lite.rangecoder import Decoder, Encoder
 from c3lite.wavefront import Plan
 
 MAGIC = b"C3l"
-VERSION = 1
+VERSION = 2
 
 MAX_SIDE = 2**14
 MAX_FRAMES = 2**12
@@ -177,15 +187,20 @@ def _code_uniform(coder, values, bits: int, n: int, label):
     return decoded
 
 
+LEVEL_STEP = 8
+"""An array's scale is one of every eighth of the 1024 levels. Of a few hundred integers a finer one
+would save less than the bits that say which."""
+
+
 def _code_array(coder, values, n: int, label):
     """The integers of one network array: the level of their scale, then they (App. B.3, Eq. 3).
 
     With a large scale the low bits are uniform: they are cut off and coded apart, so that the
     table of what is left has at most a thousand symbols.
     """
-    level = None if values is None else np.array([_best_level(values)])
-    bits = integer.LOG_SCALES.bit_length() - 1
-    level = int(_code_uniform(coder, level, bits, 1, label)[0])
+    level = None if values is None else np.array([_best_level(values) // LEVEL_STEP])
+    bits = (integer.LOG_SCALES // LEVEL_STEP).bit_length() - 1
+    level = int(_code_uniform(coder, level, bits, 1, label)[0]) * LEVEL_STEP
     low_bits = _low_bits(level)
     # a cell [h 2^b, (h + 1) 2^b) has its middle at (h + 1/2) 2^b - 1/2
     mu = -(integer.FRACTIONS // 2) + (integer.FRACTIONS // 2 >> low_bits)
@@ -208,10 +223,11 @@ def _best_level(values) -> int:
     With t = e^(-1/2s) zero has the probability 1 - t, and k another t^(2|k| - 1) (1 - t^2) / 2.
     """
     size, others = np.abs(values).sum(), np.count_nonzero(values)
-    log_t = -0.5 / np.exp(np.arange(integer.LOG_SCALES) / integer.LEVELS_PER_E - 5)
+    levels = np.arange(0, integer.LOG_SCALES, LEVEL_STEP)
+    log_t = -0.5 / np.exp(levels / integer.LEVELS_PER_E - 5)
     likelihood = ((values.size - others) * np.log(-np.expm1(log_t)) + (2 * size - others) * log_t
                   + others * np.log(-np.expm1(2 * log_t)))
-    return int(np.argmax(likelihood))
+    return int(levels[np.argmax(likelihood)])
 
 
 def _walk(
@@ -366,10 +382,53 @@ class _Input:
         return float(np.float32(_COMMON_FLOATS[code]))
 
 
+_KNOWN = (C3, C3_CLIC, COOL_CHIC, COOL_CHIC_V2, *ADAPTIVE_KODAK, *ADAPTIVE_CLIC)
+"""Configs that a file names by one byte instead of writing them out. Append only: with this the
+presets are part of the format, and a test holds what each stands for."""
+
+
 def _write_config(out: _Output, config: Config, ndim: int):
+    """The fields that a decoder needs."""
+    structure, known = _structure(config, ndim), _known(ndim)
+    number = known.index(structure) + 1 if structure in known else 0
+    out.byte(number | (ndim == 3) << 7)
+    if not number:
+        out.data += structure
+    if config.mask_shape is not None and ndim == 3:
+        for origin in config.mask_origins[: _mask_count(config)]:
+            for step in origin:
+                out.signed(int(step))
+
+
+def _read_config(source: _Input) -> tuple[Config, int]:
+    """The config and the number of dimensions. Raises what `Config` raises."""
+    first = source.byte()
+    number, ndim = first & 127, 3 if first >> 7 else 2
+    known = _known(ndim)
+    if number > len(known):
+        raise BitstreamError(f"the header names preset {number}, and there are {len(known)}")
+    fields = _read_structure(_Input(known[number - 1]) if number else source)
+    if "mask_shape" in fields:
+        fields["mask_origins"] = tuple(
+            (source.signed(), source.signed()) for _ in range(fields["masked_grids"]))
+    return edit(Config(), **fields), ndim
+
+
+@functools.cache
+def _known(ndim: int) -> list[bytes]:
+    """What the numbers 1, 2, ... stand for; 0 is a config written out."""
+    return list(dict.fromkeys(_structure(config, ndim) for config in _KNOWN))
+
+
+def _mask_count(config: Config) -> int:
+    return min(config.masked_grids, config.num_grids)
+
+
+def _structure(config: Config, ndim: int) -> bytes:
+    """All fields of a decoder but the masks' places."""
+    out = _Output()
     masked = config.mask_shape is not None and ndim == 3
-    out.byte(config.num_grids - 1 | _UPSAMPLINGS.index(config.upsampling) << 4
-             | (ndim == 3) << 6 | masked << 7)
+    out.byte(config.num_grids - 1 | _UPSAMPLINGS.index(config.upsampling) << 4 | masked << 7)
     out.byte(sum(getattr(config, flag) << i for i, flag in enumerate(_FLAGS))
              | _ACTIVATIONS.index(config.activation) << len(_FLAGS))
     # depths together in one byte
@@ -384,20 +443,17 @@ def _write_config(out: _Output, config: Config, ndim: int):
     if masked:
         for side in config.mask_shape:
             out.byte(side)
-        count = min(config.masked_grids, config.num_grids)
-        out.byte(count)
-        for origin in config.mask_origins[:count]:
-            for step in origin:
-                out.signed(int(step))
+        out.byte(_mask_count(config))
     for name in _FLOATS:
         out.float(float(getattr(config, name)))
+    return bytes(out.data)
 
 
-def _read_config(source: _Input) -> tuple[Config, int]:
-    """The config and the number of dimensions. Raises what `Config` raises."""
+def _read_structure(source: _Input) -> dict[str, Any]:
     first, flags = source.byte(), source.byte()
-    fields = {"num_grids": (first & 15) + 1, "upsampling": _UPSAMPLINGS[first >> 4 & 3],
-              "activation": _ACTIVATIONS[flags >> len(_FLAGS)]}
+    fields: dict[str, Any] = {
+        "num_grids": (first & 15) + 1, "upsampling": _UPSAMPLINGS[first >> 4 & 3],
+        "activation": _ACTIVATIONS[flags >> len(_FLAGS)]}
     fields |= {flag: bool(flags >> i & 1) for i, flag in enumerate(_FLAGS)}
     depths = source.byte()
     for name, depth in zip(_WIDTHS, (depths & 15, depths >> 4), strict=True):
@@ -409,12 +465,10 @@ def _read_config(source: _Input) -> tuple[Config, int]:
     if first >> 7:
         fields["mask_shape"] = (source.byte(), source.byte())
         fields["masked_grids"] = min(source.byte(), fields["num_grids"])
-        fields["mask_origins"] = tuple(
-            (source.signed(), source.signed()) for _ in range(fields["masked_grids"]))
     fields |= {name: source.float() for name in _FLOATS}
     if not all(math.isfinite(fields[name]) for name in _FLOATS):
         raise ValueError("a scale or bin width is not finite")
-    return edit(Config(), **fields), 3 if first >> 6 & 1 else 2
+    return fields
 
 
 class _Header(NamedTuple):
@@ -437,7 +491,6 @@ def _pack(contents: _Contents, payload: bytes) -> bytes:
     for side in contents.shape:
         out.unsigned(side)
     out.data += struct.pack("<I", _latents_crc(contents.symbols))
-    out.unsigned(len(payload))
     rest = bytes(out.data) + payload
     return MAGIC + bytes([VERSION]) + struct.pack("<I", zlib.crc32(rest)) + rest
 
@@ -455,8 +508,8 @@ def _unpack(data: bytes) -> _Header:
     if version > VERSION:
         raise BitstreamError(f"this file has version {version} of the format, and this c3lite "
                              f"reads version {VERSION}: a newer c3lite is needed")
-    if version < 1:
-        raise BitstreamError("the file's version is 0, which never was; it is damaged")
+    if version < VERSION:
+        raise BitstreamError(f"the file says version {version}, which was never released")
     (crc,) = struct.unpack("<I", source.take(4))
     if zlib.crc32(memoryview(data)[source.at :]) != crc:
         raise BitstreamError("the checksum does not fit: the file is damaged or not complete")
@@ -472,10 +525,6 @@ def _unpack(data: bytes) -> _Header:
     shape = tuple(source.unsigned() for _ in range(ndim))
     check_limits(config, shape)
     (latents_crc,) = struct.unpack("<I", source.take(4))
-    length = source.unsigned()
-    if length != len(data) - source.at:
-        raise BitstreamError(f"the header declares a payload of {length} bytes, and the file has "
-                             f"{len(data) - source.at}")
     return _Header(config, shape, weight_step, bias_step, latents_crc, data[source.at :],
                    version, source.at)
 
