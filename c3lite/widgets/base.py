@@ -1,0 +1,119 @@
+"""What all explorers share: scripts without a build step, arrays on their way to the browser, and
+the still picture that stands in where nothing runs.
+
+All a widget shows, it gets once, as `data`; then it answers in the browser alone, from `static/`.
+Only a running fit (`live.py`) keeps talking to Python.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import zlib
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import numpy as np
+import PIL.Image
+import traitlets
+from matplotlib.figure import Figure
+
+STATIC = Path(__file__).parent / "static"
+
+STILL_BYTES = 200_000
+"""Stills are kept below this, so that a notebook of many stays small."""
+
+
+def script(*names: str) -> str:
+    """common.js and the named files of `static/` as one module.
+
+    A widget's module comes to the page as a text and cannot import its neighbors.
+    """
+    return "\n".join((STATIC / name).read_text("utf-8") for name in ("common.js", *names))
+
+
+class Explorer(anywidget.AnyWidget):
+    """A widget that also is a picture, and says what went wrong where it can be seen."""
+
+    _css = (STATIC / "widgets.css").read_text("utf-8")
+    data = traitlets.Dict().tag(sync=True, shown=True)
+    """What the browser needs; arrays as `pack` leaves them, pictures as `lossless` does."""
+    error = traitlets.Unicode().tag(sync=True, shown=True)
+    """Shown in the widget, in red; empty: nothing is wrong."""
+
+    def synced(self) -> list[str]:
+        """Names of the traits that the browser reads, besides its script and style."""
+        return sorted(self.traits(shown=True))
+
+    def figure(self) -> Figure:
+        """The still as a figure."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """The still in words."""
+        raise NotImplementedError
+
+    def still(self) -> bytes:
+        """A PNG of what the widget shows first."""
+        return png(self.figure())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}: {self.describe()}"
+
+    def _repr_mimebundle_(self, **kwargs: Any):
+        data, metadata = super()._repr_mimebundle_(**kwargs)
+        words = self.describe()
+        return (data | {"image/png": base64.b64encode(self.still()).decode(), "text/plain": words},
+                metadata | {"image/png": {"alt": words}})
+
+
+def png(figure: Figure) -> bytes:
+    """A figure as a PNG of 256 colors, made smaller until it has at most `STILL_BYTES`."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=100)
+    picture = PIL.Image.open(file).convert("RGB")
+    while True:
+        small = io.BytesIO()
+        picture.quantize(256).save(small, "PNG", optimize=True)
+        if len(small.getvalue()) <= STILL_BYTES:
+            return small.getvalue()
+        picture = picture.resize([max(1, 4 * side // 5) for side in picture.size])
+
+
+def pack(array: np.ndarray) -> dict[str, Any]:
+    """An array for `unpack` in common.js: of the smallest integer type that holds it, or float32,
+    compressed."""
+    array = np.asarray(array)
+    if array.dtype.kind in "iub":
+        low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
+        array = array.astype(next(t for t in ("uint8", "int8", "int16", "int32") if
+                                  np.iinfo(t).min <= low and high <= np.iinfo(t).max))
+    else:
+        array = array.astype("<f4")
+    return {"type": array.dtype.name, "shape": list(array.shape),
+            "zlib": zlib.compress(np.ascontiguousarray(array).tobytes(), 6)}
+
+
+def lossless(x: np.ndarray) -> dict[str, Any]:
+    """A picture (3, height, width) in [0, 1], rounded to 8 bits, as a PNG or a smaller WebP."""
+    picture = pillow(x)
+    files = []
+    for form, options in (("PNG", {}), ("WEBP", {"lossless": True, "quality": 20, "method": 2})):
+        file = io.BytesIO()
+        try:
+            picture.save(file, form, **options)
+        except (KeyError, OSError):  # a Pillow without WebP, or a side over its 16,383
+            continue
+        files.append((len(file.getvalue()), form, file.getvalue()))
+    _, form, data = min(files)
+    return {"mime": f"image/{form.lower()}", "bytes": data,
+            "width": picture.width, "height": picture.height}
+
+
+def pillow(x: np.ndarray) -> PIL.Image.Image:
+    """A picture (3, height, width) in [0, 1] for Pillow, rounded to 8 bits."""
+    x = np.asarray(x)
+    if x.ndim != 3 or x.shape[0] != 3 or x.size == 0:
+        raise ValueError(f"a picture is (3, height, width), not {x.shape}; of a video, one frame")
+    return PIL.Image.fromarray(np.rint(255 * np.clip(x, 0, 1)).astype(np.uint8).transpose(1, 2, 0))

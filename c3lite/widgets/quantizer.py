@@ -1,0 +1,79 @@
+"""Soft-rounding and its noise, by sliders (Eqs. 5, 19-23; Figs. 3 and 12)."""
+
+from __future__ import annotations
+
+import math
+
+import jax.numpy as jnp
+import numpy as np
+from matplotlib.figure import Figure
+
+from c3lite import quantize
+from c3lite.config import C3, Anneal, Config
+from c3lite.widgets.base import Explorer, script
+
+QUANTILES = (np.arange(128) + 0.5) / 128
+
+
+class QuantizerExplorer(Explorer):
+    """What the decoder sees of a latent during stage 1, its gradient, and the noise.
+
+    Sliders for the temperature T and the noise shape a, and one for the position in stage 1 that
+    sets both as `config` schedules them.
+    """
+
+    _esm = script("quantizer.js")
+
+    def __init__(self, config: Config = C3):
+        self._config = config
+        super().__init__(data={
+            "temperature": _ends(config.temperature), "noise_shape": _ends(config.noise_shape),
+            "second_is_s": config.second_rounding_is_s})
+
+    def describe(self) -> str:
+        start, end = self._config.temperature, self._config.noise_shape
+        return (f"Soft-rounding with noise over stage 1: T from {start.start:g} to {start.end:g}, "
+                f"a from {end.start:g} to {end.end:g}. Above rounding's staircase the mean of the "
+                "noisy value and its 95 % band, at the start and at the end.")
+
+    def figure(self) -> Figure:
+        figure = Figure(figsize=(8.5, 3), layout="constrained")
+        z = np.linspace(-1.5, 1.5, 241)
+        for progress, ax in zip((0, 1), figure.subplots(1, 2, sharey=True), strict=True):
+            T = float(self._config.temperature.linear(progress))
+            a = float(self._config.noise_shape.linear(progress))
+            mean, low, high = noisy_value(z, T, a, self._config.second_rounding_is_s)
+            ax.fill_between(z, low, high, color="#0072B2", alpha=0.25, label="95 % of all draws")
+            ax.plot(z, np.round(z), color="gray", linestyle="--", label="rounding")
+            ax.plot(z, mean, color="#0072B2", label="mean of what the decoder sees")
+            ax.set_title(f"{('start', 'end')[progress]} of stage 1: T = {T:g}, a = {a:g}")
+            ax.set_xlabel("latent z (steps)")
+        ax.legend(fontsize=8)
+        return figure
+
+
+def noise_quantiles(p: np.ndarray, a: float) -> np.ndarray:
+    """The noise below which a share p of all draws lies (Eqs. 22, 23), centered on zero."""
+    return (1 - (1 - p) ** (1 / quantize.kumaraswamy_b(a))) ** (1 / a) - 0.5
+
+
+def noisy_value(
+    z: np.ndarray, T: float, a: float, second_is_s: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, 2.5 % and 97.5 % quantile of stage 1's noisy rounding of each z, without sampling.
+
+    Both roundings rise, so that quantiles of the noise give quantiles of the value.
+    """
+    outer = quantize.soft_round if second_is_s else quantize.soft_round_conditional_mean
+    inner = quantize.soft_round(jnp.asarray(z), T)
+
+    def at(p):
+        u = noise_quantiles(np.atleast_1d(p), a)
+        return np.asarray(outer(inner[:, None] + u, T))
+
+    return at(QUANTILES).mean(1), at(0.025)[:, 0], at(0.975)[:, 0]
+
+
+def _ends(anneal: Anneal):
+    # JSON has no infinity
+    return [float(end) if math.isfinite(end) else None for end in (anneal.start, anneal.end)]
