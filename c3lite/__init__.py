@@ -33,8 +33,8 @@ from c3lite.config import (
     edit,
 )
 from c3lite.fit import Fit, FitError, adaptive, fit, fit_many
-from c3lite.video import LearnedOffsets, learn_offsets
 from c3lite.patches import join_patches, patch_size, split_patches
+from c3lite.video import LearnedOffsets, learn_offsets
 
 __version__ = "0.1.0"
 

@@ -81,8 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     encode.add_argument("--steps", type=_count, default=2000,
                         help="steps of the first stage (default: %(default)s)")
     choice = encode.add_mutually_exclusive_group()
-    choice.add_argument("--preset", choices=("c3", "c3-clic", "cool-chic", "cool-chic-v2"),
-                        default="c3", help="codec and training recipe (default: %(default)s)")
+    choice.add_argument("--preset", default="c3",
+                        choices=("c3", "c3-clic", "cool-chic", "cool-chic-v2", "uvg"),
+                        help="codec and training recipe (default: %(default)s)")
     choice.add_argument("--adaptive", action="store_true",
                         help="fit each of the paper's 12 settings of C3 for Kodak and keep the "
                              "best: 12 times slower")

@@ -348,7 +348,31 @@ ADAPTIVE_CLIC = tuple(
     for finest, widths in itertools.product((True, False), _WIDTHS))
 """The 6 settings of C3 adaptive on CLIC2020 (Table 5)."""
 
+UVG_SETTINGS: dict[str, dict[str, Any]] = {
+    "E1": {"num_grids": 6, "entropy_widths": (16, 16), "context_size": (3, 9, 9)},
+    "E2": {"num_grids": 5, "entropy_widths": (2, 2), "context_size": (3, 9, 9),
+           "entropy_per_grid": True},
+    "E3": {"num_grids": 6, "entropy_widths": (8, 8), "context_size": (7, 7),
+           "entropy_per_grid": True, "mask_shape": (4, 4), "masked_grids": 3},
+    "S1": {"mean_rgb_bias": True, "synthesis_per_frame": True},
+    "S2": {"mean_rgb_bias": True, "synthesis_per_frame": False},
+    "S3": {"mean_rgb_bias": False, "synthesis_per_frame": True},
+}
+"""Table 6: what the entropy settings E1-E3 and the synthesis settings S1-S3 edit. The 3x65x65 that
+the table gives as E3's context is the window in which `learn_offsets` looks for its mask."""
+
+UVG = edit(C3, quantization_step=0.3, noise_shape=(1.75, 1.0), gradient_clip=0.03,
+           synthesis_widths=(32, 32), **UVG_SETTINGS["E1"], **UVG_SETTINGS["S1"])
+"""C3 for videos (Tables 4 and 6), with E1 and S1: the single setting of Table 12."""
+
+ADAPTIVE_UVG = tuple(
+    edit(UVG, **UVG_SETTINGS[e], **UVG_SETTINGS[s])
+    for e, s in itertools.product(("E1", "E2", "E3"), ("S1", "S2", "S3")))
+"""The 9 settings of C3 adaptive for videos (Table 6), E by E. Those of E3 have no mask positions
+yet: `adaptive` learns them, and `learn_offsets` fills them in."""
+
 PRESETS: dict[str, Config] = {
     "c3": C3, "c3-clic": C3_CLIC, "cool-chic": COOL_CHIC, "cool-chic-v2": COOL_CHIC_V2,
+    "uvg": UVG,
 }
 """Presets by the names of the command line."""

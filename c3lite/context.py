@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.fft
 from jaxtyping import Array, Float, Int
 
 Offset = tuple[int, ...]
@@ -110,6 +111,66 @@ def _gather_index(shapes, offsets) -> Int[np.ndarray, "context latents"]:
     return np.concatenate(columns, axis=1).astype(np.int32)
 
 
+def masked(config, ndim: int, grid: int) -> bool:
+    """Whether grid number `grid` sees the previous frame through the custom mask (App. A.3)."""
+    return config.mask_shape is not None and ndim == 3 and grid < config.masked_grids
+
+
+def check_mask(config, ndim: int) -> None:
+    """Raise `ValueError` where masked grids have no mask position yet."""
+    count = sum(masked(config, ndim, n) for n in range(config.num_grids))
+    if len(config.mask_origins) < count:
+        raise ValueError(
+            f"{count} grids see the previous frame through a mask, and mask_origins has "
+            f"{len(config.mask_origins)} positions: c3lite.learn_offsets(video, config) finds them")
+
+
+def previous_frame(
+    grid: Float[Array, "frames height width"], origin, size: tuple[int, int]
+) -> Float[Array, "frames rows columns"]:
+    """The frame before each one, from `origin` = (dy, dx) on, zero outside of it.
+
+    Entry (t, y, x) is grid[t - 1, y + dy, x + dx]. There are size - 1 more rows and columns than
+    in the grid, so that the entries of a box of that size are its shifted views. `origin` may be
+    traced: the position of a mask is a number, and all positions share one program.
+    """
+    moved = jnp.concatenate([jnp.zeros_like(grid[:1]), grid[:-1]])
+    for axis, start, extra in zip((1, 2), origin, size, strict=True):
+        n = grid.shape[axis]
+        wide = n + extra - 1  # beyond this shift nothing is left to see
+        padding = [(0, 0)] * 3
+        padding[axis] = (wide, wide)
+        first = jnp.clip(start, -wide, n) + wide
+        moved = jax.lax.dynamic_slice_in_dim(jnp.pad(moved, padding), first, wide, axis)
+    return moved
+
+
+def box_views(
+    moved: Float[Array, "frames rows columns"], size: tuple[int, int]
+) -> list[Float[Array, " latents"]]:
+    """For each entry of a box in raster order, the flattened view of `previous_frame`."""
+    height, width = (n - extra + 1 for n, extra in zip(moved.shape[1:], size, strict=True))
+    return [moved[:, y : y + height, x : x + width].reshape(-1)
+            for y, x in itertools.product(*map(range, size))]
+
+
+def correlate(
+    moved: Float[Array, "frames rows columns"], kernel: Float[Array, "out *size"]
+) -> Float[Array, "out latents"]:
+    """kernel @ box_views(moved, size), by the Fourier transform of every frame.
+
+    For windows too wide to be gathered: the cost does not grow with their size.
+    """
+    size = kernel.shape[1:]
+    fast = [scipy.fft.next_fast_len(n, real=True) for n in moved.shape[1:]]
+    frames = jnp.fft.rfft2(moved, s=fast)
+    taps = jnp.fft.rfft2(kernel, s=fast)
+    # the valid part of a correlation does not wrap around
+    product = jnp.fft.irfft2(jnp.conj(taps)[:, None] * frames, s=fast)
+    height, width = (n - extra + 1 for n, extra in zip(moved.shape[1:], size, strict=True))
+    return product[:, :, :height, :width].reshape(len(kernel), -1)
+
+
 def halve(grid: Float[Array, "*shape"], shape: tuple[int, ...]) -> Float[Array, "..."]:
     """Half resolution by the taps 1/8, 3/8, 3/8, 1/8 along each axis, edges replicated.
 
@@ -136,9 +197,11 @@ def grid_offsets(config, ndim: int, grid: int) -> tuple[Offset, ...]:
     """The offsets within grid number `grid`, in the order of the network's inputs.
 
     A masked grid sees the mask's box in the previous frame, then the current frame's causal half.
+    For decoding, and where the mask's position is known; `EntropyModel` has it as a traced number.
     """
     offsets = causal_offsets(config.context_size, ndim)
-    if config.mask_shape is not None and ndim == 3 and grid < config.masked_grids:
+    if masked(config, ndim, grid):
+        check_mask(config, ndim)
         origin = config.mask_origins[grid]
         offsets = window_offsets((1, *config.mask_shape), (-1, *origin)) + offsets
     return offsets
@@ -153,9 +216,8 @@ def previous_offsets(config, ndim: int) -> tuple[Offset, ...]:
 
 def context_count(config, ndim: int, grid: int) -> int:
     """Number of inputs of the entropy network of a grid."""
-    masked = config.mask_shape is not None and ndim == 3 and grid < config.masked_grids
     return (
         len(causal_offsets(config.context_size, ndim))
         + len(previous_offsets(config, ndim))
-        + (math.prod(config.mask_shape) if masked else 0)
+        + (math.prod(config.mask_shape) if masked(config, ndim, grid) else 0)
     )

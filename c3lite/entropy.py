@@ -15,7 +15,10 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from c3lite import context as ctx
 from c3lite import latents
-from c3lite.networks import Dense, dense_layers, run_layers
+from c3lite.networks import ACTIVATIONS, Dense, dense_layers, run_layers
+
+WIDE = 256
+"""A mask of more entries is not gathered but transformed (`context.correlate`)."""
 
 MAX_BITS = 16.0
 """A latent costs at most this much: the probability floor of COOL-CHIC and of the release."""
@@ -62,6 +65,7 @@ class EntropyModel(eqx.Module):
     """For each hidden layer the FiLM (scale - 1, shift) of each grid; empty without FiLM."""
 
     def __init__(self, config, ndim: int, *, key: PRNGKeyArray):
+        ctx.check_mask(config, ndim)
         counts = [ctx.context_count(config, ndim, n) for n in range(config.num_grids)]
         if not config.entropy_per_grid:
             if len(set(counts)) > 1:
@@ -89,7 +93,7 @@ class EntropyModel(eqx.Module):
     ) -> tuple[Float[Array, " latents"], Float[Array, " latents"]]:
         """mu and scale (latent units) of every latent, grids one after another, flattened."""
         shared = len(self.networks) == 1 and not self.film
-        if shared and not config.previous_grid_size:
+        if shared and not config.previous_grid_size and not ctx.masked(config, grids[0].ndim, 0):
             # one pass over all grids: the coarse ones alone are too small to be efficient
             offsets = ctx.grid_offsets(config, grids[0].ndim, 0)
             out = run_layers(config, self.networks[0], ctx.stack_contexts(grids, offsets))
@@ -97,17 +101,38 @@ class EntropyModel(eqx.Module):
             contexts = [self.context(config, grids, n) for n in range(len(grids))]
             out = run_layers(config, self.networks[0], jnp.concatenate(contexts, axis=1))
         else:
-            out = jnp.concatenate(
-                [run_layers(config, self.network(n), self.context(config, grids, n))
-                 for n in range(len(grids))], axis=1)
+            out = jnp.concatenate([self._one_grid(config, grids, n)
+                                   for n in range(len(grids))], axis=1)
         return out[0], laplace_scale(config, out[1])
+
+    def _one_grid(self, config, grids, n) -> Float[Array, "2 latents"]:
+        """The network's outputs for grid n."""
+        layers, grid = self.network(n), grids[n]
+        if not ctx.masked(config, grid.ndim, n) or math.prod(config.mask_shape) <= WIDE:
+            return run_layers(config, layers, self.context(config, grids, n))
+        # the first layer's columns for the wide window are a kernel over the previous frame
+        first, *others = layers
+        kernel, near = jnp.split(first.weight, [math.prod(config.mask_shape)], axis=1)
+        moved = ctx.previous_frame(grid, config.mask_origins[n], config.mask_shape)
+        far = ctx.correlate(moved, kernel.reshape(-1, *config.mask_shape))
+        hidden = far + Dense(near, first.bias)(self._near_context(config, grids, n))
+        return run_layers(config, others, ACTIVATIONS[config.activation](hidden))
 
     def context(
         self, config, grids: tuple[Float[Array, "..."], ...], n: int
     ) -> Float[Array, "context latents"]:
-        """The context of every latent of grid n: its own grid, then the halved finer one."""
+        """The context of every latent of grid n: the mask's box, its own grid, the halved finer."""
+        near, grid = self._near_context(config, grids, n), grids[n]
+        if not ctx.masked(config, grid.ndim, n):
+            return near
+        moved = ctx.previous_frame(grid, config.mask_origins[n], config.mask_shape)
+        box = jnp.concatenate(ctx.box_views(moved, config.mask_shape))
+        return jnp.concatenate([box.reshape(-1, grid.size), near])
+
+    def _near_context(self, config, grids, n):
+        """The context without the mask's box."""
         grid = grids[n]
-        rows = ctx.stack_contexts([grid], ctx.grid_offsets(config, grid.ndim, n))
+        rows = ctx.stack_contexts([grid], ctx.causal_offsets(config.context_size, grid.ndim))
         offsets = ctx.previous_offsets(config, grid.ndim)
         if not offsets:
             return rows

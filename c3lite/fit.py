@@ -189,13 +189,13 @@ def fit(
         store = Checkpoint(checkpoint, x, config, key, like=state)
         kept, past = store.load()
         state = kept or state
-    bar = _bar(progress, int(config.steps) + int(config.stage2_steps), int(state.step))
+    bar = progress_bar(progress, int(config.steps) + int(config.stage2_steps), int(state.step))
     interrupted = False
     try:
         with bar:
             for state, history in chunks(x, config, state):  # noqa: B020 - goes on from it
                 past.append(history)
-                _show(bar, state, history, x[0].size)
+                show_progress(bar, state, history, x[0].size)
                 if store is not None:
                     store.save_sometimes(state, past)
                 if callback is not None:
@@ -267,7 +267,7 @@ def fit_many(
     x = jnp.stack(images)
     past, n = [], FIRST_CHUNK
     total = int(configs[0].steps) + int(configs[0].stage2_steps)
-    with _bar(progress, total, 0) as bar:
+    with progress_bar(progress, total, 0) as bar:
         while True:
             chunk_began = time.perf_counter()
             state, history, done = training.run_chunk_many(
@@ -275,7 +275,7 @@ def fit_many(
             if not int(done):
                 break
             past.append(_measured(history, done))
-            _show(bar, state, past[-1], x[0, 0].size)
+            show_progress(bar, state, past[-1], x[0, 0].size)
             if callback is not None:
                 callback(state)
             n = _chunk_size(time.perf_counter() - chunk_began, int(done))
@@ -298,13 +298,19 @@ def adaptive(
     *,
     key: PRNGKeyArray | None = None,
     progress: bool = True,
+    mask_steps: int = 1000,
 ) -> Fit:
     """C3 adaptive: the fit of least RD loss over a list of configs (App. A.4).
 
-    The lists of the paper are `ADAPTIVE_KODAK` and `ADAPTIVE_CLIC`.
+    The lists of the paper are `ADAPTIVE_KODAK`, `ADAPTIVE_CLIC` and, for videos, `ADAPTIVE_UVG`.
+    Masks without a position get one from `learn_offsets`, `mask_steps` steps, once for all configs
+    of the same masks.
     """
     if not configs:
         raise ValueError("adaptive needs at least one config")
+    from c3lite.video import with_masks  # which imports this module
+
+    configs = with_masks(x, configs, key=key, steps=mask_steps, progress=progress)
     return min((fit(x, config, key=key, progress=progress) for config in configs),
                key=lambda candidate: candidate.loss)
 
@@ -337,14 +343,16 @@ def _joined(past: Sequence[History]) -> History:
     return History(*map(np.concatenate, zip(*past, strict=True)))
 
 
-def _bar(progress: bool, total: int, done: int) -> tqdm:
-    # plain text on standard output: readable in a notebook, under papermill and in a log
+def progress_bar(progress: bool, total: int, done: int) -> tqdm:
+    """One bar for all steps: plain text on standard output."""
+    # readable in a notebook, under papermill and in a log
     return tqdm(total=total, initial=done, disable=not progress, file=sys.stdout, unit="step",
                 mininterval=0.5, dynamic_ncols=False, ncols=100,
                 bar_format="{desc} |{bar:16}| {n_fmt}/{total_fmt} {remaining} left{postfix}")
 
 
-def _show(bar: tqdm, state: State, history: History, pixels: int):
+def show_progress(bar: tqdm, state: State, history: History, pixels: int):
+    """Move the bar by a chunk's steps, with its last loss, rate and quality."""
     if bar.disable:
         return
     # means over a batch

@@ -9,12 +9,8 @@ from c3lite.complexity import macs_per_pixel
 KODAK, CLIC, UVG = (512, 768), (1370, 2048), (30, 180, 240)
 
 LARGEST = c3.edit(c3.C3, synthesis_widths=(24, 24), entropy_widths=(24, 24))
-VIDEO = c3.edit(c3.C3, num_grids=6, synthesis_widths=(32, 32), quantization_step=0.3)
-E1 = c3.edit(VIDEO, context_size=(3, 9, 9), entropy_widths=(16, 16))
-E2 = c3.edit(VIDEO, num_grids=5, context_size=(3, 9, 9), entropy_widths=(2, 2),
-             entropy_per_grid=True)
-E3 = c3.edit(VIDEO, mask_shape=(4, 4), context_size=(7, 7), entropy_widths=(8, 8),
-             entropy_per_grid=True)
+# with 3x3x3 residual convolutions
+E1, E2, E3 = (c3.edit(c3.ADAPTIVE_UVG[i], synthesis_per_frame=False) for i in (0, 3, 6))
 
 
 def rounded(macs):

@@ -1,0 +1,203 @@
+"""Videos: where a latent should look in the previous frame (App. A.3).
+
+Offsets are (dy, dx) in latents of a grid. A window that moves over a picture by (dy, dx) a frame
+has x_t(p) = x_(t-1)(p + (dy, dx)): that offset is where the same content was, on every grid, since
+time is halved with space.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import ArrayLike, Float, PRNGKeyArray
+
+from c3lite import context as ctx
+from c3lite.config import ADAPTIVE_UVG, Config, edit
+from c3lite.fit import (
+    History,
+    State,
+    begin,
+    check_image,
+    chunks,
+    progress_bar,
+    show_progress,
+)
+
+WINDOW = 65
+"""Side of the window in which masks are looked for: C of App. A.3."""
+
+Position = Literal["learned", "center", "opposite", "top-left"]
+
+
+class Box(NamedTuple):
+    """A mask in the previous frame: offsets from (dy, dx) on, `height` x `width` of them."""
+
+    dy: int
+    dx: int
+    height: int
+    width: int
+
+    def covers(self, dy: int, dx: int) -> bool:
+        """Whether the offset (dy, dx) is inside."""
+        return 0 <= dy - self.dy < self.height and 0 <= dx - self.dx < self.width
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LearnedOffsets:
+    """What `learn_offsets` found."""
+
+    config: Config
+    """The config it was given, with `mask_origins` filled in."""
+    heat_maps: tuple[Float[np.ndarray, "window window"], ...]
+    """For each masked grid, finest first: the mean |weight| that the first layer gives to each
+    offset. Entry [i, j] is (dy, dx) = (i - window // 2, j - window // 2)."""
+    history: History
+    """Of the throw-away fit."""
+    seconds: float
+
+    @property
+    def window(self) -> int:
+        """Side of the heat maps."""
+        return len(self.heat_maps[0])
+
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """The mask of each masked grid."""
+        return mask_boxes(self.config)
+
+    def at(self, position: Position) -> Config:
+        """The config with its masks elsewhere, to compare with (Fig. 24).
+
+        "opposite" is the learned box mirrored at (0, 0), "center" the one around (0, 0) and
+        "top-left" the corner of the window; "learned" changes nothing.
+        """
+        height, width = self.config.mask_shape
+        corner = -(self.window // 2)
+        moved = {
+            "learned": lambda box: (box.dy, box.dx),
+            "center": lambda box: (-(height // 2), -(width // 2)),
+            "opposite": lambda box: (1 - height - box.dy, 1 - width - box.dx),
+            "top-left": lambda box: (corner, corner),
+        }
+        if position not in moved:
+            raise ValueError(f"no position {position!r}; there are {', '.join(moved)}")
+        return edit(self.config, mask_origins=tuple(map(moved[position], self.boxes)))
+
+    def __repr__(self) -> str:
+        boxes = ", ".join(
+            f"grid {n}: dy {b.dy}..{b.dy + b.height - 1}, dx {b.dx}..{b.dx + b.width - 1}"
+            for n, b in enumerate(self.boxes))
+        return f"LearnedOffsets({boxes}; {len(self.history.loss)} steps, {self.seconds:.1f} s)"
+
+
+def mask_boxes(config: Config) -> tuple[Box, ...]:
+    """The mask of each masked grid of a config, finest first; empty without a mask."""
+    if config.mask_shape is None:
+        return ()
+    count = min(config.masked_grids, config.num_grids)
+    return tuple(Box(*map(int, origin), *config.mask_shape)
+                 for origin in config.mask_origins[:count])
+
+
+def learn_offsets(
+    video: Float[ArrayLike, "3 frames height width"],
+    config: Config = ADAPTIVE_UVG[6],
+    *,
+    key: PRNGKeyArray | None = None,
+    steps: int = 1000,
+    window: int = WINDOW,
+    progress: bool = True,
+    callback: Callable[[LearnedOffsets], None] | None = None,
+) -> LearnedOffsets:
+    """Find where each masked grid should look in the previous frame: App. A.3's three steps.
+
+    1. A throw-away fit of `steps` steps, in which the masked grids see a whole `window` x `window`
+       of the previous frame. The current frame already has its small causal window.
+    2. For each offset the mean |weight| of the first layer over its outputs: the heat maps.
+    3. The box of `config.mask_shape` with the largest sum.
+
+    Some 250 steps are enough for a motion that all of the clip shares. `callback` is called after
+    each chunk of steps with what has been found so far. `config` is by default E3 with S1.
+
+    Raises `ValueError` for a config without a mask, an even window, one smaller than the mask, and
+    a clip of one frame; and what `fit` raises.
+    """
+    x = check_image(video)
+    if x.ndim != 4 or x.shape[1] < 2:
+        raise ValueError("a mask in the previous frame needs (3, frames, height, width) with at "
+                         f"least 2 frames, got {x.shape}")
+    if config.mask_shape is None or not config.masked_grids:
+        raise ValueError("the config has no mask to place: set mask_shape, masked_grids and "
+                         "entropy_per_grid=True, as UVG_SETTINGS['E3'] does")
+    if window % 2 == 0 or window < max(config.mask_shape) or steps < 0:
+        raise ValueError(f"window must be odd and at least as large as the mask "
+                         f"{config.mask_shape}, and steps 0 or more; got {window} and {steps}")
+    import jax
+
+    key = jax.random.key(0) if key is None else key
+    wide = _wide(config, window, steps)
+    began = time.perf_counter()
+    state, past = begin(x, wide, key), []
+
+    def found(state):
+        joined = History(*(np.concatenate(h) for h in zip(*past, strict=True))) if past else (
+            History(*(np.zeros(0, np.float32) for _ in History._fields)))
+        maps = tuple(_heat_maps(state, config, window))
+        origins = tuple(_best_box(heat, config.mask_shape) for heat in maps)
+        return LearnedOffsets(edit(config, mask_origins=origins), maps, joined,
+                              time.perf_counter() - began)
+
+    with progress_bar(progress, steps, 0) as bar:
+        for state, history in chunks(x, wide, state):  # noqa: B020 - goes on from it
+            past.append(history)
+            show_progress(bar, state, history, x[0].size)
+            if callback is not None:
+                callback(found(state))
+    return found(state)
+
+
+def _wide(config, window, steps):
+    """The throw-away config: a mask as wide as the window."""
+    origin = -(window // 2)
+    count = min(config.masked_grids, config.num_grids)
+    return edit(config, mask_shape=(window, window), mask_origins=((origin, origin),) * count,
+                steps=steps, stage2_steps=0)
+
+
+def _heat_maps(state: State, config, window) -> Iterator[Float[np.ndarray, "window window"]]:
+    for n in range(min(config.masked_grids, config.num_grids)):
+        first = state.codec.entropy.network(n)[0]
+        weight = np.asarray(first.weight)[:, : window * window]
+        yield np.abs(weight).mean(0).reshape(window, window)
+
+
+def _best_box(heat: Float[np.ndarray, "window window"], size) -> tuple[int, int]:
+    """(dy, dx) of the first entry of the box of the largest sum."""
+    sums = np.lib.stride_tricks.sliding_window_view(heat, size).sum((2, 3))
+    row, column = np.unravel_index(np.argmax(sums), sums.shape)
+    center = len(heat) // 2
+    return int(row) - center, int(column) - center
+
+
+def with_masks(
+    x: Float[ArrayLike, "3 *shape"], configs: Sequence[Config], *, key=None, steps: int = 1000,
+    progress: bool = True,
+) -> list[Config]:
+    """`configs`, those of a video that have masks without positions with learned ones.
+
+    Configs of the same masks and number of grids share the positions that the first one learned.
+    """
+    ndim, learned, result = np.ndim(x) - 1, {}, []
+    for config in configs:
+        if ctx.masked(config, ndim, 0) and not config.mask_origins:
+            masks = config.mask_shape, config.masked_grids, config.num_grids
+            if masks not in learned:
+                learned[masks] = learn_offsets(
+                    x, config, key=key, steps=steps, progress=progress).config.mask_origins
+            config = edit(config, mask_origins=learned[masks])
+        result.append(config)
+    return result
