@@ -3,11 +3,14 @@
 import inspect
 import math
 
+import av
 import numpy as np
 import PIL.features
 import pytest
+from av.video.frame import PictureType
 
-from c3lite import codecs, metrics
+from c3lite import codecs, data, metrics
+from c3lite.data import yuv
 
 CODECS = (codecs.jpeg, codecs.webp, codecs.avif)
 QUALITIES = (10, 30, 50, 70, 90)
@@ -122,3 +125,92 @@ def test_a_pillow_without_avif_says_so(image, monkeypatch):
     with pytest.raises(RuntimeError, match="built without AVIF"):
         codecs.avif(image, 50)
     codecs.webp(image, 50)
+
+
+# HEVC
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return data.bunny(patch=(4, 48, 64), start=(0, 60, 100))
+
+
+@pytest.fixture(scope="module")
+def coded_clips(clip):
+    return codecs.hevc(clip, (37, 22, 30))
+
+
+def test_hevc_rate_falls_and_quality_too_as_qp_rises(clip, coded_clips):
+    assert [c.quality for c in coded_clips] == [37, 22, 30]
+    coarse, fine, middle = coded_clips
+    assert coarse.bpp < middle.bpp < fine.bpp
+    assert 22 < coarse.psnr < middle.psnr < fine.psnr < 50
+    for coded in coded_clips:
+        assert coded.codec == "hevc"
+        assert coded.bpp == 8 * coded.data_bytes / (4 * 48 * 64)
+        assert coded.reconstruction.shape == clip.shape
+        assert coded.psnr == metrics.mean_frame_psnr(coded.reconstruction, clip)
+
+
+def test_every_byte_of_the_stream_is_counted_and_it_is_what_it_says(clip, monkeypatch, tmp_path):
+    streams = []
+    encode = codecs._encode_hevc
+    monkeypatch.setattr(codecs, "_encode_hevc",
+                        lambda *args: streams.append(encode(*args)) or streams[-1])
+    (coded,) = codecs.hevc(clip, (30,), fps=25)
+    file = tmp_path / "clip.hevc"
+    file.write_bytes(streams[0])
+    assert coded.data_bytes == file.stat().st_size
+    # a decoder that knows nothing but the file sees the same pixels
+    seen = data.video(file, matrix="bt601", full_range=False)
+    assert (seen == coded.reconstruction).all()
+    with av.open(str(file)) as container:
+        assert container.streams.video[0].codec_context.framerate == 25
+        kinds = [PictureType(frame.pict_type).name for frame in container.decode(video=0)]
+    assert kinds == ["I", "P", "P", "P"]
+    assert b"x265" not in streams[0]  # its message about itself
+    again, other_rate = (codecs.hevc(clip, (30,), fps=fps)[0] for fps in (25, 50))
+    assert again.data_bytes == coded.data_bytes
+    assert (other_rate.reconstruction == coded.reconstruction).all()
+
+
+def test_hevc_without_loss_gives_back_the_planes_of_a_file(clip):
+    planes = [yuv.to_planes(clip[:, t], "bt601", False) for t in range(4)]
+    of_file = np.stack([yuv.to_rgb(p, "bt601", False) for p in planes], axis=1)
+    again = [yuv.to_planes(of_file[:, t], "bt601", False) for t in range(4)]
+    # but where the color of a plane is outside RGB
+    same = np.mean([np.mean(a == b) for p, q in zip(planes, again, strict=True)
+                    for a, b in zip(p, q, strict=True)])
+    assert same > 0.99
+    (fine,) = codecs.hevc(of_file, (1,))
+    assert fine.psnr > 50
+
+
+def test_motion_is_what_hevc_saves():
+    still = data.moving_window(0, 0, frames=5, height=64, width=64)
+    moving = data.moving_window(6, 0, frames=5, height=64, width=64)
+    images = np.concatenate([data.moving_window(0, 0, frames=1, height=64, width=64, photo=19,
+                                                corner=(300 + 90 * t, 200 - 30 * t))
+                             for t in range(5)], axis=1)
+    sizes = [codecs.hevc(x, (30,))[0].data_bytes for x in (still, moving, images)]
+    assert 1.2 * sizes[0] < sizes[1] < sizes[2] / 1.2
+
+
+def test_bad_clips_for_hevc(clip):
+    plain = inspect.unwrap(codecs.hevc)
+    with pytest.raises(ValueError, match=r"shape \(3, T, H, W\)"):
+        plain(clip[:, 0])
+    for bad in (clip[..., :47], clip[..., :8], clip[:, :, :33]):
+        with pytest.raises(ValueError, match="even sides of at least 16"):
+            codecs.hevc(bad)
+    with pytest.raises(ValueError, match=r"in \[0, 1\]"):
+        codecs.hevc(clip + 1)
+    for qp in (-1, 52):
+        with pytest.raises(ValueError, match=f"from 0 to 51, not {qp}"):
+            codecs.hevc(clip, (30, qp))
+
+
+def test_a_pyav_without_x265_says_so(clip, monkeypatch):
+    monkeypatch.setattr(codecs.av, "codecs_available", {"h264"})
+    with pytest.raises(RuntimeError, match="without libx265"):
+        codecs.hevc(clip)

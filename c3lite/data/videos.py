@@ -119,7 +119,7 @@ def video(
 
 def _part(frames, patch, start) -> tuple[int | None, slice, slice, int]:
     """Number of frames (None: all), rows, columns and the first frame."""
-    corner = (start, 0, 0) if isinstance(start, int) else tuple(start)
+    corner = (start, 0, 0) if np.ndim(start) == 0 else tuple(start)
     if len(corner) != 3 or min(corner) < 0:
         raise ValueError(f"start is a frame or (frame, y, x), counted from 0, not {start!r}")
     first, y, x = corner
