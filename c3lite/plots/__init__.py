@@ -19,6 +19,15 @@ from c3lite.plots.fits import (
     pixel_bits,
     where_bits_went,
 )
+from c3lite.plots.lessons import (
+    context_window,
+    decoder_networks,
+    influence,
+    losses,
+    model_overview,
+    prediction,
+    symbol_grids,
+)
 from c3lite.plots.published import (
     bd_rate_against_macs,
     bd_rate_bars,
@@ -28,10 +37,13 @@ from c3lite.plots.published import (
 )
 from c3lite.plots.rd import estimate_against_file, published_curves, rd_curve
 from c3lite.plots.styles import METHOD_STYLE, label, show, style
+from c3lite.plots.video import context_on_frame, mask_heat_map
 
 __all__ = [
     "METHOD_STYLE", "PART_NAMES", "bd_rate_against_macs", "bd_rate_bars", "bit_map",
-    "coding_intervals", "error", "estimate_against_file", "history", "image", "label",
-    "latent_bits", "latent_grids", "macs_by_part", "pixel_bits", "published_curves",
-    "ranked_curves", "rate_difference", "rd_curve", "show", "style", "wavefront", "where_bits_went",
+    "coding_intervals", "context_on_frame", "context_window", "decoder_networks", "error",
+    "estimate_against_file", "history", "image", "influence", "label", "latent_bits",
+    "latent_grids", "losses", "macs_by_part", "mask_heat_map", "model_overview", "pixel_bits",
+    "prediction", "published_curves", "ranked_curves", "rate_difference", "rd_curve", "show",
+    "style", "symbol_grids", "wavefront", "where_bits_went",
 ]

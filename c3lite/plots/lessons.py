@@ -1,0 +1,252 @@
+"""Pictures of single ideas, as the lessons need them: the model, its contexts, rounding, noise."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+
+import jax
+import numpy as np
+from jaxtyping import ArrayLike, Float, Num
+from matplotlib.axes import Axes
+from matplotlib.colors import SymLogNorm
+from matplotlib.patches import FancyArrowPatch, Rectangle
+from matplotlib.ticker import FuncFormatter
+
+from c3lite import context as ctx
+from c3lite import entropy, latents, parameters
+from c3lite.fit import Fit
+from c3lite.plots.fits import _split, latent_bits
+from c3lite.plots.styles import bare, color_bar, new_axes
+
+BLUE, ORANGE, GREEN, RED, GRAY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#595959"
+
+
+def symbol_grids(fit: Fit) -> list[Float[np.ndarray, "..."]]:
+    """The quantized latents of a fit in steps, an array for each grid, finest first."""
+    return _split(np.asarray(fit.coded.symbols, np.float32), fit)
+
+
+def decoder_networks(fit: Fit) -> parameters.Networks:
+    """The networks as the file holds them, as floats: what a decoder runs."""
+    return parameters.from_integers(
+        fit.coded.networks, fit.coded.weight_step, fit.coded.bias_step)
+
+
+_laplace_bits = jax.jit(entropy.laplace_bits)  # eagerly, each operation would be compiled alone
+_upsample = functools.partial(jax.jit, static_argnums=2)(latents.upsample)
+
+
+def _laplace(fit: Fit) -> list[list[np.ndarray]]:
+    """mu and scale in steps, each an array for each grid."""
+    q = float(fit.config.quantization_step)
+    grids = tuple(grid * q for grid in symbol_grids(fit))
+    out = jax.jit(lambda model, z: model(fit.config, z))(decoder_networks(fit).entropy, grids)
+    return [_split(np.asarray(flat) / q, fit) for flat in out]
+
+
+def model_overview(fit: Fit, ax: Axes | None = None, *, grid: int = 1) -> Axes:
+    """Fig. 2 of the paper drawn from a fit of an image: how a decoder works.
+
+    Top: the quantized latent grids at their true proportions, the same upsampled, the picture that
+    the synthesis network makes of them. Bottom: the entropy network predicts the distribution of
+    one latent (orange) of grid number `grid` from its causal context (blue). The latent shown is
+    the one whose cost is nearest to 3 bits, of those whose context lies inside the grid.
+
+    Raises `ValueError` for a video.
+    """
+    if len(fit.shape) != 2:
+        raise ValueError(f"the overview of an image has (height, width), not {fit.shape}")
+    ax = new_axes(ax, figsize=(11, 6))
+    ax.set(xlim=(0, 11), ylim=(0, 6))
+    ax.axis("off")
+    config, symbols = fit.config, symbol_grids(fit)
+    height, width = fit.shape
+    unit = min(2.0 / width, 1.75 / height)  # axes units a pixel
+    _draw_grids(ax, symbols, unit, fit.shape)
+    _draw_upsampled(ax, fit, symbols, 1.15 * unit)
+    _arrow(ax, (3.85, 4.6), (4.45, 4.6), "upsample")
+    widths = "→".join(map(str, (config.num_grids, *config.synthesis_widths, 3)))
+    _arrow(ax, (7.0, 4.6), (8.35, 4.6), f"synthesis\n$f_\\theta$\n{widths}")
+    w, h = 1.25 * unit * width, 1.25 * unit * height
+    _panel(ax, 8.4, 4.6 - h / 2, w, h).imshow(
+        fit.reconstruction.transpose(1, 2, 0), interpolation="nearest", aspect="auto")
+    ax.text(8.4 + w / 2, 4.5 + h / 2 + 0.18, f"reconstruction, {fit.psnr:.1f} dB", ha="center")
+    _draw_entropy(ax, fit, symbols, grid)
+    return ax
+
+
+def _panel(ax, x, y, width, height):
+    return bare(ax.inset_axes((x, y, width, height), transform=ax.transData))
+
+
+def _arrow(ax, start, end, text):
+    ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=16, color=GRAY))
+    ax.text((start[0] + end[0]) / 2, start[1] + 0.12, text, ha="center", va="bottom", fontsize=9)
+
+
+def _draw_grids(ax, symbols, unit, shape):
+    x = 0.0
+    for n, grid in enumerate(symbols):
+        w, h = (max(unit * side / 2**n, 0.05) for side in (shape[1], shape[0]))
+        limit = max(float(np.abs(grid).max()), 1)
+        _panel(ax, x, 3.8, w, h).imshow(grid, cmap="RdBu_r", vmin=-limit, vmax=limit,
+                                        interpolation="nearest", aspect="auto")
+        x += w + 0.06
+    ax.text(0, 3.75, "latent grids: whole numbers\n(white: 0)", va="top", fontsize=9)
+
+
+def _draw_upsampled(ax, fit, symbols, unit):
+    q = float(fit.config.quantization_step)
+    up = np.asarray(_upsample(fit.config, tuple(grid * q for grid in symbols), fit.shape,
+                              decoder_networks(fit).upsampling))
+    w, h = unit * fit.shape[1], unit * fit.shape[0]
+    step = min(0.09, (2.45 - w) / max(len(up) - 1, 1)) if w < 2.45 else 0.02
+    for n in reversed(range(len(up))):  # the coarsest at the back
+        limit = max(float(np.abs(up[n]).max()), 1e-6)
+        panel = _panel(ax, 4.5 + n * step, 4.55 - h / 2 + (n - 3) * step, w, h)
+        panel.imshow(up[n], cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest",
+                     aspect="auto")
+        panel.set_zorder(2 - n / 100)
+
+
+def _draw_entropy(ax, fit, symbols, n):
+    offsets = ctx.grid_offsets(fit.config, 2, n)
+    grid, bits = symbols[n], latent_bits(fit)[n]
+    reach = _reach(offsets)
+    inner = np.zeros(grid.shape, bool)
+    inner[reach:-reach, reach:-reach] = True
+    if not inner.any():
+        raise ValueError(f"grid {n} is too small to hold a context of {2 * reach + 1} entries")
+    y, x = np.unravel_index(np.where(inner, abs(bits - 3), np.inf).argmin(), grid.shape)
+    mu, scale = (float(part[n][y, x]) for part in _laplace(fit))
+    panel = ax.inset_axes((0.1, 0.35, 2.3, 2.3), transform=ax.transData)
+    context_window(offsets, panel, values=grid[y - reach:y + reach + 1, x - reach:x + reach + 1])
+    ax.text(0.1, 2.75, f"grid {n} around row {y}, column {x}", fontsize=9)
+    widths = "→".join(map(str, (len(offsets), *fit.config.entropy_widths, 2)))
+    _arrow(ax, (2.7, 1.5), (4.9, 1.5), f"entropy network $g_\\psi$\n{widths}")
+    panel = ax.inset_axes((5.5, 0.6, 3.1, 1.8), transform=ax.transData)
+    prediction(mu, scale, int(grid[y, x]), panel)
+    shares = [f"grid {k}: {b.sum() / bits_all:.0%}" for bits_all in [fit.bits["latents"]]
+              for k, b in enumerate(latent_bits(fit))]
+    ax.text(9.1, 2.3, "share of the\nlatents' bits", fontsize=9, va="top")
+    ax.text(9.1, 1.8, "\n".join(shares), fontsize=8, va="top")
+
+
+def _reach(offsets) -> int:
+    return max([abs(o) for offset in offsets for o in offset] + [1])
+
+
+def context_window(
+    offsets: Sequence[Sequence[int]],
+    ax: Axes | None = None,
+    *,
+    values: Num[ArrayLike, "rows columns"] | None = None,
+) -> Axes:
+    """A latent (orange) and its context (blue), cells numbered in the order of the inputs.
+
+    offsets: (dy, dx) of every input. values: the latents around, an odd number of rows and columns
+    with the latent in the middle; the latent's own and its context's are written in the cells
+    instead of the numbers. Raises `ValueError` for another number of values.
+    """
+    offsets = [tuple(offset) for offset in offsets]
+    reach = _reach(offsets)
+    ax = new_axes(ax, figsize=(3.2, 3.2))
+    if values is not None and np.shape(values) != (2 * reach + 1,) * 2:
+        raise ValueError(f"values must be {2 * reach + 1} x {2 * reach + 1}, the latent in the "
+                         f"middle, not {np.shape(values)}")
+    for dy in range(-reach, reach + 1):
+        for dx in range(-reach, reach + 1):
+            known, target = (dy, dx) in offsets, (dy, dx) == (0, 0)
+            color = ORANGE if target else BLUE if known else "#EEEEEE"
+            ax.add_patch(Rectangle((dx - 0.5, dy - 0.5), 1, 1, facecolor=color, edgecolor="white"))
+            if values is not None and (known or target):
+                text = f"{np.asarray(values)[dy + reach, dx + reach]:g}"
+            else:
+                text = "?" if target else str(offsets.index((dy, dx)) + 1) if known else ""
+            ax.text(dx, dy, text, ha="center", va="center", fontsize=9,
+                    color="white" if known and not target else "black")
+    ax.set(xlim=(-reach - 0.5, reach + 0.5), ylim=(reach + 0.5, -reach - 0.5), aspect="equal")
+    return bare(ax)
+
+
+def prediction(
+    mu: float, scale: float, latent: int | None = None, ax: Axes | None = None
+) -> Axes:
+    """The probability of every whole number under an integrated Laplace distribution (Eq. 12).
+
+    mu and scale are in steps. The bar of `latent`, if given, is orange and its cost in the title.
+    """
+    middle = int(np.round(mu))
+    radius = int(np.clip(np.ceil(3 * scale), 3, 12))
+    if latent is not None:
+        radius = max(radius, abs(latent - middle) + 1)
+    k = np.arange(middle - radius, middle + radius + 1)
+    bits = np.asarray(_laplace_bits(*(np.broadcast_to(np.float32(v), k.shape)
+                                      for v in (k, mu, scale))))
+    ax = new_axes(ax, figsize=(6, 2.8))
+    ax.bar(k, 2.0**-bits, color=[ORANGE if value == latent else BLUE for value in k])
+    ax.set(xlabel="latent (steps)", ylabel="probability")
+    ax.spines[["top", "right"]].set_visible(False)
+    title = f"μ = {mu:.2f}, scale = {scale:.2f} steps"
+    if latent is not None:
+        title += f"; the latent is {latent}: {bits[k == latent][0]:.1f} bits"
+    ax.set_title(title, fontsize=9)
+    return ax
+
+
+def influence(
+    gradient: Float[ArrayLike, "rows columns"],
+    ax: Axes | None = None,
+    *,
+    at: tuple[int, int] | None = None,
+    label: str = "gradient",
+) -> Axes:
+    """A gradient with respect to a grid: what an output depends on. Exactly 0 is white.
+
+    Red raises the output, blue lowers it, on a logarithmic scale of both signs over three decades;
+    an orange frame marks the position `at` whose output it is.
+    """
+    gradient = np.asarray(gradient, np.float64)
+    limit = max(float(np.abs(gradient).max()), 1e-12)
+    ax = new_axes(ax, gradient[None])
+    norm = SymLogNorm(limit / 1e3, vmin=-limit, vmax=limit)
+    drawn = ax.imshow(np.where(gradient == 0, np.nan, gradient), cmap="RdBu_r", norm=norm,
+                      interpolation="nearest")
+    ax.set_facecolor("white")
+    color_bar(drawn, ax, label)
+    bar = ax.child_axes[-1]
+    bar.set_yticks([-limit, 0, limit], [f"{v:.2g}" for v in (-limit, 0, limit)], minor=False)
+    bar.minorticks_off()
+    if at is not None:
+        ax.add_patch(Rectangle((at[1] - 0.5, at[0] - 0.5), 1, 1, fill=False, edgecolor=ORANGE,
+                               linewidth=2))
+    return bare(ax)
+
+
+def losses(
+    runs: Mapping[str, Fit | Float[ArrayLike, " steps"]],
+    ax: Axes | None = None,
+    *,
+    window: int = 20,
+) -> Axes:
+    """The objective of several fits over the steps, each the running mean of `window` steps.
+
+    Names of methods have their colors; other names get the colors of Okabe and Ito in turn.
+    """
+    ax = new_axes(ax, figsize=(7, 3.5))
+    spare = iter([BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9", "#000000", GRAY] * 3)
+    for name, run in runs.items():
+        loss = np.asarray(run.history.loss if isinstance(run, Fit) else run, np.float64)
+        size = max(1, min(window, len(loss)))
+        smooth = np.convolve(loss, np.ones(size) / size, "valid")
+        ax.plot(np.arange(len(smooth)) + size - 1, smooth, label=name, color=next(spare),
+                linewidth=1.4)
+    ax.set_yscale("log")
+    ax.set_xlabel("step")
+    ax.set_ylabel("loss (values in [0, 1], squared)")
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
+    ax.grid(alpha=0.3, which="both")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend()
+    return ax

@@ -1,0 +1,102 @@
+"""Lessons' plots draw what they are given, and refuse what they cannot draw."""
+
+import inspect
+
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+import c3lite as c3
+from c3lite import context, entropy, plots
+from tests import made
+
+
+@pytest.fixture(scope="module")
+def fit():
+    return made.fit((20, 33), c3.edit(c3.COOL_CHIC, num_grids=4))
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def ax():
+    return plt.subplots()[1]
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def test_symbols_and_networks_are_the_files(fit):
+    grids = plots.symbol_grids(fit)
+    assert [grid.shape for grid in grids] == [(20, 33), (10, 17), (5, 9), (3, 5)]
+    np.testing.assert_array_equal(np.concatenate([grid.ravel() for grid in grids]),
+                                  fit.coded.symbols)
+    weight = plots.decoder_networks(fit).synthesis.layers[0].weight
+    whole = fit.coded.networks.synthesis.layers[0].weight
+    np.testing.assert_allclose(weight, whole * np.float32(fit.coded.weight_step))
+
+
+def test_model_overview_shows_the_fit(fit, ax):
+    assert plots.model_overview(fit, ax, grid=0) is ax
+    pictures = [np.asarray(image.get_array()) for child in ax.child_axes for image in child.images]
+    assert any(p.shape == fit.reconstruction.transpose(1, 2, 0).shape for p in pictures)
+    assert any(p.shape == (20, 33) and (p == plots.symbol_grids(fit)[0]).all() for p in pictures)
+    assert any("4→12→12→3" in text for text in texts(ax))
+    (titled,) = [child.get_title() for child in ax.child_axes if "the latent is" in
+                 child.get_title()]
+    bits = float(titled.split(": ")[1].split()[0])
+    assert np.isclose(plots.latent_bits(fit)[0], bits, atol=0.051).any()
+    with pytest.raises(ValueError, match="too small"):
+        plots.model_overview(fit, grid=3)
+    video = made.fit((5, 9, 14), c3.edit(c3.C3, num_grids=3, finest_grid=False))
+    with pytest.raises(ValueError, match="of an image"):
+        plots.model_overview(video)
+
+
+def test_context_window(ax):
+    offsets = context.causal_offsets((3, 3), 2)
+    assert plots.context_window(offsets, ax) is ax
+    assert texts(ax) == ["1", "2", "3", "4", "?", "", "", "", ""]
+    values = plots.context_window(offsets, values=np.arange(9).reshape(3, 3))
+    assert texts(values) == ["0", "1", "2", "3", "4", "", "", "", ""]  # the future stays unknown
+    with pytest.raises(ValueError, match="3 x 3"):
+        plots.context_window(offsets, values=np.zeros((5, 5)))
+
+
+def test_prediction_is_the_entropy_models(ax):
+    assert plots.prediction(0.3, 0.8, 2, ax) is ax
+    heights = {round(bar.get_x() + bar.get_width() / 2): bar.get_height() for bar in ax.patches}
+    assert 0.95 < sum(heights.values()) <= 1
+    bits = float(entropy.laplace_bits(*map(jnp.asarray, (2.0, 0.3, 0.8))))
+    assert heights[2] == pytest.approx(2**-bits, rel=1e-4)
+    assert f"{bits:.1f} bits" in ax.get_title()
+    far = plots.prediction(0.0, 0.1, 9)
+    assert any(bar.get_x() > 8 for bar in far.patches)
+
+
+def test_influence_leaves_zeros_white(ax):
+    gradient = np.array([[0, 1e-3], [-2.0, 0]])
+    assert plots.influence(gradient, ax, at=(1, 1), label="d") is ax
+    (image,) = ax.images
+    np.testing.assert_array_equal(np.ma.getmaskarray(image.get_array()), gradient == 0)
+    assert image.get_clim() == (-2, 2)
+    assert ax.child_axes[0].get_ylabel() == "d"
+    assert np.isfinite(plots.influence(np.zeros((2, 2))).images[0].get_clim()).all()
+
+
+def test_losses_are_running_means(fit, ax):
+    loss = np.arange(1.0, 51)
+    assert plots.losses({"mine": loss, "a fit": fit}, ax, window=10) is ax
+    mine, of_fit = ax.lines
+    assert mine.get_xdata()[0] == 9 and mine.get_ydata()[0] == pytest.approx(loss[:10].mean())
+    assert mine.get_xdata()[-1] == 49 and mine.get_ydata()[-1] == pytest.approx(loss[-10:].mean())
+    assert of_fit.get_xdata()[-1] == len(fit.history.loss) - 1
+    assert mine.get_color() != of_fit.get_color()
+    assert ax.get_yscale() == "log" and "step" in ax.get_xlabel()
+    assert inspect.unwrap(plots.losses)({"short": loss[:3]}).lines[0].get_xdata().tolist() == [2]
