@@ -57,7 +57,7 @@ def bd_rate_bars(
                   color="black", linewidth=2, label="the paper's")
         ax.legend()
     low, high = (pick(0, *values, *beside.values()) for pick in (min, max))
-    room = 0.15 * (high - low or 1)  # for the numbers
+    room = 0.22 * (high - low or 1)  # for the numbers
     ax.set_xlim(low - room * (low < 0), high + room * (high > 0))
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_yticks(range(len(values)), [label(name) for name in rates_percent])
@@ -89,6 +89,7 @@ def bd_rate_against_macs(
     ax.set_xscale("log")
     low, high = min(macs[n] for n in names), max(macs[n] for n in names)
     ax.set_xlim(low / 1.8, high * 5)  # room for the last name
+    ax.margins(y=0.12)
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     ax.set_xlabel("decoding cost (MACs per pixel)")
     ax.set_ylabel("BD-rate (%)")
