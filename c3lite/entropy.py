@@ -116,6 +116,8 @@ class EntropyModel(eqx.Module):
         moved = ctx.previous_frame(grid, config.mask_origins[n], config.mask_shape)
         far = ctx.correlate(moved, kernel.reshape(-1, *config.mask_shape))
         hidden = far + Dense(near, first.bias)(self._near_context(config, grids, n))
+        if not others:
+            return hidden
         return run_layers(config, others, ACTIVATIONS[config.activation](hidden))
 
     def context(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import ArrayLike, Float, PRNGKeyArray
@@ -29,8 +29,6 @@ from c3lite.fit import (
 
 WINDOW = 65
 """Side of the window in which masks are looked for: C of App. A.3."""
-
-Position = Literal["learned", "center", "opposite", "top-left"]
 
 
 class Box(NamedTuple):
@@ -69,11 +67,12 @@ class LearnedOffsets:
         """The mask of each masked grid."""
         return mask_boxes(self.config)
 
-    def at(self, position: Position) -> Config:
+    def at(self, position: str) -> Config:
         """The config with its masks elsewhere, to compare with (Fig. 24).
 
         "opposite" is the learned box mirrored at (0, 0), "center" the one around (0, 0) and
-        "top-left" the corner of the window; "learned" changes nothing.
+        "top-left" the corner of the window; "learned" changes nothing. Raises `ValueError` for any
+        other.
         """
         height, width = self.config.mask_shape
         corner = -(self.window // 2)
