@@ -5,9 +5,10 @@ A field that shapes arrays or the program is *static* (hashable, compiled in). E
 differ only in numbers share one compiled program and can run as one batch.
 
 Each ingredient of C3 has a value that is the simpler formula it replaced, so that an ablation is
-an edit of one field: `temperature=inf` is no soft-rounding, `noise_shape=1` is uniform noise,
-`quantization_step=1`, `log_scale_shift=0`, `gradient_clip=inf`, `stage2_temperature=inf` (the
-linear straight-through estimator), `stage2_patience=10**9` (a constant stage-2 learning rate).
+an edit of one field: `temperature=inf` is no soft-rounding, `noise_shape=1` is uniform noise and
+`noise_shape=inf` none, `quantization_step=1`, `log_scale_shift=0`, `gradient_clip=inf`,
+`stage2_temperature=inf` (the linear straight-through estimator), `stage2_patience=10**9` (a
+constant stage-2 learning rate).
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ class Config(eqx.Module):
     second_rounding_is_s: bool = _static(False)
     """The second soft-rounding is s again instead of r (App. A.2.4)."""
     noise_shape: Anneal = Anneal(2.0, 1.0)
-    """a of the Kumaraswamy noise, along a line; 1: uniform."""
+    """a of the Kumaraswamy noise, along a line; 1: uniform, inf: no noise."""
     gradient_clip: float = 0.1
     """Largest norm of all gradients together; inf: no clipping."""
     latent_gradient_scale: float = 1.0
@@ -157,8 +158,10 @@ class Config(eqx.Module):
         for name in _NOT_NEGATIVE:
             _require(name, getattr(self, name), lambda v: v >= 0, "0 or more")
         _require("num_grids", self.num_grids, lambda v: 1 <= v <= 16, "in 1..16")
-        _require("noise_shape", self.noise_shape, lambda a: a.start >= 1 and a.end >= 1,
-                 "1 (uniform) or more")
+        # beyond 16, float32 loses the noise to cancellation, until it is a constant -1/2
+        _require("noise_shape", self.noise_shape,
+                 lambda a: all(1 <= v <= 16 or v == math.inf for v in (a.start, a.end)),
+                 "1 (uniform) to 16, or inf (none)")
         for name in ("temperature", "learning_rate", "noise_shape"):
             anneal = getattr(self, name)
             mixed = math.isinf(anneal.start) != math.isinf(anneal.end)

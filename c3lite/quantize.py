@@ -45,15 +45,17 @@ def kumaraswamy_b(a: Scalar) -> Scalar:
 
 
 def kumaraswamy_noise(key: PRNGKeyArray, shape: tuple[int, ...], a: Scalar) -> Float[Array, "..."]:
-    """Noise in (-1/2, 1/2) by inverting the distribution function (Eqs. 22, 23); a = 1: uniform.
+    """Noise in (-1/2, 1/2) by inverting the distribution function (Eqs. 22, 23).
 
-    The paper's text has noise in [0, 1]; like the authors' release, this is centered on 0.
+    a = 1 is uniform noise; a = inf, where the density is a peak at its mode, is none. The paper's
+    text has noise in [0, 1]; like the authors' release, this is centered on 0.
     """
     uniform = jax.random.uniform(key, shape)
     a = jnp.asarray(a, uniform.dtype)
     b = kumaraswamy_b(a)
     kumaraswamy = (1 - (1 - uniform) ** (1 / b)) ** (1 / a)
-    return jnp.where(a == 1, uniform, kumaraswamy) - 0.5  # powers of 1 are exact only nearly
+    noise = jnp.where(a == 1, uniform, kumaraswamy)  # powers of 1 are exact only nearly
+    return jnp.where(a == jnp.inf, 0.5, noise) - 0.5
 
 
 def noisy_round(

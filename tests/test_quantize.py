@@ -97,6 +97,19 @@ def test_a_2_has_the_published_shape():
         assert abs(1 - (1 - u**2) ** 2.5 - quantile) < 3e-3
 
 
+def test_noise_vanishes_for_large_a():
+    # (E / b)^(1/a) with E ~ Exp(1) spreads as pi / sqrt(6) / (2 a)
+    noise = np.asarray(qz.kumaraswamy_noise(jr.key(0), (100_000,), 16.0))
+    assert noise.std() == pytest.approx(np.pi / np.sqrt(6) / 32, rel=0.1)
+    assert abs(noise.mean()) < 0.02
+    assert (qz.kumaraswamy_noise(jr.key(0), (100,), jnp.inf) == 0).all()
+    x = jr.normal(jr.key(1), (100,)) * 5
+    np.testing.assert_array_equal(
+        qz.noisy_round(x, 0.3, jnp.inf, jr.key(2)),
+        qz.soft_round_conditional_mean(qz.soft_round(x, 0.3), 0.3))
+    np.testing.assert_allclose(qz.noisy_round(x, jnp.inf, jnp.inf, jr.key(2)), x, atol=1e-6)
+
+
 @pytest.mark.parametrize("second_is_s", [False, True])
 def test_noisy_round_composes_what_eq_19_says(second_is_s):
     x, key, T, a = jr.normal(jr.key(0), (100,)) * 5, jr.key(2), 0.25, 1.5
