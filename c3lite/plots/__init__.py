@@ -7,6 +7,7 @@ Units: rates in bits per pixel (bpp), PSNR in dB, errors in 8-bit levels (1/255 
 latents in steps (multiples of the bin width q).
 """
 
+from c3lite.plots.clips import correlation_map, film_strip
 from c3lite.plots.coding import coding_intervals, wavefront
 from c3lite.plots.fits import (
     PART_NAMES,
@@ -20,13 +21,17 @@ from c3lite.plots.fits import (
     where_bits_went,
 )
 from c3lite.plots.lessons import (
+    changes,
     context_window,
     decoder_networks,
     influence,
+    learning_rates,
     losses,
     model_overview,
     prediction,
+    rounding_bands,
     symbol_grids,
+    trade_off,
 )
 from c3lite.plots.published import (
     bd_rate_against_macs,
@@ -40,10 +45,11 @@ from c3lite.plots.styles import METHOD_STYLE, label, show, style
 from c3lite.plots.video import context_on_frame, mask_heat_map
 
 __all__ = [
-    "METHOD_STYLE", "PART_NAMES", "bd_rate_against_macs", "bd_rate_bars", "bit_map",
-    "coding_intervals", "context_on_frame", "context_window", "decoder_networks", "error",
-    "estimate_against_file", "history", "image", "influence", "label", "latent_bits",
-    "latent_grids", "losses", "macs_by_part", "mask_heat_map", "model_overview", "pixel_bits",
-    "prediction", "published_curves", "ranked_curves", "rate_difference", "rd_curve", "show",
-    "style", "symbol_grids", "wavefront", "where_bits_went",
+    "METHOD_STYLE", "PART_NAMES", "bd_rate_against_macs", "bd_rate_bars", "bit_map", "changes",
+    "coding_intervals", "context_on_frame", "context_window", "correlation_map", "decoder_networks",
+    "error", "estimate_against_file", "film_strip", "history", "image", "influence", "label",
+    "latent_bits", "latent_grids", "learning_rates", "losses", "macs_by_part", "mask_heat_map",
+    "model_overview", "pixel_bits", "prediction", "published_curves", "ranked_curves",
+    "rate_difference", "rd_curve", "rounding_bands", "show", "style", "symbol_grids", "trade_off",
+    "wavefront", "where_bits_went",
 ]
