@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -11,7 +12,7 @@ from jaxtyping import ArrayLike, Float, Num
 from matplotlib.axes import Axes
 from matplotlib.colors import SymLogNorm
 from matplotlib.patches import FancyArrowPatch, Rectangle
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from c3lite import context as ctx
 from c3lite import entropy, latents, parameters
@@ -157,7 +158,8 @@ def context_window(
                          f"middle, not {np.shape(values)}")
     for dy in range(-reach, reach + 1):
         for dx in range(-reach, reach + 1):
-            known, target = (dy, dx) in offsets, (dy, dx) == (0, 0)
+            known = (dy, dx) in offsets  # also the center, where another grid is looked at
+            target = (dy, dx) == (0, 0) and not known
             color = ORANGE if target else BLUE if known else "#EEEEEE"
             ax.add_patch(Rectangle((dx - 0.5, dy - 0.5), 1, 1, facecolor=color, edgecolor="white"))
             if values is not None and (known or target):
@@ -232,21 +234,134 @@ def losses(
 ) -> Axes:
     """The objective of several fits over the steps, each the running mean of `window` steps.
 
-    Names of methods have their colors; other names get the colors of Okabe and Ito in turn.
+    Colors are those of Okabe and Ito, in turn.
     """
     ax = new_axes(ax, figsize=(7, 3.5))
-    spare = iter([BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9", "#000000", GRAY] * 3)
-    for name, run in runs.items():
+    for (name, run), color in zip(runs.items(), _colors(), strict=False):
         loss = np.asarray(run.history.loss if isinstance(run, Fit) else run, np.float64)
         size = max(1, min(window, len(loss)))
         smooth = np.convolve(loss, np.ones(size) / size, "valid")
-        ax.plot(np.arange(len(smooth)) + size - 1, smooth, label=name, color=next(spare),
+        ax.plot(np.arange(len(smooth)) + size - 1, smooth, label=name, color=color,
                 linewidth=1.4)
     ax.set_yscale("log")
     ax.set_xlabel("step")
     ax.set_ylabel("loss (values in [0, 1], squared)")
     ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
     ax.grid(alpha=0.3, which="both")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend()
+    return ax
+
+
+def rounding_bands(
+    z: Float[ArrayLike, " n"],
+    bands: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]],
+    ax: Axes | None = None,
+) -> Axes:
+    """What stands in for rounding (Figs. 3 and 12, bottom): mean and interval over z, in steps.
+
+    `bands` maps a name to (mean, low, high), an entry each z. The dashed staircase is rounding.
+    """
+    ax = new_axes(ax, figsize=(5, 4))
+    z = np.asarray(z)
+    edges = np.arange(np.floor(z.min()) - 0.5, np.ceil(z.max()) + 1)
+    ax.step(edges, edges + 0.5, where="post", color="black", linestyle="--", linewidth=1,
+            label="rounding")
+    for (name, (mean, low, high)), color in zip(bands.items(), _colors(), strict=False):
+        ax.fill_between(z, low, high, color=color, alpha=0.22, linewidth=0)
+        ax.plot(z, mean, color=color, label=name)
+    ax.set(xlabel="latent z (steps)", ylabel="seen by the networks (steps)",
+           xlim=(z.min(), z.max()))
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize=9)
+    return ax
+
+
+def _colors():
+    return itertools.cycle([BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9", "#000000", GRAY])
+
+
+def trade_off(
+    settings: Float[ArrayLike, " n"],
+    quantities: Mapping[str, Float[ArrayLike, " n"]],
+    ax: Axes | None = None,
+    *,
+    label: str = "temperature T",
+) -> Axes:
+    """Quantities that a setting trades against each other, a marked line each, both axes log.
+
+    An infinite setting is drawn at the right end, behind a gap, and labeled ∞.
+    """
+    ax = new_axes(ax, figsize=(7, 3.5))
+    settings = np.asarray(settings, np.float64)
+    finite = np.isfinite(settings)
+    at = np.where(finite, settings, 4 * settings[finite].max())
+    order = np.argsort(at)
+    for (name, values), color, marker in zip(
+            quantities.items(), _colors(), itertools.cycle("osD^"), strict=False):
+        ax.plot(at[order], np.asarray(values)[order], marker=marker, color=color, label=name)
+    ax.set(xscale="log", yscale="log", xlabel=label)
+    ticks = sorted(set(at))
+    ax.set_xticks(ticks, ["∞" if not np.isfinite(settings[at == t]).all() else f"{t:g}"
+                          for t in ticks])
+    ax.xaxis.set_minor_formatter(NullFormatter())
+    ax.grid(alpha=0.3, which="both")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend()
+    return ax
+
+
+def changes(
+    ours: Mapping[str, float],
+    ax: Axes | None = None,
+    *,
+    published: Mapping[str, float] | None = None,
+    spread: float | None = None,
+    label: str = "change of the loss (%)",
+) -> Axes:
+    """What each change of a setting does, in percent: a bar a setting, worse to the right.
+
+    Diamonds are `published` figures of the same settings, where there are any. The gray band is
+    plus and minus `spread`, what another random seed alone does.
+    """
+    ax = new_axes(ax, figsize=(8, 0.9 + 0.42 * len(ours)))
+    rows = np.arange(len(ours))
+    if spread is not None:
+        ax.axvspan(-spread, spread, color="#D9D9D9", label="another random seed", zorder=0)
+    ax.barh(rows, list(ours.values()), 0.55, color=BLUE, label="here", zorder=2)
+    shown = [(row, published[name]) for row, name in zip(rows, ours, strict=True)
+             if published and name in published]
+    if shown:
+        ax.plot([v for _, v in shown], [row for row, _ in shown], "D", color=ORANGE,
+                markeredgecolor="black", label="paper (BD-rate, %)", zorder=3)
+    for row, value in zip(rows, ours.values(), strict=True):
+        ax.annotate(f"{value:+.1f}", (max(value, 0), row), (5, 0), textcoords="offset points",
+                    va="center", fontsize=9, zorder=4)
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set_yticks(rows, list(ours))
+    ax.invert_yaxis()
+    ax.margins(x=0.12)
+    ax.set_xlabel(label)
+    ax.spines[["top", "right"]].set_visible(False)
+    if shown or spread is not None:
+        ax.legend(fontsize=9)
+    return ax
+
+
+def learning_rates(fits: Mapping[str, Fit], ax: Axes | None = None) -> Axes:
+    """The learning rate over the steps, as fits recorded it (Fig. 11), on a logarithmic axis.
+
+    The dotted line is where stage 2 of the first fit starts.
+    """
+    ax = new_axes(ax, figsize=(7, 3.2))
+    for (name, fit), color in zip(fits.items(), _colors(), strict=False):
+        rate = np.asarray(fit.history.learning_rate)
+        ax.plot(np.arange(len(rate)), rate, color=color, label=name)
+    steps = int(next(iter(fits.values())).config.steps)
+    ax.axvline(steps, color="gray", linestyle=":", label="stage 2")
+    ax.set(xlabel="step", ylabel="learning rate", yscale="log")
+    ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend()
     return ax
