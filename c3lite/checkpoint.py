@@ -41,14 +41,17 @@ def write_atomically(path: str | os.PathLike, write: Callable) -> None:
 
 
 class Checkpoint:
-    """One fit's checkpoint file. `like` is any state of the fit's structure."""
+    """The checkpoint file of one fit or of a batch. `like` is any state of its structure."""
 
-    def __init__(self, path: str | os.PathLike, x, config, key, like: State):
+    def __init__(self, path: str | os.PathLike, images: Sequence, configs: Sequence,
+                 keys: Sequence, like: State):
         self.path = Path(path)
         self.like = like
-        identity = hashlib.sha256(config.to_json().encode())
-        identity.update(np.asarray(jax.random.key_data(key)).tobytes())
-        identity.update(repr(x.shape).encode() + x.tobytes())
+        identity = hashlib.sha256()
+        for x, config, key in zip(images, configs, keys, strict=True):
+            identity.update(config.to_json().encode())
+            identity.update(np.asarray(jax.random.key_data(key)).tobytes())
+            identity.update(repr(x.shape).encode() + x.tobytes())
         self.identity = identity.hexdigest()
         self._saved_at = time.monotonic()
         if not self.path.parent.is_dir():

@@ -186,7 +186,7 @@ def fit(
     began = time.perf_counter()
     state, past, store = begin(x, config, key), [], None
     if checkpoint is not None:
-        store = Checkpoint(checkpoint, x, config, key, like=state)
+        store = Checkpoint(checkpoint, [x], [config], [key], like=state)
         kept, past = store.load()
         state = kept or state
     bar = progress_bar(progress, int(config.steps) + int(config.stage2_steps), int(state.step))
@@ -239,13 +239,15 @@ def fit_many(
     keys: PRNGKeyArray | Sequence[PRNGKeyArray] | None = None,
     progress: bool = True,
     callback: Callable[[State], None] | None = None,
+    checkpoint: str | os.PathLike | None = None,
 ) -> list[Fit | FitError]:
     """Many fits at once, as one compiled program over a batch.
 
     Images of one shape, and configs that differ in numbers only (rate weights, temperatures, ...);
     a single config or key serves all. Memory is that of one fit times the batch. A fit whose loss
     stops being finite is a `FitError` in the list; the others go on. `seconds` of each is that of
-    the whole batch. Raises `ValueError` for bad input, also when structures or steps differ.
+    the whole batch. `checkpoint` is as for `fit`. Raises `ValueError` for bad input, also when
+    structures or steps differ.
     """
     images = [check_image(x) for x in images]
     if not images:
@@ -265,9 +267,13 @@ def fit_many(
     state = _stack([begin(x, c, k) for x, c, k in zip(images, configs, keys, strict=True)])
     state = state._replace(step=state.step[0])
     x = jnp.stack(images)
-    past, n = [], FIRST_CHUNK
+    past, n, store = [], FIRST_CHUNK, None
+    if checkpoint is not None:
+        store = Checkpoint(checkpoint, images, configs, keys, like=state)
+        kept, past = store.load()
+        state = kept or state
     total = int(configs[0].steps) + int(configs[0].stage2_steps)
-    with progress_bar(progress, total, 0) as bar:
+    with progress_bar(progress, total, int(state.step)) as bar:
         while True:
             chunk_began = time.perf_counter()
             state, history, done = training.run_chunk_many(
@@ -276,16 +282,29 @@ def fit_many(
                 break
             past.append(_measured(history, done))
             show_progress(bar, state, past[-1], x[0, 0].size)
+            if store is not None:
+                store.save_sometimes(state, past)
             if callback is not None:
                 callback(state)
             n = _chunk_size(time.perf_counter() - chunk_began, int(done))
     best = best_codec(state)
-    histories = [History(*(h[:, i] for h in _joined(past))) for i in range(len(images))]
-    return [
+    fits = [
         _error(history) or finish(image, config, jax.tree.map(lambda leaf, i=i: leaf[i], best),
                                   history, began)
         for i, (image, config, history) in enumerate(
-            zip(images, configs, histories, strict=True))]
+            zip(images, configs, _histories(past, len(images)), strict=True))]
+    if store is not None:
+        store.remove()
+    return fits
+
+
+def _histories(past: Sequence[History], fits: int) -> list[History]:
+    """The history of each fit of a batch, without the steps that it no longer took."""
+    joined = _joined(past)
+    if not past:
+        return [joined] * fits
+    each = [History(*(h[:, i] for h in joined)) for i in range(fits)]
+    return [History(*(h[~np.isnan(one.learning_rate)] for h in one)) for one in each]
 
 
 def _stack(trees):
@@ -356,9 +375,9 @@ def show_progress(bar: tqdm, state: State, history: History, pixels: int):
     if bar.disable:
         return
     # means over a batch
-    quality = float(np.mean(-10 * np.log10(np.maximum(history.mse[-1], 1e-12))))
-    bar.set_postfix_str(f"loss {np.mean(history.loss[-1]):.3g}, "
-                        f"{np.mean(history.bits[-1]) / pixels:.3f} bpp, {quality:.2f} dB",
+    loss, bits, mse = (np.nanmean(h[-1]) for h in (history.loss, history.bits, history.mse))
+    bar.set_postfix_str(f"loss {loss:.3g}, {bits / pixels:.3f} bpp, "
+                        f"{-10 * np.log10(max(mse, 1e-12)):.2f} dB",
                         refresh=False)
     bar.set_description_str("stage 2" if np.isfinite(state.best.loss).all() else "stage 1",
                             refresh=False)

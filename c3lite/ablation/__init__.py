@@ -1,0 +1,22 @@
+"""Ablations: the rows of the paper's tables, a resumable grid of fits, and BD-rates."""
+
+from c3lite.ablation.rows import (
+    KNOCKOUTS,
+    Row,
+    annealing,
+    knockouts,
+    schedules,
+    sequential,
+    stages,
+    video_settings,
+)
+from c3lite.ablation.store import Record, Store
+from c3lite.ablation.study import Study
+from c3lite.ablation.sweep import Job, Result, run_group, sweep
+from c3lite.ablation.table import Table, bd_table, mean_curve
+
+__all__ = [
+    "KNOCKOUTS", "Job", "Record", "Result", "Row", "Store", "Study", "Table", "annealing",
+    "bd_table", "knockouts", "mean_curve", "run_group", "schedules", "sequential", "stages",
+    "sweep", "video_settings",
+]

@@ -1,0 +1,182 @@
+"""What stands in for rounding while latents are fitted, and how stable a fit is with it.
+
+Rows beyond the paper's Tables 3 and 11: each ingredient alone, constant against annealed, and
+rounding from the first step on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from c3lite.ablation.cells import Cells, number
+from c3lite.ablation.rows import BASE, Row
+from c3lite.ablation.store import Record
+from c3lite.ablation.sweep import Result
+from c3lite.config import Config, edit, nearest
+
+QUANTIZERS: dict[str, dict[str, Any]] = {
+    "start held": {},
+    "middle held": {},
+    "end held": {},
+    "soft-rounding, uniform noise": {"noise_shape": 1.0},
+    "soft-rounding alone": {"noise_shape": math.inf},
+    "Kumaraswamy noise": {"temperature": math.inf},
+    "uniform noise": {"temperature": math.inf, "noise_shape": 1.0},
+    "straight-through": {"stage2_temperature": math.inf},
+    "hard, slope of T=0.3": {"stage2_temperature": 0.3},
+    "hard, slope of T=1e-4": {"stage2_temperature": 1e-4},
+}
+"""What each row changes of the base, which anneals both soft-rounding and Kumaraswamy noise.
+
+The first three are constant (`HELD`). The last three (`HARD`) round from the first step: forward to
+the nearest whole number, backward by the slope of soft-rounding, or 1 for straight-through."""
+
+HELD = {"start held": 0.0, "middle held": 0.5, "end held": 1.0}
+"""Rows that hold T and a where they are at this progress of stage 1."""
+
+HARD = ("straight-through", "hard, slope of T=0.3", "hard, slope of T=1e-4")
+"""Rows without a stage 1."""
+
+
+def quantizers(base: Config, names: Iterable[str] | None = None) -> list[Row]:
+    """The base, then the rows of `QUANTIZERS`, all or those named.
+
+    Rows that round from the first step are a stage 2 alone, as long as both stages of the base and
+    from the learning rate that stage 1 starts with; it falls when a hundredth of the steps (at
+    least stage 2's usual patience) bring nothing.
+
+    Raises `ValueError` for an unknown name.
+    """
+    names = list(QUANTIZERS) if names is None else list(names)
+    for name in names:
+        if name not in QUANTIZERS:
+            raise ValueError(f"no quantizer {name!r}{nearest(name, QUANTIZERS)}; there are "
+                             + ", ".join(QUANTIZERS))
+    return [Row(BASE, (base,)), *(Row(name, (_config(base, name),)) for name in names)]
+
+
+def _config(base: Config, name: str) -> Config:
+    config = edit(base, **QUANTIZERS[name])
+    if name in HELD:
+        p = HELD[name]
+        config = edit(config, **{field: (1 - p) * anneal.start + p * anneal.end for field, anneal in
+                                 (("temperature", base.temperature),
+                                  ("noise_shape", base.noise_shape))})
+    if name in HARD:
+        config = edit(
+            config, steps=0, stage2_steps=base.steps + base.stage2_steps,
+            stage2_learning_rate=base.learning_rate.start,
+            stage2_patience=max(base.stage2_patience, base.steps // 100))
+    return config
+
+
+def latents_loss(record: Record) -> float:
+    """RD loss of a fit without its networks' bits, which outweigh all else on small crops."""
+    rd_weight = record.config["rd_weight"]
+    return record.loss - rd_weight * (record.bpp - record.latents_bpp)
+
+
+def jump_percent(record: Record) -> float:
+    """How much the loss rises when rounding takes the place of its stand-in, in percent.
+
+    The first loss of stage 2 against the mean of the last few stored ones of stage 1: how far the
+    fit was from what it was fitted for. NaN for a fit without both stages.
+    """
+    steps = np.asarray(record.history.get("step", ()))
+    soft = np.flatnonzero(steps < record.config["steps"])
+    if not soft.size or soft.size == steps.size:
+        return math.nan
+    loss = np.asarray(record.history["loss"])
+    return float(100 * (loss[soft[-1] + 1] / loss[soft[-5:]].mean() - 1))
+
+
+class Stability(NamedTuple):
+    """A row against the base, over all images, rate weights and seeds."""
+
+    row: str
+    fits: int
+    failed: int
+    """Fits whose loss stopped being finite; the other figures are without them."""
+    rise_percent: float
+    """Of the latents' RD loss, mean over images and rate weights of each mean over seeds."""
+    rises_percent: Float[np.ndarray, " fits"]
+    """Of each fit, against the base's mean over seeds for its image and rate weight."""
+    spread_percent: float
+    """Standard deviation over seeds, in percent of the base's mean; the root mean square over
+    images and rate weights. NaN for a single seed."""
+    jump_percent: float
+    """Median over the fits."""
+
+
+def stability(results: Iterable[Result], reference: str = BASE) -> list[Stability]:
+    """How each row's losses compare with the reference's, and how they scatter over seeds.
+
+    In the order in which rows first appear, the reference first. Raises `ValueError` when the
+    reference has no finished fit for an image and rate weight that another row has.
+    """
+    cells: dict[str, dict[tuple[str, float], list[Record]]] = {}
+    for row, image, rd_weight, _, record in results:
+        cells.setdefault(row, {}).setdefault((image, rd_weight), []).append(record)
+    base = {cell: np.mean(_losses(records)) for cell, records in cells.get(reference, {}).items()
+            if _losses(records).size}
+    if missing := {cell for row in cells.values() for cell in row} - set(base):
+        image, rd_weight = min(missing)
+        raise ValueError(f"the row {reference!r} has no finished fit of {image} at rate weight "
+                         f"{rd_weight:g} to compare with")
+    names = sorted(cells, key=lambda row: row != reference)  # stable: the others keep their order
+    return [_stability(row, cells[row], base) for row in names]
+
+
+def _losses(records: Sequence[Record]) -> np.ndarray:
+    return np.array([latents_loss(r) for r in records if r.error is None])
+
+
+def _stability(row, cells: Mapping[tuple, Sequence[Record]], base: Mapping[tuple, float]):
+    records = [record for some in cells.values() for record in some]
+    rises = [100 * (_losses(some) / base[cell] - 1) for cell, some in cells.items()]
+    done = [some for some in rises if some.size]
+    variances = [some.var(ddof=1) for some in done if some.size > 1]
+    jumps = [jump_percent(r) for r in records if r.error is None]
+    jumps = [jump for jump in jumps if not math.isnan(jump)]
+    return Stability(
+        row, len(records), sum(r.error is not None for r in records),
+        float(np.mean([some.mean() for some in done])) if done else math.nan,
+        np.concatenate(rises) if rises else np.zeros(0),
+        math.sqrt(np.mean(variances)) if variances else math.nan,
+        float(np.median(jumps)) if jumps else math.nan)
+
+
+def stability_table(rows: Iterable[Stability]) -> Cells:
+    """What `stability` found, for people."""
+    return Cells(
+        ("row", "RD loss of the latents %", "spread over seeds %", "jump at rounding %", "fits",
+         "failed"),
+        [(row.row, number(row.rise_percent, 2, sign=True), number(row.spread_percent, 2),
+          number(row.jump_percent, 1, sign=True), str(row.fits), str(row.failed or "-"))
+         for row in rows])
+
+
+def curves(
+    results: Iterable[Result], image: str | None = None, rd_weight: float | None = None
+) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
+    """Stored (steps, losses) of each row, a pair a seed, of one image and rate weight.
+
+    Without them, of the first. Raises `ValueError` where there is no such fit.
+    """
+    results = list(results)
+    if results:
+        image = results[0].image if image is None else image
+        rd_weight = results[0].rd_weight if rd_weight is None else rd_weight
+    found: dict[str, list] = {}
+    for r in results:
+        if (r.image, r.rd_weight) == (image, rd_weight) and r.record.error is None:
+            past = r.record.history
+            found.setdefault(r.row, []).append((np.array(past["step"]), np.array(past["loss"])))
+    if not found:
+        raise ValueError(f"no finished fit of {image} at rate weight {rd_weight}")
+    return found

@@ -1,0 +1,132 @@
+"""The rows of the paper's tables as data: a name and the config, or configs, to fit.
+
+Every ingredient of C3 has a value that is the simpler formula it replaced (`c3lite.config`), so a
+row is an edit of its base. `KNOCKOUTS` is the one list of such edits: Tables 3 and 10 apply each
+alone, Tables 2 and 9 one after another.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from c3lite.config import Config, edit, nearest
+
+
+class Row(NamedTuple):
+    """A row of a table."""
+
+    name: str
+    configs: tuple[Config, ...]
+    """One, or several of which the one of least RD loss counts, for each image and rate weight
+    (C3 adaptive, App. A.4)."""
+
+
+BASE = "C3"
+"""Name of the row that the others are compared with."""
+
+KNOCKOUTS: dict[str, dict[str, Any]] = {
+    "soft-rounding": {"temperature": math.inf},
+    "kumaraswamy-noise": {"noise_shape": 1.0},
+    "gelu": {"activation": "relu"},
+    "shifted-log-scale": {"log_scale_shift": 0.0},
+    "adaptive-lr-stage2": {"stage2_patience": 10**9},
+    "quantization-step<1": {"quantization_step": 1.0},
+    "previous-grid-conditioning": {"previous_grid_size": 0},
+}
+"""What is removed, and how: the first six in the order of Table 3, the last of CLIC only.
+
+The names are those of `reference.paper_table`. Removing soft-rounding keeps the Kumaraswamy noise,
+and stage 2's slope of rounding, which reaches no latent in practice."""
+
+
+def knockouts(base: Config, names: Iterable[str] | None = None) -> list[Row]:
+    """The base, then each ingredient removed alone (Tables 3 and 10).
+
+    names: of `KNOCKOUTS`; without, all that change the base. Raises `ValueError` for an unknown
+    name, and for one that the base does not have to begin with.
+    """
+    return [Row(BASE, (base,)),
+            *(Row(name, (_knock_out(base, name),)) for name in _names(base, names))]
+
+
+def sequential(
+    adaptive: Sequence[Config],
+    fixed: Config,
+    baseline: Config | None = None,
+    names: Iterable[str] | None = None,
+) -> list[Row]:
+    """Adaptive C3, fixed hyperparameters, then one ingredient after another removed for good.
+
+    Tables 2 and 9. Their order is not in the text we hold; without `names` it is that of
+    `KNOCKOUTS`, the largest loss of Table 3 first. Where all are gone, `baseline`
+    (`COOL_CHIC_V2`) may follow as the last row. Errors as for `knockouts`.
+    """
+    rows = [Row("C3 adaptive", tuple(adaptive)), Row("adaptive", (fixed,))]
+    for name in _names(fixed, names):
+        fixed = _knock_out(fixed, name)
+        rows.append(Row(name, (fixed,)))
+    return rows if baseline is None else [*rows, Row("COOL-CHICv2", (baseline,))]
+
+
+def annealing(
+    base: Config,
+    temperatures: Iterable[float] = (0.1, 0.2, 0.3),
+    noise_shapes: Iterable[float] = (1.0, 1.5, 2.0),
+) -> list[Row]:
+    """The base, then soft-rounding and noise held fixed instead of annealed (Table 11)."""
+    return [Row(BASE, (base,)),
+            *(Row(f"T={T:g} a={a:g}", (edit(base, temperature=T, noise_shape=a),))
+              for T, a in itertools.product(temperatures, noise_shapes))]
+
+
+def stages(base: Config) -> list[Row]:
+    """The base, then stage 1 only (App. D.2)."""
+    return [Row(BASE, (base,)), Row("stage 1 only", (edit(base, stage2_steps=0),))]
+
+
+def schedules(base: Config, steps: Sequence[int]) -> list[Row]:
+    """The base, then schedules of other lengths, stage 2 a tenth of stage 1 (Fig. 23)."""
+    return [Row(BASE, (base,)), *(
+        Row(f"{n} steps", (edit(base, steps=n, stage2_steps=n // 10),)) for n in steps)]
+
+
+def video_settings(settings: Mapping[tuple[str, str], Config]) -> list[Row]:
+    """Adaptive C3 on video from ever more settings (Table 12).
+
+    settings: configs by (entropy setting, synthesis setting), for example ("E1", "S1"), as in
+    Table 6. The rows: the first alone; the first synthesis setting with every entropy setting;
+    all. Every row contains the one before, so that their fits are shared.
+    """
+    first_e, first_s = next(iter(settings))
+    same_s = tuple(c for (_, s), c in settings.items() if s == first_s)
+    everything = tuple(settings.values())
+
+    def named(n, which):
+        return f"{n} setting{'s' * (n > 1)} ({which})"
+
+    entropies = ",".join(dict.fromkeys(e for e, s in settings if s == first_s))
+    return [
+        Row(named(1, f"{first_e},{first_s}"), (settings[first_e, first_s],)),
+        Row(named(len(same_s), f"{first_s}; {entropies}"), same_s),
+        Row(named(len(everything), "E1-3 x S1-3"), everything),
+    ]
+
+
+def _knock_out(config: Config, name: str) -> Config:
+    return edit(config, **KNOCKOUTS[name])
+
+
+def _names(base: Config, names: Iterable[str] | None) -> list[str]:
+    if names is None:
+        return [name for name in KNOCKOUTS if _knock_out(base, name) != base]
+    names = list(names)
+    for name in names:
+        if name not in KNOCKOUTS:
+            raise ValueError(f"no ingredient {name!r}{nearest(name, KNOCKOUTS)}; there are "
+                             + ", ".join(KNOCKOUTS))
+        if _knock_out(base, name) == base:
+            raise ValueError(f"the base has no {name!r} that could be removed")
+    return names

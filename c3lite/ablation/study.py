@@ -1,0 +1,249 @@
+"""What the notebooks of `ablations/` share: parameters checked strictly, the plan, the sweep.
+
+papermill only warns of a parameter that a notebook does not have, and YAML reads `1e-3` as text.
+Both would silently run something else for hours, so `Study` reads the notebook's variables itself.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import types
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from c3lite import config as configs
+from c3lite import codecs, data
+from c3lite.ablation import devices, pictures, published
+from c3lite.ablation.rows import Row
+from c3lite.ablation.store import Store
+from c3lite.ablation.sweep import Result, duration, plan, sweep
+from c3lite.ablation.table import Anchor, Estimate, Table, bd_table
+
+
+class _Parameter(NamedTuple):
+    wish: str
+    holds: Callable[[Any], bool]
+
+
+def _is_integer(v, lowest=0) -> bool:
+    return isinstance(v, int) and not isinstance(v, bool) and v >= lowest
+
+
+def _is_number(v) -> bool:
+    return isinstance(v, int | float) and not isinstance(v, bool)
+
+
+def _all(values, holds) -> bool:
+    return isinstance(values, list | tuple) and all(map(holds, values))
+
+
+def _is_text(v) -> bool:
+    return isinstance(v, str)
+
+
+PARAMETERS: dict[str, _Parameter] = {
+    "preset": _Parameter("a name", lambda v: _is_text(v) and bool(v)),
+    "images": _Parameter(
+        "a mapping from data sets (kodak, clic2020, video) to lists of names",
+        lambda v: isinstance(v, dict) and set(v) <= {"kodak", "clic2020", "video"}
+        and all(_all(names, _is_text) for names in v.values())),
+    "rd_weights": _Parameter(
+        "a list of numbers above 0",
+        lambda v: _all(v, lambda w: _is_number(w) and 0 < w < math.inf) and len(v) > 0),
+    "steps": _Parameter("a whole number, 0 or more", _is_integer),
+    "stage2_steps": _Parameter("a whole number, 0 or more", _is_integer),
+    "seeds": _Parameter("a list of whole numbers, 0 or more",
+                        lambda v: _all(v, _is_integer) and len(v) > 0),
+    "rows": _Parameter("a list of names of rows (empty: all)", lambda v: _all(v, _is_text)),
+    "batch": _Parameter("a whole number, 0 or more", _is_integer),
+    "minutes": _Parameter("a number, 0 or more", lambda v: _is_number(v) and v >= 0),
+    "executor": _Parameter("process, local or slurm",
+                           lambda v: v in ("process", "local", "slurm")),
+    "store": _Parameter("a folder (empty: beside the table's results)", _is_text),
+    "is_result": _Parameter("True or False", lambda v: isinstance(v, bool)),
+}
+"""What a notebook may set, by name. The templates say what each is for."""
+
+
+def _parameters(namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """The public variables of a notebook that are neither modules nor callable."""
+    return {name: v for name, v in namespace.items()
+            if not name.startswith("_") and name not in ("In", "Out")
+            and not isinstance(v, types.ModuleType) and not callable(v)}
+
+
+def check_parameters(given: Mapping[str, Any]) -> None:
+    """Raise `ValueError` for an unknown or missing parameter, `TypeError` for a wrong value."""
+    for name, value in given.items():
+        if name not in PARAMETERS:
+            raise ValueError(f"no parameter {name!r}{configs.nearest(name, PARAMETERS)}; there are "
+                             + ", ".join(PARAMETERS))
+        wish, holds = PARAMETERS[name]
+        if not holds(value):
+            raise TypeError(f"{name} must be {wish}, got {value!r}{_hint(value)}")
+    if missing := [name for name in PARAMETERS if name not in given]:
+        raise ValueError(f"the parameters {', '.join(missing)} are missing")
+
+
+def _hint(value) -> str:
+    for v in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(v, str):
+            try:
+                float(v)
+            except ValueError:
+                continue
+            return (f": {v!r} is text. YAML reads a number with an exponent only with a point, as "
+                    "1.0e-3")
+    return ""
+
+
+class Study:
+    """One run of a table's notebook: `Study("table03", globals())` reads its parameters.
+
+    Raises `ValueError` or `TypeError` for parameters that are unknown, missing, or wrong, and for
+    an unknown table.
+    """
+
+    def __init__(self, table: str, namespace: Mapping[str, Any]):
+        if table not in published.TABLES:
+            raise ValueError(f"no table {table!r}{configs.nearest(table, published.TABLES)}; "
+                             "there are " + ", ".join(published.TABLES))
+        values = _parameters(namespace)
+        check_parameters(values)
+        self.name = table
+        self.changed = _changed(values)
+        self.about = published.TABLES[table]
+        self.parameters = types.SimpleNamespace(**values)
+        self.store = Store(self.parameters.store or _beside("results") / table
+                           / self.parameters.preset / "store")
+        self.dataset = self._dataset()
+        self.image_names = self._image_names()
+
+    def _dataset(self) -> str:
+        """The paper's data set where it is at hand, otherwise Kodak."""
+        if self.about.dataset == "clic2020":
+            root = os.environ.get("C3LITE_DATA")
+            if not root or not (Path(root).expanduser() / "clic2020").is_dir():
+                return "kodak"
+        return self.about.dataset
+
+    def _image_names(self) -> list[str]:
+        names = self.parameters.images.get(self.dataset, [])
+        if not names:
+            raise ValueError(f"images has no {self.dataset!r}, which {self.name} needs")
+        whole = {"kodak": lambda: [f"kodim{n:02d}" for n in range(1, 25)],
+                 "clic2020": lambda: [f"clic2020/{name}" for name in data.clic2020_names()]}
+        return [n for name in names for n in (whole[name]() if name in whole else [name])]
+
+    def config(self, base: configs.Config) -> configs.Config:
+        """`base` with this run's numbers of steps."""
+        return configs.edit(base, steps=self.parameters.steps,
+                            stage2_steps=self.parameters.stage2_steps)
+
+    def choose(self, rows: Iterable[Row]) -> list[Row]:
+        """The rows asked for, the first always, as the others are compared with it."""
+        rows, wanted = list(rows), self.parameters.rows
+        names = [row.name for row in rows]
+        for name in wanted:
+            if name not in names:
+                raise ValueError(f"{self.name} has no row {name!r}{configs.nearest(name, names)}; "
+                                 "there are " + ", ".join(names))
+        return [row for row in rows if not wanted or row.name in wanted or row is rows[0]]
+
+    def run(self, rows: Iterable[Row]) -> list[Result]:
+        """Print the plan, then run the sweep. Only what the store lacks is fitted."""
+        rows, p = self.choose(rows), self.parameters
+        images = pictures.named(self.image_names)
+        print(self.describe(rows, images), flush=True)
+        return list(sweep(rows, images, p.rd_weights, p.seeds, store=self.store, batch=p.batch,
+                          minutes=p.minutes or math.inf, executor=p.executor,
+                          label=f"{self.name} {p.preset}"))
+
+    def describe(self, rows: list[Row], images) -> str:
+        """What will be run, and about how long it takes."""
+        p = self.parameters
+        jobs = [job for job, _ in plan(rows, images, p.rd_weights, p.seeds)]
+        missing = [job for job in jobs if not self.store.path(job.key).exists()]
+        seconds = devices.expected_seconds(sum(job.cost for job in missing))
+        largest = max((job.shape for job in jobs), key=math.prod)
+        batch = p.batch or devices.batch_size(largest)
+        memory = (devices.BYTES_FIXED + batch * devices.fit_bytes(largest)) / 1e9
+        steps = max(job.steps for job in jobs)
+        lines = [
+            f"{self.name}, preset {p.preset}: {len(rows)} rows, {len(images)} images, "
+            f"{len(p.rd_weights)} rate weights ({', '.join(f'{w:g}' for w in p.rd_weights)}), "
+            f"{len(p.seeds)} seeds, up to {steps:,} steps",
+            "images: " + ", ".join(f"{name} {'x'.join(map(str, x.shape[1:]))}"
+                                   for name, x in images.items()),
+            f"{len(jobs)} different fits, {len(jobs) - len(missing)} of them in the store; the "
+            "others take about " + (duration(seconds) if seconds is not None
+                                    else "a time not measured on this device")
+            + f" and {memory:.1f} GB of memory ({batch} at once)"]
+        if self.changed:
+            lines.append("other than in the preset: " + ", ".join(self.changed))
+        if self.dataset != self.about.dataset:
+            lines.append(f"{self.about.dataset} is not in C3LITE_DATA: {self.dataset} stands in, "
+                         "so the paper's numbers are of other images")
+        return "\n".join(lines)
+
+    def paper(self) -> dict[str, float]:
+        """The paper's BD-rates by row, in percent."""
+        return self.about.numbers()
+
+    def table(self, results: Iterable[Result], anchor: str | Anchor | None = None,
+              anchor_name: str = "anchor") -> Table:
+        """The finished table. A run that is no result shows which fits there are, and no rates."""
+        other = "" if self.dataset == self.about.dataset else ", other images"
+        table = bd_table(results, self.paper(), anchor=anchor, anchor_name=anchor_name,
+                         paper_title=f"paper % ({self.about.dataset_title}{other})")
+        if self.parameters.is_result:
+            return table
+        none = Estimate(math.nan)
+        return table._replace(lines=[line._replace(
+            bd_rate=none, latents_bd_rate=none, loss=none,
+            note="a test of the program: no result") for line in table.lines])
+
+
+    def hevc(self, qps: Iterable[int] = (17, 22, 27, 32, 37, 42)) -> Anchor:
+        """The anchor of Table 12: HEVC's curve on each clip of this run, from its real streams."""
+        curves = {}
+        for name in self.image_names:
+            points = codecs.hevc(pictures.load(name), qps)
+            curves[name] = [p.bpp for p in points], [p.psnr for p in points]
+        return curves
+
+    def show(self, results: Iterable[Result], table: Table) -> None:
+        """Put the RD curves and the bars of BD-rates into the notebook."""
+        from c3lite import plots  # which imports this package
+        from c3lite.plots.ablations import ablation_bars, ablation_curves
+
+        datasets = {"kodak": "kodak", "clic2020": "clic2020-professional-valid", "video": "uvg"}
+        is_result = self.parameters.is_result
+        ax = ablation_curves(results, dataset=datasets[self.dataset] if is_result else None)
+        ax.set_title(self.about.title if is_result else "a test of the program: no result")
+        plots.show(ax, f"Rate-distortion curves of the rows of {self.about.title}.")
+        if is_result and not all(math.isnan(line.bd_rate.value) for line in table.lines):
+            plots.show(ablation_bars(table), f"The BD-rates of this table as bars:\n{table}")
+
+
+def _changed(values: Mapping[str, Any]) -> list[str]:
+    """What differs from the preset of that name; `ValueError` where there is no such preset."""
+    folder = _beside("presets")
+    if not folder.is_dir():  # a notebook that was moved away
+        return []
+    presets = {path.stem: path for path in folder.glob("*.yaml")}
+    name = values["preset"]
+    if name not in presets:
+        raise ValueError(f"no preset {name!r}{configs.nearest(name, presets)}; there are "
+                         + ", ".join(sorted(presets)))
+    preset = yaml.safe_load(presets[name].read_text("utf-8"))
+    return [f"{key} {values[key]}" for key, value in preset.items() if values.get(key) != value]
+
+
+def _beside(folder: str) -> Path:
+    """A folder of ablations/, from the repository's root or from ablations/ itself."""
+    return Path("ablations" if Path("ablations").is_dir() else ".") / folder

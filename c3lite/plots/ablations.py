@@ -1,0 +1,106 @@
+"""Pictures of ablations: RD curves of a table's rows, and BD-rates measured beside published."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+from c3lite import reference
+from c3lite.ablation.sweep import Result
+from c3lite.ablation.table import Table, mean_curve
+from c3lite.plots.styles import new_axes, style
+
+
+def ablation_curves(
+    results: Iterable[Result],
+    ax: Axes | None = None,
+    *,
+    dataset: str | None = None,
+    codecs: Iterable[str] = ("C3 (paper)", "COOL-CHICv2", "VTM", "BPG", "JPEG"),
+) -> Axes:
+    """The mean RD curve of each row (whole rate, all images), and published codecs in gray.
+
+    dataset: of `reference.datasets`, whose codecs are drawn for orientation: they are means over
+    that data set's whole images, so they lie elsewhere when the rows are of crops. Rows without a
+    complete image are left out. Raises `ValueError` when no row has one.
+    """
+    results = list(results)
+    ax = new_axes(ax, figsize=(8, 5))
+    colors = iter(plt.get_cmap("tab20").colors * 2)
+    drawn = False
+    for row in dict.fromkeys(r.row for r in results):
+        try:
+            bpp, _, psnr_db = mean_curve(results, row)
+        except ValueError:
+            continue
+        first = style("C3") if not drawn else {"color": next(colors), "marker": ".",
+                                               "linewidth": 1.2}
+        ax.plot(bpp, psnr_db, label=row, **first)
+        drawn = True
+    if not drawn:
+        raise ValueError("no row has an image with all its rate weights yet")
+    high = ax.get_xlim()[1]
+    if dataset is not None:
+        known = reference.codecs(dataset)
+        lines = itertools.cycle(("-", "--", ":", "-.", (0, (1, 3))))
+        for codec, line in zip((c for c in codecs if c in known), lines, strict=False):
+            points = reference.rd_points(dataset, codec)
+            ax.plot(points.bpp, points.psnr_db, color="#A6A6A6", linestyle=line, linewidth=1,
+                    label=f"{codec}, published", zorder=1)
+        ax.set_xlim(0, 1.1 * high)
+    ax.set(xlabel="rate (bits per pixel)", ylabel="PSNR (dB)")
+    ax.grid(alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9)
+    return ax
+
+
+def ablation_bars(table: Table, ax: Axes | None = None) -> Axes:
+    """BD-rates of a table: of the whole rate and of the latents alone, the paper's as black lines.
+
+    Whiskers are the bootstrap intervals. Positive is worse than the anchor. A logarithmic axis
+    beyond 1 % where bars differ by more than a factor of 20, so that small ones stay visible.
+    Raises `ValueError` for a table without any rate.
+    """
+    lines = [line for line in table.lines if line.note != "anchor" and not line.note.startswith(
+        "anchor;")]
+    numbers = [x for line in lines for x in (line.bd_rate.value, line.latents_bd_rate.value,
+                                             line.paper) if x is not None and not math.isnan(x)]
+    if not numbers:
+        raise ValueError("the table has no BD-rate to draw")
+    ax = new_axes(ax, figsize=(8, 1.2 + 0.55 * len(lines)))
+    kinds = (("whole rate", "bd_rate", style("C3")["color"], -0.2),
+             ("latents alone", "latents_bd_rate", style("COOL-CHICv2")["color"], 0.2))
+    for name, field, color, shift in kinds:
+        estimates = [getattr(line, field) for line in lines]
+        values = np.array([e.value for e in estimates])
+        if np.isnan(values).all():
+            continue
+        away = np.array([(e.value - e.low, e.high - e.value) for e in estimates]).T
+        rows = np.arange(len(lines)) + shift
+        ax.barh(rows, values, 0.36, color=color, label=f"measured, {name}")
+        known = ~np.isnan(away).any(axis=0)
+        if known.any():
+            # a mean can lie outside the percentiles of few draws
+            ax.errorbar(values[known], rows[known], xerr=np.maximum(away[:, known], 0), fmt="none",
+                        ecolor="#404040", capsize=3, linewidth=1)
+    papers = [(row, line.paper) for row, line in enumerate(lines) if line.paper is not None]
+    if papers:
+        rows, values = np.array(papers).T
+        ax.vlines(values, rows - 0.42, rows + 0.42, color="black", linewidth=2,
+                  label=table.paper_title)
+    ax.axvline(0, color="black", linewidth=0.8)
+    if max(map(abs, numbers)) > 20 * np.median(np.abs(numbers)):
+        ax.set_xscale("symlog", linthresh=1)
+        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    ax.set_yticks(range(len(lines)), [line.row for line in lines])
+    ax.invert_yaxis()
+    ax.set_xlabel(f"BD-rate over {table.anchor} (%), more is worse")
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9)
+    return ax
