@@ -100,3 +100,43 @@ def test_losses_are_running_means(fit, ax):
     assert mine.get_color() != of_fit.get_color()
     assert ax.get_yscale() == "log" and "step" in ax.get_xlabel()
     assert inspect.unwrap(plots.losses)({"short": loss[:3]}).lines[0].get_xdata().tolist() == [2]
+
+
+def test_rounding_bands(ax):
+    z = np.linspace(-1, 1, 5)
+    assert plots.rounding_bands(z, {"mine": (z, z - 0.5, z + 0.5)}, ax) is ax
+    staircase, mean = ax.lines
+    # the staircase climbs to the next whole number at every half
+    x, y = staircase.get_data()
+    assert all(y[list(x).index(edge)] == edge + 0.5 for edge in (-0.5, 0.5))
+    np.testing.assert_array_equal(mean.get_ydata(), z)
+    (band,) = ax.collections
+    assert band.get_datalim(ax.transData).y0 == -1.5
+    assert "steps" in ax.get_xlabel() and ax.get_xlim() == (-1, 1)
+
+
+def test_trade_off_has_a_place_for_infinity(ax):
+    settings, bias = np.array([0.1, np.inf, 1]), np.array([1.0, 3, 2])
+    assert plots.trade_off(settings, {"bias": bias}, ax, label="T") is ax
+    (line,) = ax.lines
+    assert line.get_ydata().tolist() == [1, 2, 3]
+    assert line.get_xdata()[-1] > 1
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["0.1", "1", "∞"]
+    assert ax.get_xlabel() == "T"
+
+
+def test_changes(ax):
+    assert plots.changes({"a": 1.5, "b": -2.0}, ax, published={"b": 3.0}, spread=0.5) is ax
+    assert [bar.get_width() for bar in ax.patches] == [1, 1.5, -2]  # the first is the band
+    (diamond,) = [line for line in ax.lines if line.get_marker() == "D"]
+    assert diamond.get_xydata().tolist() == [[3, 1]]  # in the row of b
+    assert texts(ax) == ["+1.5", "-2.0"]
+    assert len(ax.get_legend().get_texts()) == 3
+    assert plots.changes({"a": 1.0}).get_legend() is None
+
+
+def test_learning_rates_are_the_recorded_ones(fit, ax):
+    assert plots.learning_rates({"C3": fit}, ax) is ax
+    line, stage2 = ax.lines
+    np.testing.assert_array_equal(line.get_ydata(), fit.history.learning_rate)
+    assert set(stage2.get_xdata()) == {fit.config.steps}
