@@ -47,6 +47,13 @@ def _table(name: str) -> Callable[[], dict[str, float]]:
     return lambda: dict(reference.paper_table(name))
 
 
+def _quantizers() -> dict[str, float]:
+    """The rows of Table 3 that are also rows of the quantization study."""
+    rates = reference.paper_table("table3_kodak_knockout_bd_rate_percent")
+    return {"Kumaraswamy noise": rates["soft-rounding"],
+            "soft-rounding, uniform noise": rates["kumaraswamy-noise"]}
+
+
 TABLES: dict[str, About] = {
     "table02": About("Table 2: one improvement after another removed", "kodak", "Kodak",
                      lambda: _ends("kodak")),
@@ -61,6 +68,7 @@ TABLES: dict[str, About] = {
     "table12": About("Table 12: more settings to choose from", "video", "UVG",
                      _table("table12_uvg_bd_rate_vs_hevc_medium_percent")),
     "stage1_only": About("App. D.2: stage 1 alone", "clic2020", "CLIC2020", _stages),
+    "quantization": About("What stands in for rounding", "kodak", "Kodak", _quantizers),
     "steps": About("Fig. 23: BD-rate against the length of the schedule", "clic2020", "CLIC2020",
                    dict),
 }

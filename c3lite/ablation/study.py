@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from c3lite import config as configs
 from c3lite import codecs, data
+from c3lite import config as configs
 from c3lite.ablation import devices, pictures, published
 from c3lite.ablation.rows import Row
 from c3lite.ablation.store import Store
@@ -76,16 +76,18 @@ def _parameters(namespace: Mapping[str, Any]) -> dict[str, Any]:
             and not isinstance(v, types.ModuleType) and not callable(v)}
 
 
-def check_parameters(given: Mapping[str, Any]) -> None:
+def check_parameters(
+    given: Mapping[str, Any], known: Mapping[str, _Parameter] = PARAMETERS
+) -> None:
     """Raise `ValueError` for an unknown or missing parameter, `TypeError` for a wrong value."""
     for name, value in given.items():
-        if name not in PARAMETERS:
-            raise ValueError(f"no parameter {name!r}{configs.nearest(name, PARAMETERS)}; there are "
-                             + ", ".join(PARAMETERS))
-        wish, holds = PARAMETERS[name]
+        if name not in known:
+            raise ValueError(f"no parameter {name!r}{configs.nearest(name, known)}; there are "
+                             + ", ".join(known))
+        wish, holds = known[name]
         if not holds(value):
             raise TypeError(f"{name} must be {wish}, got {value!r}{_hint(value)}")
-    if missing := [name for name in PARAMETERS if name not in given]:
+    if missing := [name for name in known if name not in given]:
         raise ValueError(f"the parameters {', '.join(missing)} are missing")
 
 
@@ -99,6 +101,21 @@ def _hint(value) -> str:
             return (f": {v!r} is text. YAML reads a number with an exponent only with a point, as "
                     "1.0e-3")
     return ""
+
+
+def read_parameters(
+    notebook: str, namespace: Mapping[str, Any], known: Mapping[str, _Parameter]
+) -> types.SimpleNamespace:
+    """The parameters of a notebook that is no table, checked; says what the preset does not have.
+
+    `store` is made a `Store`, as in `Study`. Errors as there.
+    """
+    values = _parameters(namespace)
+    check_parameters(values, known)
+    if changed := _changed(values, notebook):
+        print("other than in the preset: " + ", ".join(changed))
+    folder = values["store"] or _beside("results") / notebook / values["preset"] / "store"
+    return types.SimpleNamespace(**values | {"store": Store(folder)})
 
 
 class Study:
@@ -115,7 +132,7 @@ class Study:
         values = _parameters(namespace)
         check_parameters(values)
         self.name = table
-        self.changed = _changed(values)
+        self.changed = _changed(values, table)
         self.about = published.TABLES[table]
         self.parameters = types.SimpleNamespace(**values)
         self.store = Store(self.parameters.store or _beside("results") / table
@@ -230,9 +247,14 @@ class Study:
             plots.show(ablation_bars(table), f"The BD-rates of this table as bars:\n{table}")
 
 
-def _changed(values: Mapping[str, Any]) -> list[str]:
-    """What differs from the preset of that name; `ValueError` where there is no such preset."""
+def _changed(values: Mapping[str, Any], notebook: str) -> list[str]:
+    """What differs from the preset of that name; `ValueError` where there is no such preset.
+
+    A notebook that has a folder of its own below presets/ takes its presets from there.
+    """
     folder = _beside("presets")
+    if (folder / notebook).is_dir():
+        folder = folder / notebook
     if not folder.is_dir():  # a notebook that was moved away
         return []
     presets = {path.stem: path for path in folder.glob("*.yaml")}
