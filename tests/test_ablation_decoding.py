@@ -1,0 +1,34 @@
+"""Decoding is timed by component, on files of any size."""
+
+import numpy as np
+import pytest
+
+import c3lite as c3
+from c3lite import latents
+from c3lite.ablation import decoding
+from tests import coded
+
+
+@pytest.mark.parametrize("name", ["c3", "cool-chic-v2"])
+def test_every_component_takes_time(name):
+    fit = coded.coded(coded.CONFIGS[name], (31, 50))
+    seconds = decoding.decode_time(c3.encode(fit), repeats=2)
+    assert seconds.entropy > 0 and seconds.upsampling > 0 and seconds.synthesis >= 0
+    assert seconds.total == pytest.approx(sum(seconds))
+
+
+def test_a_damaged_file_is_refused():
+    with pytest.raises(c3.BitstreamError):
+        decoding.decode_time(b"nothing")
+
+
+def test_tiles_repeat_the_latents():
+    fit = coded.coded(coded.CONFIGS["c3"], (32, 64))
+    larger = decoding.tiled(fit, (64, 96))
+    shapes = latents.grid_shapes(fit.config, (64, 96))
+    assert larger.shape == (64, 96)
+    assert larger.coded.symbols.size == sum(np.prod(shape) for shape in shapes)
+    finest = larger.coded.symbols[: 64 * 96].reshape(64, 96)
+    original = fit.coded.symbols[: 32 * 64].reshape(32, 64)
+    np.testing.assert_array_equal(finest, np.tile(original, (2, 2))[:, :96])
+    assert c3.decode(c3.encode(larger)).shape == (3, 64, 96)

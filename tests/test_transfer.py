@@ -1,0 +1,103 @@
+"""Networks of one fit in another: frozen to the bit, and as a start."""
+
+import importlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import c3lite as c3
+from c3lite import transfer
+from c3lite.entropy import latent_bits
+
+fitting = importlib.import_module("c3lite.fit")  # c3lite.fit is also the function
+
+SMALL = c3.edit(c3.C3, num_grids=4, synthesis_widths=(6,), entropy_widths=(6,), context_size=(5, 5),
+                steps=60, stage2_steps=30, parameter_steps=(1e-3, 1e-2))
+
+
+def photo(number, height, width):
+    return c3.data.crop(c3.data.kodak(number), 220, 300, height, width)
+
+
+@pytest.fixture(scope="session")
+def source():
+    return c3.fit(photo(23, 24, 32), SMALL, progress=False)
+
+
+@pytest.fixture(scope="session")
+def frozen(source):
+    return transfer.refit(photo(19, 24, 32), source, frozen=True, progress=False)
+
+
+def networks(codec):
+    return jax.tree.leaves((codec.synthesis, codec.entropy))
+
+
+def test_frozen_networks_are_the_sources_to_the_bit(source, frozen):
+    given = jax.tree.leaves(transfer.networks_of(source))
+    # through both stages, and stage 2's returns to its best
+    assert all(map(np.array_equal, networks(frozen.codec), given))
+    assert all(map(np.array_equal, jax.tree.leaves(frozen.coded.networks),
+                   jax.tree.leaves(source.coded.networks)))
+    assert len(frozen.history.loss) == 90
+    assert frozen.history.loss[-1] < 0.7 * frozen.history.loss[0]  # the latents were fitted
+    assert np.abs(frozen.coded.symbols).max() > 0
+
+
+def test_a_frozen_fit_is_a_file_like_any_other(source, frozen):
+    decoded = c3.decode(c3.encode(frozen))
+    np.testing.assert_array_equal(decoded, frozen.reconstruction)
+    assert frozen.psnr == pytest.approx(c3.metrics.psnr(decoded, frozen.image))
+    assert {part: frozen.bits[part] for part in ("synthesis", "entropy")} == {
+        part: source.bits[part] for part in ("synthesis", "entropy")}
+    model = transfer.networks_of(source).entropy
+    bits = latent_bits(model, SMALL, jnp.asarray(frozen.coded.symbols, jnp.float32), (24, 32))
+    assert frozen.bits["latents"] == pytest.approx(float(bits.sum()), rel=1e-5)
+
+
+def test_on_its_own_image_nothing_new_is_needed(source):
+    # frozen networks on the very image they were fitted to: near the fit's own loss
+    again = transfer.refit(source.image, source, frozen=True, progress=False)
+    assert again.loss < 1.2 * source.loss
+    other = transfer.refit(photo(19, 24, 32), source, frozen=True, progress=False)
+    assert not np.array_equal(again.coded.symbols, other.coded.symbols)
+
+
+def test_freezing_and_starting_compile_nothing_new(source, frozen):
+    names = []
+
+    def listen(event, seconds, **details):
+        if event == "/jax/core/compile/backend_compile_duration":
+            names.append(details)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        state = transfer.begin(source.image, SMALL, jax.random.key(1),
+                               transfer.networks_of(source), frozen=True)
+        names.clear()  # small operations outside of the loop
+        list(fitting.chunks(source.image, SMALL, state))
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    assert names == []
+
+
+def test_a_warm_start_begins_where_the_source_ended(source):
+    warm = transfer.refit(source.image, source, c3.edit(SMALL, steps=20, stage2_steps=0),
+                          frozen=False, progress=False)
+    assert not all(map(np.array_equal, networks(warm.codec),
+                       jax.tree.leaves(transfer.networks_of(source))))
+    cold = c3.fit(source.image, c3.edit(SMALL, steps=20, stage2_steps=0), progress=False)
+    assert warm.history.loss[-1] < cold.history.loss[-1]
+
+
+def test_another_size(source):
+    smaller = transfer.refit(photo(23, 16, 24), source, c3.edit(SMALL, steps=5, stage2_steps=0),
+                             frozen=True, progress=False)
+    assert smaller.reconstruction.shape == (3, 16, 24)
+
+
+def test_networks_of_other_shapes_are_refused(source):
+    with pytest.raises(ValueError, match=r"do not fit the config.*\(8, 4\).*\(6, 4\)"):
+        transfer.refit(source.image, source, c3.edit(SMALL, synthesis_widths=(8,)), frozen=True)
