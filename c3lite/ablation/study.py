@@ -24,47 +24,53 @@ from c3lite.ablation.sweep import Result, duration, plan, sweep
 from c3lite.ablation.table import Anchor, Estimate, Table, bd_table
 
 
-class _Parameter(NamedTuple):
+class Parameter(NamedTuple):
+    """What a parameter must be: in words, and as a test."""
+
     wish: str
     holds: Callable[[Any], bool]
 
 
-def _is_integer(v, lowest=0) -> bool:
+def is_integer(v, lowest=0) -> bool:
+    """Whether `v` is a whole number, `lowest` or more."""
     return isinstance(v, int) and not isinstance(v, bool) and v >= lowest
 
 
-def _is_number(v) -> bool:
+def is_number(v) -> bool:
+    """Whether `v` is a number, not text that looks like one."""
     return isinstance(v, int | float) and not isinstance(v, bool)
 
 
-def _all(values, holds) -> bool:
+def is_list(values, holds) -> bool:
+    """Whether `values` is a list of which each `holds`."""
     return isinstance(values, list | tuple) and all(map(holds, values))
 
 
-def _is_text(v) -> bool:
+def is_text(v) -> bool:
+    """Whether `v` is text."""
     return isinstance(v, str)
 
 
-PARAMETERS: dict[str, _Parameter] = {
-    "preset": _Parameter("a name", lambda v: _is_text(v) and bool(v)),
-    "images": _Parameter(
+PARAMETERS: dict[str, Parameter] = {
+    "preset": Parameter("a name", lambda v: is_text(v) and bool(v)),
+    "images": Parameter(
         "a mapping from data sets (kodak, clic2020, video) to lists of names",
         lambda v: isinstance(v, dict) and set(v) <= {"kodak", "clic2020", "video"}
-        and all(_all(names, _is_text) for names in v.values())),
-    "rd_weights": _Parameter(
+        and all(is_list(names, is_text) for names in v.values())),
+    "rd_weights": Parameter(
         "a list of numbers above 0",
-        lambda v: _all(v, lambda w: _is_number(w) and 0 < w < math.inf) and len(v) > 0),
-    "steps": _Parameter("a whole number, 0 or more", _is_integer),
-    "stage2_steps": _Parameter("a whole number, 0 or more", _is_integer),
-    "seeds": _Parameter("a list of whole numbers, 0 or more",
-                        lambda v: _all(v, _is_integer) and len(v) > 0),
-    "rows": _Parameter("a list of names of rows (empty: all)", lambda v: _all(v, _is_text)),
-    "batch": _Parameter("a whole number, 0 or more", _is_integer),
-    "minutes": _Parameter("a number, 0 or more", lambda v: _is_number(v) and v >= 0),
-    "executor": _Parameter("process, local or slurm",
+        lambda v: is_list(v, lambda w: is_number(w) and 0 < w < math.inf) and len(v) > 0),
+    "steps": Parameter("a whole number, 0 or more", is_integer),
+    "stage2_steps": Parameter("a whole number, 0 or more", is_integer),
+    "seeds": Parameter("a list of whole numbers, 0 or more",
+                        lambda v: is_list(v, is_integer) and len(v) > 0),
+    "rows": Parameter("a list of names of rows (empty: all)", lambda v: is_list(v, is_text)),
+    "batch": Parameter("a whole number, 0 or more", is_integer),
+    "minutes": Parameter("a number, 0 or more", lambda v: is_number(v) and v >= 0),
+    "executor": Parameter("process, local or slurm",
                            lambda v: v in ("process", "local", "slurm")),
-    "store": _Parameter("a folder (empty: beside the table's results)", _is_text),
-    "is_result": _Parameter("True or False", lambda v: isinstance(v, bool)),
+    "store": Parameter("a folder (empty: beside the table's results)", is_text),
+    "is_result": Parameter("True or False", lambda v: isinstance(v, bool)),
 }
 """What a notebook may set, by name. The templates say what each is for."""
 
@@ -77,7 +83,7 @@ def _parameters(namespace: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_parameters(
-    given: Mapping[str, Any], known: Mapping[str, _Parameter] = PARAMETERS
+    given: Mapping[str, Any], known: Mapping[str, Parameter] = PARAMETERS
 ) -> None:
     """Raise `ValueError` for an unknown or missing parameter, `TypeError` for a wrong value."""
     for name, value in given.items():
@@ -104,18 +110,20 @@ def _hint(value) -> str:
 
 
 def read_parameters(
-    notebook: str, namespace: Mapping[str, Any], known: Mapping[str, _Parameter]
+    notebook: str, namespace: Mapping[str, Any], known: Mapping[str, Parameter]
 ) -> types.SimpleNamespace:
     """The parameters of a notebook that is no table, checked; says what the preset does not have.
 
-    `store` is made a `Store`, as in `Study`. Errors as there.
+    `store`, if it is one, is made a `Store`, as in `Study`. Errors as there.
     """
     values = _parameters(namespace)
     check_parameters(values, known)
     if changed := _changed(values, notebook):
         print("other than in the preset: " + ", ".join(changed))
-    folder = values["store"] or _beside("results") / notebook / values["preset"] / "store"
-    return types.SimpleNamespace(**values | {"store": Store(folder)})
+    if "store" in values:
+        values["store"] = Store(
+            values["store"] or _beside("results") / notebook / values["preset"] / "store")
+    return types.SimpleNamespace(**values)
 
 
 class Study:
