@@ -70,7 +70,7 @@ class Record:
     device: str
     versions: dict[str, str]
     date: str
-    history: dict[str, list[float]]
+    history: dict[str, list[float | int]]
     """step, loss, bits, mse, learning_rate: thinned to about `HISTORY_POINTS`."""
     error: str | None = None
     """Why the fit failed, when its loss stopped being finite."""
@@ -123,7 +123,7 @@ def fit_key(config: Config, digest: str, seed: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def thinned(history: History) -> dict[str, list[float]]:
+def thinned(history: History) -> dict[str, list[float | int]]:
     """About `HISTORY_POINTS` entries of a history, the first and the last among them."""
     n = len(history.loss)
     steps = np.unique(np.linspace(0, n - 1, min(n, HISTORY_POINTS)).round().astype(int))
