@@ -232,7 +232,6 @@ class Study:
             bd_rate=none, latents_bd_rate=none, loss=none,
             note="a test of the program: no result") for line in table.lines])
 
-
     def hevc(self, qps: Iterable[int] = (17, 22, 27, 32, 37, 42)) -> Anchor:
         """The anchor of Table 12: HEVC's curve on each clip of this run, from its real streams."""
         curves = {}

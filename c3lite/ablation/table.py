@@ -280,5 +280,5 @@ def _bootstrap(units: Sequence[Sequence[tuple[Points, Points]]], resamples: int)
         samples.append(seen[draw])
     tail = 50 * (1 - COVERAGE)
     columns = np.array(samples).T
-    return [tuple(np.nanpercentile(c, [tail, 100 - tail])) if not np.isnan(c).all() else ()
+    return [tuple(np.nanpercentile(c, [tail, 100 - tail]).tolist()) if not np.isnan(c).all() else ()
             for c in columns]

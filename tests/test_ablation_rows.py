@@ -1,0 +1,111 @@
+"""Rows: each differs from its base in exactly the field that it is about."""
+
+import dataclasses
+import itertools
+import math
+
+import pytest
+
+import c3lite as c3
+from c3lite.ablation import rows as rows_module
+from c3lite.ablation.rows import (
+    KNOCKOUTS,
+    annealing,
+    knockouts,
+    schedules,
+    sequential,
+    stages,
+    video_settings,
+)
+
+INTENDED = {
+    "soft-rounding": ("temperature", c3.Anneal(math.inf, math.inf)),
+    "kumaraswamy-noise": ("noise_shape", c3.Anneal(1.0, 1.0)),
+    "gelu": ("activation", "relu"),
+    "shifted-log-scale": ("log_scale_shift", 0.0),
+    "adaptive-lr-stage2": ("stage2_patience", 10**9),
+    "quantization-step<1": ("quantization_step", 1.0),
+    "previous-grid-conditioning": ("previous_grid_size", 0),
+}
+
+
+def changed(a, b):
+    return {f.name: getattr(b, f.name) for f in dataclasses.fields(a)
+            if getattr(a, f.name) != getattr(b, f.name)}
+
+
+@pytest.mark.parametrize("name", INTENDED)
+def test_a_knockout_changes_its_field_alone(name):
+    base, row = knockouts(c3.C3_CLIC, [name])
+    field, value = INTENDED[name]
+    assert base.configs == (c3.C3_CLIC,) and row.name == name
+    assert changed(c3.C3_CLIC, row.configs[0]) == {field: value}
+
+
+def test_tables_3_and_10_have_the_rows_of_the_paper():
+    assert set(INTENDED) == set(KNOCKOUTS)
+    for base, table in ((c3.C3, "table3_kodak_knockout_bd_rate_percent"),
+                        (c3.C3_CLIC, "table10_clic2020_knockout_bd_rate_percent")):
+        names = [row.name for row in knockouts(base)]
+        assert names[0] == "C3" and set(names[1:]) == set(c3.reference.paper_table(table))
+
+
+def test_sequential_rows_lose_one_field_after_another():
+    rows = sequential(c3.ADAPTIVE_CLIC, c3.C3_CLIC, c3.COOL_CHIC_V2)
+    assert rows[0].configs == c3.ADAPTIVE_CLIC and rows[1].configs == (c3.C3_CLIC,)
+    assert rows[-1].configs == (c3.COOL_CHIC_V2,)
+    removed = [row.name for row in rows[2:-1]]
+    assert removed == list(KNOCKOUTS)
+    for before, after in itertools.pairwise(rows[1:-1]):
+        field, value = INTENDED[after.name]
+        assert changed(before.configs[0], after.configs[0]) == {field: value}
+
+
+@pytest.mark.parametrize(("T", "a"), list(itertools.product((0.1, 0.2, 0.3), (1.0, 1.5, 2.0))))
+def test_annealing_rows_hold_temperature_and_noise(T, a):
+    (row,) = [row for row in annealing(c3.C3_CLIC) if row.name == f"T={T:g} a={a:g}"]
+    config = row.configs[0]
+    assert set(changed(c3.C3_CLIC, config)) <= {"temperature", "noise_shape"}
+    assert config.temperature == c3.Anneal(T, T) and config.noise_shape == c3.Anneal(a, a)
+
+
+def test_annealing_has_the_rows_of_the_paper():
+    table = c3.reference.paper_table("table11_clic2020_fixed_T_a_bd_rate_percent")
+    assert {row.name for row in annealing(c3.C3)} == {"C3"} | {
+        f"T={line['T']:g} a={line['a']:g}" for line in table}
+
+
+def test_stage_1_only_and_other_lengths():
+    assert changed(c3.C3, stages(c3.C3)[1].configs[0]) == {"stage2_steps": 0}
+    short = schedules(c3.C3, [500])[1]
+    assert short.name == "500 steps"
+    assert changed(c3.C3, short.configs[0]) == {"steps": 500, "stage2_steps": 50}
+
+
+def test_video_settings_grow_and_share_their_fits():
+    settings = {(e, s): c3.edit(c3.UVG, **c3.config.UVG_SETTINGS[e], **c3.config.UVG_SETTINGS[s])
+                for s in ("S1", "S2", "S3") for e in ("E1", "E2", "E3")}
+    one, three, nine = video_settings(settings)
+    assert one.configs == (c3.UVG,)
+    assert set(nine.configs) == set(c3.ADAPTIVE_UVG)
+    assert [len(row.configs) for row in (one, three, nine)] == [1, 3, 9]
+    assert set(one.configs) < set(three.configs) < set(nine.configs)
+    for (e, s), config in settings.items():  # each differs from the base in its setting's fields
+        fields = set(c3.config.UVG_SETTINGS[e]) | set(c3.config.UVG_SETTINGS[s])
+        assert set(changed(c3.UVG, config)) <= fields
+    assert [row.name for row in (one, three, nine)] == list(
+        c3.reference.paper_table("table12_uvg_bd_rate_vs_hevc_medium_percent"))
+
+
+@pytest.mark.parametrize(("base", "names", "words"), [
+    (c3.C3, ["soft-roundin"], "did you mean 'soft-rounding'"),
+    (c3.C3, ["previous-grid-conditioning"], "has no 'previous-grid-conditioning'")])
+def test_unknown_and_impossible_rows(base, names, words):
+    for rows in (lambda: knockouts(base, names), lambda: sequential([base], base, names=names)):
+        with pytest.raises(ValueError, match=words):
+            rows()
+
+
+def test_every_row_edits_fields_that_exist():
+    for edits in rows_module.KNOCKOUTS.values():
+        assert len(edits) == 1 and c3.edit(c3.C3_CLIC, **edits) != c3.C3_CLIC

@@ -1,0 +1,135 @@
+"""BD-rates of tables: known shifts, best of several, intervals, and what is missing."""
+
+import dataclasses
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import c3lite as c3
+from c3lite.ablation import bd_table, mean_curve
+from c3lite.ablation.sweep import Result
+from tests import swept
+
+WEIGHTS = (2e-4, 5e-4, 1e-3, 4e-3)
+
+
+RECORDS = {w: swept.record(c3.edit(c3.C3, rd_weight=w)) for w in WEIGHTS}
+
+
+def scaled(record, factor):
+    """The record with `factor` times the bits."""
+    bits = {part: factor * b for part, b in record.bits.items()}
+    return dataclasses.replace(record, bits=bits)
+
+
+def results(row, factor=1.0, images=("a", "b", "c"), seeds=(0,), weights=WEIGHTS):
+    return [Result(row, image, w, seed, scaled(
+        RECORDS[w], factor(image, seed) if callable(factor) else factor))
+        for image in images for seed in seeds for w in weights]
+
+
+@settings(max_examples=10)
+@given(st.floats(0.5, 2.0))
+def test_a_known_shift_of_rate_is_found_without_spread(factor):
+    table = bd_table(results("C3") + results("row", factor), {"row": 22.0}, resamples=20)
+    line = table.lines[1]
+    for estimate in (line.bd_rate, line.latents_bd_rate):
+        np.testing.assert_allclose(estimate, 3 * [100 * (factor - 1)], atol=1e-6)
+    assert line.paper == 22.0 and line.images == 3 and line.seeds == 1 and line.steps == 110_000
+    assert table.lines[0].note == "anchor" and table.lines[0].bd_rate.value == 0
+
+
+def test_bd_rate_is_of_the_mean_curves():
+    row = results("row", lambda image, seed: {"a": 1.1, "b": 1.2, "c": 2.0}[image])
+    bpp, latents_bpp, psnr_db = mean_curve(row, "row")
+    by_hand = np.mean([[r.record.bpp for r in row if r.image == i] for i in "abc"], axis=0)
+    np.testing.assert_allclose(bpp, by_hand)
+    np.testing.assert_allclose(latents_bpp, 0.75 * bpp)
+    base = mean_curve(results("C3"), "C3")
+    table = bd_table(results("C3") + row, resamples=50)
+    assert table.lines[1].bd_rate.value == pytest.approx(
+        c3.metrics.bd_rate(bpp, psnr_db, base[0], base[2]))
+
+
+def test_the_interval_is_of_images_and_seeds_and_flags_noise():
+    def mixed(image, seed):
+        return {"a": 0.9, "b": 1.1, "c": 1.0}[image] * (1 + 0.02 * seed)
+
+    line = bd_table(results("C3", seeds=(0, 1)) + results("row", mixed, seeds=(0, 1))).lines[1]
+    assert line.bd_rate.low < line.bd_rate.value < line.bd_rate.high
+    assert line.note == "within noise" and line.seeds == 2
+    sure = bd_table(results("C3") + results("row", lambda image, _: 1.2 + 0.1 * (image == "a")))
+    assert sure.lines[1].note == "" and sure.lines[1].bd_rate.low > 0
+    seeds = bd_table(results("C3", images="a", seeds=(0, 1)) + results(
+        "row", lambda _, seed: 1.1 + 0.1 * seed, images="a", seeds=(0, 1))).lines[1]
+    assert seeds.bd_rate.low < seeds.bd_rate.high  # one image, but two seeds
+
+
+def test_one_fit_a_point_has_no_interval():
+    line = bd_table(results("C3", images="a") + results("row", 1.1, images="a")).lines[1]
+    assert math.isnan(line.bd_rate.low) and "no interval" in line.note
+
+
+def test_of_several_configs_the_least_loss_counts():
+    worse, better = ([r._replace(record=dataclasses.replace(r.record, loss=loss))
+                      for r in results("row", factor)] for factor, loss in ((3.0, 2.0), (1.1, 1.0)))
+    for both in (worse + better, better + worse):
+        assert bd_table(results("C3") + both).lines[1].bd_rate.value == pytest.approx(10)
+
+
+def test_incomplete_images_do_not_count():
+    partial = results("row", 1.1, images="ab") + results("row", 9.0, images="c",
+                                                         weights=WEIGHTS[:3])
+    line = bd_table(results("C3") + partial).lines[1]
+    assert line.images == 2 and line.bd_rate.value == pytest.approx(10)
+    nothing = bd_table(results("C3") + results("row", weights=WEIGHTS[:3])).lines[1]
+    assert "no image" in nothing.note and math.isnan(nothing.bd_rate.value)
+
+
+def test_failed_fits_are_counted_and_left_out():
+    failed = [r._replace(record=swept.record(c3.C3, bits={}, loss=math.nan, error="diverged"))
+              for r in results("row", images="c")]
+    line = bd_table(results("C3") + results("row", 1.1, images="ab") + failed).lines[1]
+    assert line.images == 2 and "4 fits failed" in line.note
+
+
+def test_curves_that_do_not_overlap_say_so():
+    low = [r._replace(record=swept.record(c3.edit(c3.C3, rd_weight=r.rd_weight), r.image,
+                                          psnr_db=r.record.psnr_db - 60)) for r in results("row")]
+    line = bd_table(results("C3") + low).lines[1]
+    assert "share no range" in line.note and math.isnan(line.bd_rate.value)
+
+
+def test_another_codec_as_the_anchor():
+    curve = [(r.record.bpp, r.record.psnr_db) for r in results("x", images="a")]
+    curve = np.array(curve).T.tolist()
+    anchor = dict.fromkeys("abc", ([2 * bpp for bpp in curve[0]], curve[1]))
+    line = bd_table(results("row"), anchor=anchor, anchor_name="HEVC").lines[0]
+    assert line.bd_rate.value == pytest.approx(-50) and math.isnan(line.loss.value)
+
+
+def test_text_html_and_rank_correlation():
+    paper = {"p": 1.0, "q": 5.0, "r": 22.0}
+    rows = [r for name, f in (("p", 1.01), ("q", 1.02), ("r", 1.3)) for r in results(name, f)]
+    table = bd_table(results("C3") + rows, paper, paper_title="paper % (Kodak)")
+    assert table.rank_correlation() == pytest.approx(1)
+    assert "paper % (Kodak)" in str(table) and "+30.00" in str(table)
+    assert table._repr_html_().count("<tr>") == 5
+    assert math.isnan(bd_table(results("C3") + results("p")).rank_correlation())
+
+
+def test_bad_tables():
+    with pytest.raises(ValueError, match="no results"):
+        bd_table([])
+    with pytest.raises(ValueError, match="anchor 'base'"):
+        bd_table(results("C3"), anchor="base")
+    with pytest.raises(ValueError, match="no results of a row 'x'"):
+        mean_curve(results("C3"), "x")
+
+
+def test_records_are_ready_for_json():
+    json.dumps(swept.record(c3.C3).config)
