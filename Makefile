@@ -33,10 +33,19 @@ benchmark: $(STAMP)  ## measure speed, memory and parity (tests/benchmarks)
 notebooks: $(STAMP)  ## execute every notebook again, in place
 	$(PYTHON) -m nbconvert --to notebook --execute --inplace $(ARGS) notebooks/*.ipynb
 
+# TABLE is a number (03) or the name of a notebook (steps); some notebooks have presets of their own.
+NOTEBOOK = $(if $(wildcard ablations/table$(TABLE).ipynb),table$(TABLE),$(TABLE))
+VALUES   = $(firstword $(wildcard ablations/presets/$(NOTEBOOK)/$(PRESET).yaml) ablations/presets/$(PRESET).yaml)
+RESULTS  = ablations/results/$(NOTEBOOK)/$(PRESET)
+
 ablation: $(STAMP)  ## run one of the paper's ablation tables: TABLE=03 PRESET=smoke
-	@mkdir -p ablations/results
-	$(PYTHON) -m papermill ablations/table$(TABLE).ipynb ablations/results/table$(TABLE)-$(PRESET).ipynb \
-	    --cwd ablations -p preset $(PRESET) $(ARGS)
+	@test -f ablations/$(NOTEBOOK).ipynb || { echo "no notebook '$(TABLE)'; TABLE is one of:" \
+	    $(patsubst ablations/%.ipynb,%,$(wildcard ablations/*.ipynb)) >&2; exit 1; }
+	@test -f $(VALUES) || { echo "no preset '$(PRESET)'; PRESET is one of:" \
+	    $(patsubst ablations/presets/%.yaml,%,$(wildcard ablations/presets/*.yaml)) >&2; exit 1; }
+	@mkdir -p $(RESULTS)
+	$(PYTHON) -m papermill ablations/$(NOTEBOOK).ipynb $(RESULTS)/$(NOTEBOOK).ipynb \
+	    -f $(VALUES) --cwd ablations --log-output --no-progress-bar $(ARGS)
 
 lint: $(STAMP)  ## ruff on code and notebooks
 	$(PYTHON) -m ruff check $(ARGS) .

@@ -1,0 +1,111 @@
+"""Templates of ablations: alike, without outputs, and running; one of them for real."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import yaml
+
+from c3lite.ablation import published, study
+from tests import swept
+
+ABLATIONS = Path(__file__).parents[1] / "ablations"
+PRESETS = {path.stem: yaml.safe_load(path.read_text()) for path in
+           sorted((ABLATIONS / "presets").glob("*.yaml"))}
+
+each_table = pytest.mark.parametrize("table", published.TABLES)
+
+
+def cells(table):
+    notebook = nbformat.read(ABLATIONS / f"{table}.ipynb", as_version=4)
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+@each_table
+def test_a_template_is_small_and_has_no_outputs(table):
+    notebook = nbformat.read(ABLATIONS / f"{table}.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    assert len(notebook.cells) <= 8
+    assert not any(cell.outputs or cell.execution_count for cell in cells(table))
+    assert cells(table)[0].metadata.tags == ["parameters"]
+    # the harness is one: what differs between tables is the rows
+    assert cells(table)[0].source == cells("table03")[0].source
+
+
+def parameters(source):
+    namespace = {}
+    exec(source, namespace)
+    return {k: v for k, v in namespace.items() if not k.startswith("__")}
+
+
+def test_the_templates_hold_the_laptop_preset():
+    defaults = parameters(cells("table03")[0].source)
+    study.check_parameters(defaults)
+    assert {k: defaults[k] for k in PRESETS["laptop"]} == PRESETS["laptop"]
+    for line in cells("table03")[0].source.splitlines():
+        if line[0].isalpha():  # typed and commented, for `papermill --help-notebook`
+            assert ": " in line and "  # " in line
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_are_complete(preset):
+    defaults = parameters(cells("table03")[0].source)
+    study.check_parameters({**defaults, **PRESETS[preset]})
+    assert set(PRESETS) == {"smoke", "laptop", "gpu", "paper"}
+    assert PRESETS[preset]["preset"] == preset
+    assert len(PRESETS[preset]["rd_weights"]) >= 4  # as BD-rates need
+    comment = (ABLATIONS / "presets" / f"{preset}.yaml").read_text()
+    assert comment.startswith("# ") and "Memory" in comment
+
+
+@each_table
+def test_a_template_runs_with_made_up_fits(table, tmp_path, monkeypatch, capsys):
+    swept.patch(monkeypatch)
+    monkeypatch.chdir(ABLATIONS)
+    monkeypatch.delenv("C3LITE_DATA", raising=False)
+    code = [cell.source for cell in cells(table)]
+    namespace = {}
+    exec(code[0], namespace)
+    namespace |= {**PRESETS["smoke"], "is_result": True, "store": str(tmp_path)}
+    for source in code[1:]:
+        exec(source, namespace)
+    made = namespace["table"]
+    assert "different fits, 0 of them in the store" in capsys.readouterr().out
+    assert [line.row for line in made.lines] == [row.name for row in namespace["table_rows"]]
+    by_row = {line.row: line for line in made.lines}
+    assert all(line.images == 1 for line in made.lines)
+    if table == "table03":
+        assert by_row["soft-rounding"].bd_rate.value == pytest.approx(20)
+        assert by_row["gelu"].bd_rate.value == pytest.approx(0, abs=1e-6)
+        assert by_row["soft-rounding"].paper == 22.18
+    if table != "steps":  # Fig. 23 prints no numbers
+        assert any(line.paper is not None for line in made.lines)
+    namespace["is_result"] = False
+    exec(code[1], namespace)
+    silent = namespace["study"].table(namespace["results"])
+    assert all(str(line.bd_rate) == "-" and "no result" in line.note for line in silent.lines)
+
+
+def test_papermill_runs_a_table_with_real_fits(tmp_path):
+    out = tmp_path / "out.ipynb"
+    environment = os.environ | {"PYTHONPATH": str(ABLATIONS.parent)}
+    subprocess.run(
+        [sys.executable, "-m", "papermill", str(ABLATIONS / "table03.ipynb"), str(out),
+         "-f", str(ABLATIONS / "presets" / "smoke.yaml"), "-y", "{rows: [soft-rounding]}",
+         "-p", "store", str(tmp_path / "store"), "--cwd", str(ABLATIONS), "--no-progress-bar"],
+        check=True, env=environment, timeout=600, capture_output=True)
+    notebook = nbformat.read(out, as_version=4)
+    text = json.dumps(notebook)
+    assert "[8/8] soft-rounding" in text and "a test of the program" in text
+    assert len(list((tmp_path / "store" / "fits").iterdir())) == 8
+    assert not list((tmp_path / "store" / "checkpoints").iterdir())
+
+
+def test_a_number_that_yaml_reads_as_text_is_refused():
+    defaults = parameters(cells("table03")[0].source)
+    with pytest.raises(TypeError, match=r"write|1\.0e-3"):
+        study.check_parameters({**defaults, **yaml.safe_load("rd_weights: [1e-3]")})
