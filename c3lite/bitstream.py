@@ -17,10 +17,9 @@ import dataclasses
 import functools
 import itertools
 import math
-import os
 import struct
 import zlib
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -28,10 +27,10 @@ import numpy as np
 from jaxtyping import Float
 
 from c3lite import decoder, integer, latents
-from c3lite.checkpoint import write_atomically
 from c3lite.config import (
     ADAPTIVE_CLIC,
     ADAPTIVE_KODAK,
+    ADAPTIVE_UVG,
     C3,
     C3_CLIC,
     COOL_CHIC,
@@ -239,10 +238,23 @@ def _walk(
     known: _Contents | None = None,
     batch: int = 2048,
 ) -> _Contents:
-    """Code a file's payload: write what is `known`, or read it.
+    """Code a file's payload: write what is `known`, or read it."""
+    steps = _walk_steps(coder, config, shape, weight_step, bias_step, known, batch)
+    contents, _, _ = next(steps)
+    for _ in steps:
+        pass
+    return contents
 
-    Known latents all have their contexts at once; they are evaluated `batch` at a time. The numbers
-    are the same as in the decoder's wavefronts.
+
+def _walk_steps(
+    coder: _Coder, config: Config, shape: tuple[int, ...], weight_step: float, bias_step: float,
+    known: _Contents | None = None, batch: int = 2048,
+) -> Iterator[tuple[_Contents, Plan, int]]:
+    """The walk as a generator: what is known so far, and how many latents of the plan's order.
+
+    First come the networks, with no latent yet; the symbols are filled in from step to step. Known
+    latents all have their contexts at once; they are evaluated `batch` at a time. The numbers are
+    the same as in the decoder's wavefronts.
     """
     arrays = []
     for i, info in enumerate(decoder.array_infos(config, len(shape))):
@@ -257,6 +269,8 @@ def _walk(
     networks = _networks(config, plan, arrays, weight_step, bias_step)
     buffer = np.zeros(plan.size)
     symbols = np.zeros(len(plan.order), np.int64)
+    contents = _Contents(config, shape, weight_step, bias_step, arrays, symbols)
+    yield contents, plan, 0
     if known is not None:
         values = known.symbols.astype(np.int64)[plan.order]
         _put(buffer, plan, slice(None), values)
@@ -279,7 +293,7 @@ def _walk(
         symbols[plan.order[step]] = decoded
         if known is None:
             _put(buffer, plan, step, decoded)
-    return _Contents(config, shape, weight_step, bias_step, arrays, symbols)
+        yield contents, plan, step.stop
 
 
 def _networks(config, plan, arrays, weight_step, bias_step) -> list[integer.Network]:
@@ -322,7 +336,9 @@ _COMMON_FLOATS = (0.0, 1.0, 8.0, 0.4, 0.3, 1e-3, 150.0, math.exp(5),
 _OTHER_FLOAT = 255
 
 
-class _Output:
+class Output:
+    """Bytes of a header, as they grow."""
+
     def __init__(self):
         self.data = bytearray()
 
@@ -347,7 +363,9 @@ class _Output:
             self.data += struct.pack("<Bf", _OTHER_FLOAT, value)
 
 
-class _Input:
+class Input:
+    """Bytes of a header, as they are read. Raises `BitstreamError` at their end."""
+
     def __init__(self, data: bytes):
         self.data, self.at = data, 0
 
@@ -382,12 +400,12 @@ class _Input:
         return float(np.float32(_COMMON_FLOATS[code]))
 
 
-_KNOWN = (C3, C3_CLIC, COOL_CHIC, COOL_CHIC_V2, *ADAPTIVE_KODAK, *ADAPTIVE_CLIC)
+_KNOWN = (C3, C3_CLIC, COOL_CHIC, COOL_CHIC_V2, *ADAPTIVE_KODAK, *ADAPTIVE_CLIC, *ADAPTIVE_UVG)
 """Configs that a file names by one byte instead of writing them out. Append only: with this the
 presets are part of the format, and a test holds what each stands for."""
 
 
-def _write_config(out: _Output, config: Config, ndim: int):
+def _write_config(out: Output, config: Config, ndim: int):
     """The fields that a decoder needs."""
     structure, known = _structure(config, ndim), _known(ndim)
     number = known.index(structure) + 1 if structure in known else 0
@@ -400,14 +418,14 @@ def _write_config(out: _Output, config: Config, ndim: int):
                 out.signed(int(step))
 
 
-def _read_config(source: _Input) -> tuple[Config, int]:
+def _read_config(source: Input) -> tuple[Config, int]:
     """The config and the number of dimensions. Raises what `Config` raises."""
     first = source.byte()
     number, ndim = first & 127, 3 if first >> 7 else 2
     known = _known(ndim)
     if number > len(known):
         raise BitstreamError(f"the header names preset {number}, and there are {len(known)}")
-    fields = _read_structure(_Input(known[number - 1]) if number else source)
+    fields = _read_structure(Input(known[number - 1]) if number else source)
     if "mask_shape" in fields:
         fields["mask_origins"] = tuple(
             (source.signed(), source.signed()) for _ in range(fields["masked_grids"]))
@@ -426,7 +444,7 @@ def _mask_count(config: Config) -> int:
 
 def _structure(config: Config, ndim: int) -> bytes:
     """All fields of a decoder but the masks' places."""
-    out = _Output()
+    out = Output()
     masked = config.mask_shape is not None and ndim == 3
     out.byte(config.num_grids - 1 | _UPSAMPLINGS.index(config.upsampling) << 4 | masked << 7)
     out.byte(sum(getattr(config, flag) << i for i, flag in enumerate(_FLAGS))
@@ -449,7 +467,7 @@ def _structure(config: Config, ndim: int) -> bytes:
     return bytes(out.data)
 
 
-def _read_structure(source: _Input) -> dict[str, Any]:
+def _read_structure(source: Input) -> dict[str, Any]:
     first, flags = source.byte(), source.byte()
     fields: dict[str, Any] = {
         "num_grids": (first & 15) + 1, "upsampling": _UPSAMPLINGS[first >> 4 & 3],
@@ -484,7 +502,7 @@ class _Header(NamedTuple):
 
 
 def _pack(contents: _Contents, payload: bytes) -> bytes:
-    out = _Output()
+    out = Output()
     _write_config(out, contents.config, len(contents.shape))
     out.float(contents.weight_step)
     out.float(contents.bias_step)
@@ -501,15 +519,11 @@ def _latents_crc(symbols) -> int:
 
 def _unpack(data: bytes) -> _Header:
     """The header and the payload's bytes, checked. Nothing large is allocated."""
-    source = _Input(data)
+    source = Input(data)
     if len(data) < len(MAGIC) or source.take(len(MAGIC)) != MAGIC:
         raise BitstreamError("this is not a c3lite file: it does not start with its mark")
     version = source.byte()
-    if version > VERSION:
-        raise BitstreamError(f"this file has version {version} of the format, and this c3lite "
-                             f"reads version {VERSION}: a newer c3lite is needed")
-    if version < VERSION:
-        raise BitstreamError(f"the file says version {version}, which was never released")
+    check_version(version)
     (crc,) = struct.unpack("<I", source.take(4))
     if zlib.crc32(memoryview(data)[source.at :]) != crc:
         raise BitstreamError("the checksum does not fit: the file is damaged or not complete")
@@ -527,6 +541,20 @@ def _unpack(data: bytes) -> _Header:
     (latents_crc,) = struct.unpack("<I", source.take(4))
     return _Header(config, shape, weight_step, bias_step, latents_crc, data[source.at :],
                    version, source.at)
+
+
+def check_version(version: int) -> None:
+    """Raise `BitstreamError` for a version of the format that this program does not read."""
+    if version > VERSION:
+        raise BitstreamError(f"this file has version {version} of the format, and this c3lite "
+                             f"reads version {VERSION}: a newer c3lite is needed")
+    if version < VERSION:
+        raise BitstreamError(f"the file says version {version}, which was never released")
+
+
+def shape_of(data: bytes) -> tuple[int, ...]:
+    """(height, width) or (frames, height, width) of a file. Raises `BitstreamError`."""
+    return _unpack(data).shape
 
 
 def check_limits(config: Config, shape: tuple[int, ...]) -> None:
@@ -599,19 +627,43 @@ def decode(data: bytes, *, backend: str = "auto") -> Float[np.ndarray, "3 *shape
                               contents.weight_step, contents.bias_step)
 
 
-def save(fit: Fit, path: str | os.PathLike) -> int:
-    """Write a fit's file, atomically; an existing one is replaced. Returns its bytes.
+def decode_frames(
+    data: bytes, *, backend: str = "auto"
+) -> Iterator[Float[np.ndarray, "3 height width"]]:
+    """The frames of a video's file, each as soon as its latents have been read.
 
-    Raises `BitstreamError` as `encode`, and `OSError` when the file cannot be written.
+    The same as those of `decode`. Errors as there; but only after the last frame can it be known
+    that the latents are those that were written (no damage of the file remains unnoticed until
+    then, a decoder that differs from the encoder would).
     """
-    data = encode(fit)
-    write_atomically(path, lambda file: file.write(data))
-    return len(data)
+    header = _unpack(bytes(data))
+    if len(header.shape) != 3:
+        raise BitstreamError("the file holds an image, which has no frames")
+    return _frames(header, backend)
 
 
-def load(path: str | os.PathLike) -> Float[np.ndarray, "3 *shape"]:
-    """The image or video in a file (`decode`). Raises also `OSError` when it cannot be read."""
-    return decode(Path(path).read_bytes())
+def _frames(header, backend):
+    config, shape = header.config, header.shape
+    steps = _walk_steps(_Reader(header.payload, backend), *header[:4])
+    contents, plan, done = next(steps)
+    needed = decoder.frames_needed(config, shape)
+    place = np.empty(len(plan.order), np.int64)  # of each latent in the order of the file
+    place[plan.order] = np.arange(len(plan.order))
+    first, complete = 0, np.zeros(shape[0], np.int64)
+    for n, grid_shape in enumerate(plan.shapes):
+        count = math.prod(grid_shape)
+        last = place[first : first + count].reshape(grid_shape[0], -1).max(1)
+        complete = np.maximum(complete, np.maximum.accumulate(last)[needed[:, n]])
+        first += count
+    frames = decoder.synthesize_frames(
+        config, shape, contents.symbols, contents.arrays, header.weight_step, header.bias_step)
+    for last in complete.tolist():
+        while done <= last:
+            _, _, done = next(steps)
+        yield next(frames)
+    for _ in steps:
+        pass
+    _check_latents(contents, header)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -697,9 +749,9 @@ def _contents(fit: Fit) -> _Contents:
     """What a fit's file says. Raises `BitstreamError` for a fit that cannot be written."""
     coded, shape = fit.coded, tuple(fit.shape)
     check_limits(fit.config, shape)
-    out = _Output()
+    out = Output()
     _write_config(out, fit.config, len(shape))
-    config, _ = _read_config(_Input(bytes(out.data)))  # numbers as float32, as the decoder has them
+    config, _ = _read_config(Input(bytes(out.data)))  # numbers as float32, as the decoder has them
     arrays = [np.asarray(a) for a in jax.tree.leaves(coded.networks)]
     for array in arrays:
         if not (np.isfinite(array).all() and np.abs(array).max(initial=0) <= MAX_INTEGER):
@@ -715,8 +767,12 @@ def _read(data: bytes, backend: str = "auto") -> _Contents:
     """All that a file says. Raises `BitstreamError`."""
     header = _unpack(bytes(data))
     contents = _walk(_Reader(header.payload, backend), *header[:4])
+    _check_latents(contents, header)
+    return contents._replace(symbols=contents.symbols.astype(np.int32))
+
+
+def _check_latents(contents: _Contents, header: _Header) -> None:
     if (np.abs(contents.symbols).max(initial=0) > MAX_SYMBOL
             or _latents_crc(contents.symbols) != header.latents_crc):
         raise BitstreamError("the latents' checksum does not fit: the payload is damaged, or was "
                              "written by a faulty encoder")
-    return contents._replace(symbols=contents.symbols.astype(np.int32))

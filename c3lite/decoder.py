@@ -7,6 +7,7 @@ matrix products sum in other orders, an 8-bit value may differ by one step.
 
 from __future__ import annotations
 
+import collections
 import itertools
 import math
 from collections.abc import Iterator, Sequence
@@ -101,16 +102,11 @@ def synthesize(
         symbols: latents in step units, grids one after another, finest first.
         arrays: the networks' integers, in the order of `array_infos`.
     """
-    infos = array_infos(config, len(shape))
-    real = [np.float32(k) * np.float32(bias_step if info.is_bias else weight_step)
-            for k, info in zip(arrays, infos, strict=True)]
-    parts = take_apart(config, real)
-    grids, first = [], 0
-    for grid_shape in latents.grid_shapes(config, shape):
-        n = math.prod(grid_shape)
-        grid = symbols[first : first + n].reshape(grid_shape).astype(np.float32)
-        grids.append(grid * np.float32(config.quantization_step))
-        first += n
+    if len(shape) == 3:
+        return np.stack(list(synthesize_frames(
+            config, shape, symbols, arrays, weight_step, bias_step)), 1)
+    parts = _real(config, shape, arrays, weight_step, bias_step)
+    grids = [_times_step(config, grid) for grid in _grids(config, shape, symbols)]
     x = upsample(config, grids, shape, parts.upsampling)
     x = _pixelwise(config, x, parts.layers)
     act = ACTIVATIONS[config.activation]
@@ -118,7 +114,134 @@ def synthesize(
         x = residual_conv(x, weight, bias)
         if i < len(parts.convs) - 1:
             x = act(x)
+    return _to_8_bits(x)
+
+
+def synthesize_frames(
+    config,
+    shape: tuple[int, int, int],
+    symbols: Integer[np.ndarray, " latents"],
+    arrays: Sequence[Real[np.ndarray, "..."]],
+    weight_step: float,
+    bias_step: float,
+) -> Iterator[Float[np.ndarray, "3 height width"]]:
+    """The frames of a video in turn; arguments as for `synthesize`, which is all of them together.
+
+    `symbols` may be filled in meanwhile: a frame reads only the latents that `frames_needed` names.
+    """
+    parts = _real(config, shape, arrays, weight_step, bias_step)
+    grids = _grids(config, shape, symbols)
+    frames = (_pixelwise(config, up, parts.layers)
+              for up in _upsampled_frames(config, grids, shape, parts.upsampling))
+    act = ACTIVATIONS[config.activation]
+    for i, (weight, bias) in enumerate(parts.convs):
+        frames = _convolved_frames(frames, weight, bias)
+        if i < len(parts.convs) - 1:
+            frames = map(act, frames)
+    return map(_to_8_bits, frames)
+
+
+def frames_needed(config, shape: tuple[int, int, int]) -> Integer[np.ndarray, "frames grids"]:
+    """For each frame the last frame of each grid that it is made of."""
+    frames, sides = shape[0], latents.grid_shapes(config, shape)
+    ahead = 0 if config.synthesis_per_frame else config.synthesis_residual_convs
+    at = np.minimum(np.arange(frames) + ahead, frames - 1)
+    if config.upsampling == "learned":
+        return np.tile([side[0] - 1 for side in sides], (frames, 1))
+    last = []
+    for n in range(len(sides)):
+        path = _path(config, shape, sides, n, 0)
+        reads = np.eye(frames)
+        if len(set(path)) > 1:
+            reads = latents.path_matrix(path, config.upsampling)
+        # the last column that is read by this row or an earlier one
+        ends = [np.flatnonzero(row)[-1] for row in reads]
+        last.append(np.maximum.accumulate(ends)[at])
+    return np.stack(last, 1)
+
+
+def _real(config, shape, arrays, weight_step, bias_step) -> Arrays:
+    infos = array_infos(config, len(shape))
+    return take_apart(config, [
+        np.float32(k) * np.float32(bias_step if info.is_bias else weight_step)
+        for k, info in zip(arrays, infos, strict=True)])
+
+
+def _grids(config, shape, symbols):
+    """The grids as views of the flat symbols."""
+    grids, first = [], 0
+    for grid_shape in latents.grid_shapes(config, shape):
+        n = math.prod(grid_shape)
+        grids.append(symbols[first : first + n].reshape(grid_shape))
+        first += n
+    return grids
+
+
+def _times_step(config, grid):
+    return grid.astype(np.float32) * np.float32(config.quantization_step)
+
+
+def _to_8_bits(x):
     return np.rint(np.clip(x, 0, 1) * np.float32(255)) / np.float32(255)
+
+
+def _path(config, shape, grid_shapes, n, axis):
+    """The sizes through which an axis of grid n is resized."""
+    sides = (shape, *grid_shapes)
+    stops = sides[n + 1 :: -1] if config.upsampling_recursive else (sides[n + 1], shape)
+    return tuple(stop[axis] for stop in stops)
+
+
+def _upsampled_frames(config, grids, shape, kernel):
+    """`upsample`, frame by frame: along rows and columns once a grid's frame, then along time."""
+    if config.upsampling == "learned":
+        whole = upsample(config, [_times_step(config, g) for g in grids], shape, kernel)
+        yield from np.moveaxis(whole, 1, 0)
+        return
+    sides = [grid.shape for grid in grids]
+    paths = [[_path(config, shape, sides, n, axis) for axis in range(3)] for n in range(len(grids))]
+    planes: list[dict] = [{} for _ in grids]
+    for t in range(shape[0]):
+        up = np.empty((len(grids), *shape[1:]), np.float32)
+        for n, grid in enumerate(grids):
+            weights = {t: np.float32(1)}
+            if len(set(paths[n][0])) > 1:
+                row = latents.path_matrix(paths[n][0], config.upsampling)[t]
+                weights = {int(k): row[k] for k in np.flatnonzero(row)}
+            planes[n] = {k: planes[n][k] if k in planes[n] else _resized(
+                _times_step(config, grid[k]), paths[n][1:], config.upsampling) for k in weights}
+            up[n] = sum(weight * planes[n][k] for k, weight in weights.items())
+        yield up
+
+
+def _resized(grid, paths, method):
+    """A grid along all of its axes, last axis first."""
+    for axis in reversed(range(grid.ndim)):
+        if len(set(paths[axis])) > 1:
+            matrix = latents.path_matrix(paths[axis], method)
+            grid = np.moveaxis(np.tensordot(matrix, grid, ((1,), (axis,))), 0, axis)
+    return grid
+
+
+def _convolved_frames(frames, weight, bias):
+    """`residual_conv` frame by frame: the frames around one are its channels, edges replicated."""
+    taps = weight.shape[2]
+    flat = weight.swapaxes(1, 2).reshape(3, 3 * taps, *weight.shape[3:])
+    window: collections.deque = collections.deque(maxlen=taps)
+    for frame in _edge_padded(frames, taps // 2):
+        window.append(frame)
+        if len(window) == taps:
+            around = window[0] if taps == 1 else np.concatenate(window)
+            yield window[taps // 2] + conv(around, flat, bias)
+
+
+def _edge_padded(frames, n):
+    frames = iter(frames)
+    last = next(frames)
+    yield from [last] * (n + 1)
+    for last in frames:
+        yield last
+    yield from [last] * n
 
 
 def gelu(x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
@@ -159,13 +282,22 @@ def residual_conv(
     bias: Float[np.ndarray, "3"],
 ) -> Float[np.ndarray, "3 *shape"]:
     """x + conv(x), edges replicated (synthesis.ResidualConv)."""
+    return x + conv(x, weight, bias)
+
+
+def conv(
+    x: Float[np.ndarray, "c_in *shape"],
+    weight: Float[np.ndarray, "c_out c_in *size"],
+    bias: Float[np.ndarray, " c_out"],
+) -> Float[np.ndarray, "c_out *shape"]:
+    """A convolution of few channels, edges replicated."""
     size, shape = weight.shape[2:], x.shape[1:]
     padded = np.pad(x, [(0, 0)] + [(k // 2, k // 2) for k in size], mode="edge")
     taps = list(itertools.product(*map(range, size)))
     # one row of the product's left side a tap and channel, a block of the first axis at a time
     kernel = np.stack([weight[(slice(None), slice(None), *tap)] for tap in taps], 1)
-    kernel = kernel.reshape(3, -1)
-    out = np.empty_like(x)
+    kernel = kernel.reshape(len(weight), -1)
+    out = np.empty((len(weight), *shape), np.float32)
     block = max(1, BLOCK // math.prod(shape[1:]))
     for first in range(0, shape[0], block):
         n = min(block, shape[0] - first)
@@ -173,8 +305,8 @@ def residual_conv(
                          *(slice(t, t + m) for t, m in zip(tap[1:], shape[1:], strict=True)))]
                  for tap in taps]
         rows = np.concatenate(views).reshape(kernel.shape[1], -1)
-        y = (kernel @ rows + bias[:, None]).reshape(3, n, *shape[1:])
-        out[:, first : first + n] = x[:, first : first + n] + y
+        y = kernel @ rows + bias[:, None]
+        out[:, first : first + n] = y.reshape(-1, n, *shape[1:])
     return out
 
 
@@ -186,7 +318,6 @@ def upsample(
 ) -> Float[np.ndarray, "grids *shape"]:
     """Every grid at full resolution, finest first (latents.upsample)."""
     sides = (shape, *(grid.shape for grid in grids))
-    up = np.empty((len(grids), *shape), np.float32)
     if config.upsampling == "learned":
         raised = np.empty((0, *sides[-1]), np.float32)
         for n in reversed(range(len(grids))):
@@ -194,15 +325,9 @@ def upsample(
             if sides[n] != sides[n + 1]:
                 raised = double(raised, kernel, sides[n])
         return raised
-    for n, grid in enumerate(grids):
-        stops = sides[n + 1 :: -1] if config.upsampling_recursive else (sides[n + 1], shape)
-        for axis in reversed(range(grid.ndim)):
-            path = tuple(stop[axis] for stop in stops)
-            if len(set(path)) > 1:
-                matrix = latents.path_matrix(path, config.upsampling)
-                grid = np.moveaxis(np.tensordot(matrix, grid, ((1,), (axis,))), 0, axis)
-        up[n] = grid
-    return up
+    return np.stack([
+        _resized(grid, [_path(config, shape, sides[1:], n, axis) for axis in range(grid.ndim)],
+                 config.upsampling) for n, grid in enumerate(grids)])
 
 
 def double(

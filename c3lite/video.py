@@ -1,4 +1,4 @@
-"""Videos: where a latent should look in the previous frame (App. A.3).
+"""Videos: where a latent looks in the previous frame (App. A.3), and clips in patches (Sec. 3.3).
 
 Offsets are (dy, dx) in latents of a grid. A window that moves over a picture by (dy, dx) a frame
 has x_t(p) = x_(t-1)(p + (dy, dx)): that offset is where the same content was, on every grid, since
@@ -8,24 +8,31 @@ time is halved with space.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import ArrayLike, Float, PRNGKeyArray
 
 from c3lite import context as ctx
-from c3lite.config import ADAPTIVE_UVG, Config, edit
+from c3lite.config import ADAPTIVE_UVG, UVG, Config, edit
 from c3lite.fit import (
+    Fit,
     History,
     State,
+    adaptive,
     begin,
     check_image,
     chunks,
     progress_bar,
     show_progress,
 )
+from c3lite.metrics import mean_frame_psnr
+from c3lite.patches import join_patches, patch_size, split_patches
 
 WINDOW = 65
 """Side of the window in which masks are looked for: C of App. A.3."""
@@ -103,7 +110,7 @@ def mask_boxes(config: Config) -> tuple[Box, ...]:
 
 
 def learn_offsets(
-    video: Float[ArrayLike, "3 frames height width"],
+    video: Float[ArrayLike, "3 *shape"],
     config: Config = ADAPTIVE_UVG[6],
     *,
     key: PRNGKeyArray | None = None,
@@ -112,7 +119,7 @@ def learn_offsets(
     progress: bool = True,
     callback: Callable[[LearnedOffsets], None] | None = None,
 ) -> LearnedOffsets:
-    """Find where each masked grid should look in the previous frame: App. A.3's three steps.
+    """Where each masked grid of a clip should look in the previous frame: App. A.3's three steps.
 
     1. A throw-away fit of `steps` steps, in which the masked grids see a whole `window` x `window`
        of the previous frame. The current frame already has its small causal window.
@@ -135,8 +142,6 @@ def learn_offsets(
     if window % 2 == 0 or window < max(config.mask_shape) or steps < 0:
         raise ValueError(f"window must be odd and at least as large as the mask "
                          f"{config.mask_shape}, and steps 0 or more; got {window} and {steps}")
-    import jax
-
     key = jax.random.key(0) if key is None else key
     wide = _wide(config, window, steps)
     began = time.perf_counter()
@@ -200,3 +205,107 @@ def with_masks(
             config = edit(config, mask_origins=learned[masks])
         result.append(config)
     return result
+
+
+# A clip in patches -------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class VideoFit:
+    """A clip fitted patch by patch (Sec. 3.3)."""
+
+    fits: tuple[Fit, ...]
+    """One a patch, in the order of `split_patches`."""
+    shape: tuple[int, int, int]
+    """(frames, height, width) of the clip."""
+    patch: tuple[int, int, int]
+    """(frames, height, width) of its patches; those at the ends may be smaller."""
+
+    @functools.cached_property
+    def video(self) -> Float[np.ndarray, "3 frames height width"]:
+        """What was fitted."""
+        return join_patches([fit.image for fit in self.fits], self.shape)
+
+    @functools.cached_property
+    def reconstruction(self) -> Float[np.ndarray, "3 frames height width"]:
+        """What the decoder gives back: multiples of 1/255 in [0, 1]."""
+        return join_patches([fit.reconstruction for fit in self.fits], self.shape)
+
+    @functools.cached_property
+    def psnr(self) -> float:
+        """Of the reconstruction, dB: the mean over whole frames."""
+        return mean_frame_psnr(self.reconstruction, self.video)
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels, all frames together."""
+        return math.prod(self.shape)
+
+    @property
+    def bpp_estimate(self) -> float:
+        """Bits per pixel from log-probabilities, networks included."""
+        return sum(fit.bpp_estimate * fit.pixels for fit in self.fits) / self.pixels
+
+    @functools.cached_property
+    def bpp(self) -> float:
+        """Bits per pixel of the real file, every byte counted; written when first asked for."""
+        from c3lite.files import encode  # which imports this module
+
+        return 8 * len(encode(self)) / self.pixels
+
+    @property
+    def loss(self) -> float:
+        """MSE + lambda bpp_estimate, the pixels' mean over all patches."""
+        return sum(fit.loss * fit.pixels for fit in self.fits) / self.pixels
+
+    @property
+    def seconds(self) -> float:
+        """Of all fits together."""
+        return sum(fit.seconds for fit in self.fits)
+
+    def __repr__(self) -> str:
+        size, patch = ("x".join(map(str, s)) for s in (self.shape, self.patch))
+        return (f"VideoFit of {size} in {len(self.fits)} patches of {patch}: "
+                f"{self.bpp_estimate:.4f} bpp estimated, {self.psnr:.2f} dB, "
+                f"RD loss {self.loss:.4g}, {self.seconds:.1f} s")
+
+
+def fit_video(
+    video: Float[ArrayLike, "3 *shape"],
+    config: Config | Sequence[Config] = UVG,
+    *,
+    patch: Sequence[int] | None = None,
+    key: PRNGKeyArray | None = None,
+    progress: bool = True,
+    mask_steps: int = 1000,
+) -> VideoFit:
+    """Fit a clip (3, frames, height, width) patch by patch, each with its own networks and masks.
+
+    Args:
+        config: one for all patches, or several, of which each patch takes the best (`adaptive`):
+            `ADAPTIVE_UVG` is the paper's list. Masks without positions are learned.
+        patch: (frames, height, width); by default the paper's size for this rate weight
+            (`patch_size`), or the clip's where that is smaller.
+        mask_steps: of `learn_offsets`.
+
+    Ctrl-C (the stop button) ends it with `KeyboardInterrupt`: a clip without all of its patches is
+    none. Raises `ValueError` for a clip, a config or a patch that cannot be, as `fit`.
+    """
+    x = check_image(video)
+    if x.ndim != 4:
+        raise ValueError(f"a clip is (3, frames, height, width), got {x.shape}; fit is for images")
+    configs = [config] if isinstance(config, Config) else list(config)
+    if not configs:
+        raise ValueError("fit_video needs at least one config")
+    if patch is None:
+        patch = patch_size(configs[0].rd_weight, x.shape[1:])
+    key = jax.random.key(0) if key is None else key
+    parts, fits = split_patches(x, patch), []
+    for n, part in enumerate(parts):
+        if progress and len(parts) > 1:
+            print(f"patch {n + 1} of {len(parts)}: {' x '.join(map(str, part.shape[1:]))}")
+        fits.append(adaptive(part, configs, key=jax.random.fold_in(key, n), progress=progress,
+                             mask_steps=mask_steps))
+        if fits[-1].interrupted:
+            raise KeyboardInterrupt(f"interrupted in patch {n + 1} of {len(parts)}")
+    return VideoFit(tuple(fits), x.shape[1:], tuple(map(int, patch)))

@@ -89,7 +89,7 @@ def test_a_preset_is_one_byte_and_a_variant_of_it_not_many():
         assert len(header_with(variant, (512, 768))) - 1 <= 43
         data = header_with(variant, (512, 768))
         assert bitstream._unpack(data).config == bitstream._read_config(
-            bitstream._Input(data[HEAD:]))[0]
+            bitstream.Input(data[HEAD:]))[0]
 
 
 def test_presets_in_files_stay_what_they_are():
