@@ -1,0 +1,151 @@
+"""Ablations: overhead of the grid, warm start, batches against single fits, stores of many fits."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ABLATIONS = Path(__file__).parents[2] / "ablations"
+CHILD = ("import sys; from tests.benchmarks import ablation; "
+         "getattr(ablation, sys.argv[1])(*sys.argv[2:])")
+
+
+def in_process(name: str, *args):
+    """Run a function of this module in a process of its own, which prints its rows."""
+    subprocess.run([sys.executable, "-c", CHILD, name, *map(str, args)], check=True)
+
+
+def _crop():
+    import c3lite as c3
+
+    return c3.data.crop(c3.data.kodak(23), 192, 288, 128, 192)
+
+
+def overhead():
+    """The share of a sweep, as in `laptop`, that is not stepping; first compilation aside."""
+    import jax
+
+    import c3lite as c3
+    from c3lite import ablation, training
+
+    base = c3.edit(c3.C3, steps=2000, stage2_steps=200)
+    rows, weights = ablation.knockouts(base, ["soft-rounding"]), (3e-4, 3e-3)
+    stepping = 0.0
+
+    def timed(run):
+        def timed_run(*args, **options):
+            nonlocal stepping
+            began = time.perf_counter()
+            result = jax.block_until_ready(run(*args, **options))
+            stepping += time.perf_counter() - began
+            return result
+        return timed_run
+
+    training.run_chunk = timed(training.run_chunk)
+    training.run_chunk_many = timed(training.run_chunk_many)
+    with tempfile.TemporaryDirectory() as folder:
+        short = [row._replace(configs=tuple(c3.edit(c, steps=20, stage2_steps=5)
+                                            for c in row.configs)) for row in rows]
+        list(ablation.sweep(short, [_crop()], weights, store=folder, progress=False))  # compiles
+        stepping, began = 0.0, time.perf_counter()
+        results = list(ablation.sweep(rows, [_crop()], weights, store=folder, progress=False))
+        seconds = time.perf_counter() - began
+    steps = sum(r.record.steps for r in results)
+    print(f"  sweep of {len(results)} fits, {steps} steps: {seconds:.1f} s, of which stepping "
+          f"{stepping:.1f} s ({steps / stepping:.1f} steps/s); the rest is "
+          f"{100 * (1 - stepping / seconds):.1f} % (to reach: under 5 %)")
+    work = 112 * 2200 / (steps / seconds)
+    print(f"  Table 3 with the preset laptop, 112 such fits: {work / 60:.0f} min (to reach: under "
+          "60 min)")
+
+
+def batches(steps=200):
+    """Steps a second in all of batches, against the same fits one by one, measured in turn."""
+    import numpy as np
+
+    import c3lite as c3
+
+    config = c3.edit(c3.C3, steps=int(steps), stage2_steps=0, parameter_steps=(1e-2,))
+    x = _crop()
+    for size in (1, 2, 4, 8):
+        ratios, rates = [], []
+        for repeat in range(3):  # in the first everything compiles
+            began = time.perf_counter()
+            c3.fit_many([x] * size, config, progress=False)
+            together = time.perf_counter() - began
+            began = time.perf_counter()
+            for _ in range(size):
+                c3.fit(x, config, progress=False)
+            alone = time.perf_counter() - began
+            if repeat:
+                ratios.append(alone / together)
+                rates.append(size * int(steps) / together)
+        print(f"  batch of {size}: {np.mean(rates):.1f} steps/s in all, {np.mean(ratios):.2f} "
+              "times as fast as one by one (to reach: 1.00)", flush=True)
+
+
+def stored(fits):
+    """Load and tabulate a store of many finished fits."""
+    import c3lite as c3
+    from c3lite import ablation
+    from c3lite.ablation.sweep import Result
+    from tests import swept
+
+    fits, weights = int(fits), (1e-4, 4e-4, 1e-3, 4e-3, 2e-2)
+    history = {name: [0.12345] * 200 for name in ("step", "loss", "bits", "mse", "learning_rate")}
+    base = c3.edit(c3.C3, steps=2000)
+    rows = ablation.knockouts(base)
+    with tempfile.TemporaryDirectory() as folder:
+        store, places = ablation.Store(folder), {}
+        store.fits.mkdir()
+        for seed in range(-(-fits // (len(rows) * len(weights) * 24))):
+            for row in rows:
+                for w in weights:
+                    config = c3.edit(row.configs[0], rd_weight=w)
+                    for image in range(24):
+                        if len(places) == fits:
+                            break
+                        r = swept.record(config, f"image{image}", f"{image:064}", seed,
+                                         1 + 0.01 * image, history=history)
+                        store.path(r.key).write_text(json.dumps(dataclasses.asdict(r)))
+                        places[r.key] = row.name, r.image, w, seed
+        began = time.perf_counter()
+        records = list(ablation.Store(folder).records())
+        loaded = time.perf_counter() - began
+        table = ablation.bd_table(Result(*places[r.key], r) for r in records)
+        seconds = time.perf_counter() - began
+        print(f"  {len(records):,} fits: loaded in {loaded:.2f} s, with the table {seconds:.2f} s "
+              f"(to reach: {'3' if fits <= 1000 else '60'} s), {len(table.lines)} rows",
+              flush=True)
+
+
+def warm_start():
+    """The notebook of Table 3 when its store is complete: kernel, table and pictures."""
+    store = ABLATIONS / "results" / "table03" / "laptop" / "store"
+    if not store.is_dir():
+        print("  warm start: there is no finished Table 3 here")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for attempt in ("first", "second"):
+            began = time.perf_counter()
+            subprocess.run(
+                [sys.executable, "-m", "papermill", str(ABLATIONS / "table03.ipynb"),
+                 str(Path(folder) / "out.ipynb"), "-f", str(ABLATIONS / "presets" / "laptop.yaml"),
+                 "--cwd", str(ABLATIONS), "--no-progress-bar"], check=True, capture_output=True)
+            print(f"  warm start of the finished Table 3, {attempt}: "
+                  f"{time.perf_counter() - began:.1f} s (to reach: under 15 s)", flush=True)
+
+
+def main():
+    """All of it, each part in a process of its own."""
+    load = ", ".join(f"{x:.1f}" for x in os.getloadavg())
+    print(f"  load average {load} on {os.cpu_count()} cores", flush=True)
+    in_process("stored", 1000)
+    in_process("stored", 20000)
+    warm_start()
+    in_process("batches")
+    in_process("overhead")
