@@ -1,0 +1,15 @@
+"""What the ablations' tests fit: very small pictures, with very small networks, in few steps."""
+
+import numpy as np
+
+import c3lite as c3
+
+SMALL = c3.edit(c3.C3, num_grids=3, synthesis_widths=(6,), entropy_widths=(6,), context_size=(5, 5),
+                steps=30, stage2_steps=10, parameter_steps=(1e-3, 1e-2))
+
+
+def pictures(count):
+    """Different smooth pictures of 16x24 pixels by name."""
+    y, x = np.mgrid[:16, :24] / 24
+    return {f"wave{i}": np.stack([0.5 + 0.4 * np.sin(4 * (i + 1) * (x + y) + c) for c in range(3)]
+                                 ).astype(np.float32) for i in range(count)}
