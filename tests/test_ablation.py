@@ -15,6 +15,7 @@ from c3lite import ablation
 from c3lite.ablation import __main__ as cli
 from c3lite.ablation import devices, pictures, store, study, sweep
 from c3lite.ablation.store import Store, fit_key
+from c3lite.training import History
 from tests import swept
 
 REPOSITORY = Path(__file__).parents[1]
@@ -54,7 +55,7 @@ def test_a_key_depends_on_all_that_determines_the_result(monkeypatch):
 def test_a_key_is_one_for_one_config():
     assert fit_key(c3.edit(c3.C3, quantization_step=1), "a", 0) == fit_key(
         c3.edit(c3.C3, quantization_step=1.0), "a", np.int64(0))
-    config = dataclasses.replace(c3.C3, learning_rate=c3.Anneal(1, 0))
+    config = c3.edit(c3.C3, temperature=0.2, rd_weight=1)
     assert fit_key(config, "a", 0) == fit_key(c3.Config.from_json(config.to_json()), "a", 0)
 
 
@@ -99,11 +100,11 @@ def test_a_store_needs_a_folder(tmp_path):
 
 def test_histories_are_thinned_but_keep_their_ends():
     n = 5000
-    history = c3.fit.__globals__["History"](*(np.arange(n, dtype=np.float32),) * 4)
+    history = History(*(np.arange(n, dtype=np.float32),) * 4)
     thin = store.thinned(history)
     assert 190 <= len(thin["step"]) <= 210 and thin["step"][0] == 0 and thin["step"][-1] == n - 1
     np.testing.assert_allclose(thin["loss"], thin["step"], rtol=1e-4)
-    short = c3.fit.__globals__["History"](*(np.zeros(3, np.float32),) * 4)
+    short = History(*(np.zeros(3, np.float32),) * 4)
     assert store.thinned(short)["step"] == [0, 1, 2]
 
 
