@@ -32,3 +32,15 @@ def test_tiles_repeat_the_latents():
     original = fit.coded.symbols[: 32 * 64].reshape(32, 64)
     np.testing.assert_array_equal(finest, np.tile(original, (2, 2))[:, :96])
     assert c3.decode(c3.encode(larger)).shape == (3, 64, 96)
+
+
+def test_a_table_of_seconds_and_macs(capsys):
+    fit = coded.coded(coded.CONFIGS["c3"], (31, 50))
+    found = decoding.measure("c3", fit, [(31, 50), (62, 100)], repeats=1)
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    head, small, large = map(str.split, str(decoding.table(found)).splitlines())
+    assert head[:2] == ["codec", "size"] and (small[1], large[1]) == ("31x50", "62x100")
+    macs = c3.complexity.macs_per_pixel(fit.config, (62, 100))
+    assert f"{macs.total:,.0f}" in large and f"{macs.synthesis:,.0f}" in large
+    size = 8 * found[1].bytes / (62 * 100)
+    assert float(large[2]) == pytest.approx(size, abs=0.01)

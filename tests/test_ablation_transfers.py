@@ -59,12 +59,46 @@ def test_rises_are_against_the_longest_own_fit(study):
     _, results = study
     own = t.rises(results, "own", 60)
     assert own == {("kodim23", "kodim23"): 0.0, ("kodim19", "kodim19"): 0.0}
-    assert all(rise > 0 for rise in t.rises(results, "own", 20).values())
     frozen = t.rises(results, "frozen", 60)
     by = {r[:4]: latents_loss(r.record) for r in results}
+    shorter = by["own", "kodim19", "kodim19", 20] / by["own", "kodim19", "kodim19", 60]
+    assert t.rises(results, "own", 20)["kodim19", "kodim19"] == pytest.approx(100 * (shorter - 1))
     assert frozen["kodim23", "kodim19"] == pytest.approx(100 * (
         by["frozen", "kodim23", "kodim19", 60] / by["own", "kodim19", "kodim19", 60] - 1))
     assert set(frozen) == {("kodim23", "kodim19"), ("kodim19", "kodim23")}
+
+
+def test_summary_and_curves(study):
+    _, results = study
+    lines = str(t.summary(results)).splitlines()
+    assert [line.split("  ")[0] for line in lines[1:]] == [
+        "its own, from scratch"] * 2 + ["another's, frozen"] * 2 + ["another's, as a start"] * 2
+    assert lines[1].split()[-6:] == ["60", "2", "+0.0", "+0.0", "+0.0", "+0.0"]
+    sent = t.rises(results, "frozen", 60, t.sent_loss)
+    mean = sum(sent.values()) / 2
+    assert float(lines[3].split()[-1].replace(",", "")) == pytest.approx(mean, abs=0.06)
+    found = t.curves(results, "kodim23", "kodim19")
+    assert list(found) == [
+        "another's, frozen, 60 steps", "another's, frozen, 20 steps",
+        "another's, as a start, 60 steps", "another's, as a start, 20 steps",
+        "its own, from scratch, 60 steps", "its own, from scratch, 20 steps"]
+    assert all(len(steps) == len(loss) for ((steps, loss),) in found.values())
+
+
+def test_what_is_sent(study):
+    for r in study[1]:
+        networks = r.record.bits["synthesis"] + r.record.bits["entropy"]
+        own = r.record.loss - latents_loss(r.record)
+        assert own == pytest.approx(1e-3 * networks / (24 * 32))
+        # a decoder that has frozen networks needs no others
+        assert t.sent_loss(r) == (latents_loss(r.record) if r.kind == "frozen" else r.record.loss)
+
+
+def test_stills_are_pictures_of_one_frame():
+    found = t.stills(["kodim23[0:16,0:24]", "bunny[0:1,20:36,60:84]"])
+    assert [x.shape for x in found.values()] == [(3, 16, 24)] * 2
+    with pytest.raises(ValueError, match="has 2 frames"):
+        t.stills(["bunny[0:2,20:36,60:84]"])
 
 
 def test_one_picture_is_no_study(images):

@@ -37,8 +37,9 @@ def test_loss_bands_do_not_smooth_across_the_stages(ax):
 
 
 def test_rises_show_every_fit_and_the_mean(ax):
-    values = {"base": [-1.0, 1.0], "worse": [20.0, 40.0, np.nan], "lost": [np.inf]}
-    assert quantization.rises(values, ax, beside={"worse": 25.0, "unknown": 1.0}) is ax
+    values = {"base": np.array([-1.0, 1.0]), "worse": np.array([20.0, 40.0, np.nan]),
+              "lost": np.array([np.inf])}
+    assert quantization.loss_rises(values, ax, beside={"worse": 25.0, "unknown": 1.0}) is ax
     dots = [np.sort(line.get_xdata()).tolist() for line in ax.lines if line.get_marker() == "o"]
     assert dots == [[-1, 1], [20, 40], []]
     means = [c.get_segments()[0][0, 0] for c in ax.collections]
@@ -47,4 +48,4 @@ def test_rises_show_every_fit_and_the_mean(ax):
     assert (cross.get_xdata()[0], cross.get_ydata()[0]) == (25, 1)
     assert [t.get_text() for t in ax.get_yticklabels()] == list(values)
     with pytest.raises(ValueError, match="at least one row"):
-        quantization.rises({})
+        quantization.loss_rises({})

@@ -5,14 +5,34 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from c3lite import bitstream, decoder, latents
+from c3lite.ablation import study
+from c3lite.ablation.cells import Cells, number
 from c3lite.codec import Codec
+from c3lite.complexity import macs_per_pixel
+from c3lite.config import PRESETS, Config
 from c3lite.fit import Fit
+
+PARAMETERS = {name: study.PARAMETERS[name] for name in (
+    "preset", "steps", "stage2_steps", "is_result")} | {
+    "image": study.Parameter("the name of an image", study.is_text),
+    "rd_weight": study.Parameter("a number above 0", lambda v: study.is_number(v) and v > 0),
+    "codecs": study.Parameter(
+        "a list of " + ", ".join(PRESETS),
+        lambda v: study.is_list(v, lambda name: name in PRESETS) and len(v) > 0),
+    "shapes": study.Parameter(
+        "a list of pairs [height, width]",
+        lambda v: study.is_list(v, lambda s: study.is_list(s, lambda n: study.is_integer(n, 1))
+                                and len(s) == 2) and len(v) > 0),
+    "repeats": study.Parameter("a whole number above 0", lambda v: study.is_integer(v, 1)),
+}
+"""What `complexity.ipynb` may set."""
 
 
 class DecodeTime(NamedTuple):
@@ -76,3 +96,44 @@ def tiled(fit: Fit, shape: tuple[int, ...]) -> Fit:
     coded = fit.coded._replace(symbols=np.concatenate(grids))
     codec = jax.eval_shape(lambda: Codec(fit.config, shape, key=jax.random.key(0)))
     return dataclasses.replace(fit, codec=codec, coded=coded)
+
+
+class Decoding(NamedTuple):
+    """What one file took."""
+
+    codec: str
+    config: Config
+    shape: tuple[int, ...]
+    bytes: int
+    seconds: DecodeTime
+
+
+def measure(
+    codec: str, fit: Fit, shapes: Sequence[tuple[int, ...]], repeats: int = 3, progress: bool = True
+) -> list[Decoding]:
+    """Decode files of the networks of `fit` with its latents tiled to each of several shapes."""
+    found = []
+    for shape in shapes:
+        data = bitstream.encode(tiled(fit, tuple(shape)))
+        seconds = decode_time(data, repeats)
+        found.append(Decoding(codec, fit.config, tuple(shape), len(data), seconds))
+        if progress:
+            print(f"{codec}, {'x'.join(map(str, shape))}: {seconds.total:.3f} s of CPU", flush=True)
+    return found
+
+
+def table(decodings: Iterable[Decoding]) -> Cells:
+    """Seconds and MACs per pixel by component."""
+    rows = []
+    for codec, config, shape, size, seconds in decodings:
+        macs, pixels = macs_per_pixel(config, shape), math.prod(shape)
+        rows.append((
+            codec, "x".join(map(str, shape)), number(8 * size / pixels, 2),
+            *(number(1e3 * s, 0) for s in (*seconds, seconds.total)),
+            number(1e6 * seconds.total / pixels, 2),
+            *(number(m, 0) for m in (*macs, macs.total)),
+            *(number(1e9 * s / (m * pixels), 2) for s, m in zip(seconds, macs, strict=True))))
+    return Cells(
+        ("codec", "size", "bpp", "entropy ms", "upsampling ms", "synthesis ms", "in all ms",
+         "us/pixel", "entropy MACs/pixel", "upsampling", "synthesis", "in all", "entropy ns/MAC",
+         "upsampling", "synthesis"), rows)

@@ -11,16 +11,16 @@ import functools
 import hashlib
 import itertools
 import json
-import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Float
 
-from c3lite.ablation import pictures
+from c3lite.ablation import pictures, study
+from c3lite.ablation.cells import Cells, number
 from c3lite.ablation.quantizers import latents_loss
 from c3lite.ablation.store import Record, Store, fit_key, image_digest, record
 from c3lite.ablation.sweep import duration
@@ -30,6 +30,18 @@ from c3lite.transfer import refit
 
 KINDS = ("own", "frozen", "warm")
 """Fitted from scratch; latents alone with the source's networks; everything, starting from them."""
+
+
+PARAMETERS = {name: study.PARAMETERS[name] for name in (
+    "preset", "steps", "stage2_steps", "store", "is_result")} | {
+    "images": study.Parameter("a list of two or more names", lambda v: study.is_list(
+        v, study.is_text) and len(v) > 1),
+    "rd_weight": study.Parameter("a number above 0", lambda v: study.is_number(v) and v > 0),
+    "short_steps": study.Parameter("a list of whole numbers above 0", lambda v: study.is_list(
+        v, lambda n: study.is_integer(n, 1))),
+    "seed": study.Parameter("a whole number, 0 or more", study.is_integer),
+}
+"""What `transfer.ipynb` may set."""
 
 
 class Transfer(NamedTuple):
@@ -149,18 +161,80 @@ class _Lines:
         return transfer
 
 
-def rises(results: Iterable[Transfer], kind: str, steps: int) -> dict[tuple[str, str], float]:
-    """By (source, target): the latents' RD loss against the target's own fit, in percent.
+def stills(names: Iterable[str]) -> dict[str, Float[np.ndarray, "3 height width"]]:
+    """Pictures by name; of a clip of one frame, such as `bunny[0:1,20:148,60:252]`, the frame.
 
-    The own fit is the one of most steps, so that "own" at fewer steps is a rise too. Without the
-    networks' bits on both sides: with frozen networks a decoder that has them needs no others.
-    Fits that failed are left out.
+    Raises `ValueError` for a clip of more frames, and as `pictures.load`.
+    """
+    found = {}
+    for name in names:
+        x = pictures.load(name)
+        if x.ndim == 4 and x.shape[1] > 1:
+            raise ValueError(f"{name} has {x.shape[1]} frames; name one, as in "
+                             "bunny[0:1,0:96,0:128]")
+        found[name] = x[:, 0] if x.ndim == 4 else x
+    return found
+
+
+def sent_loss(transfer: Transfer) -> float:
+    """RD loss with the bits that are sent to a decoder that has the source's networks.
+
+    That is all of them but for frozen networks, of which the decoder needs no others.
+    """
+    found = transfer.record
+    return latents_loss(found) if transfer.kind == "frozen" else found.loss
+
+
+def latents_only(transfer: Transfer) -> float:
+    """RD loss without any networks' bits."""
+    return latents_loss(transfer.record)
+
+
+def rises(
+    results: Iterable[Transfer], kind: str, steps: int,
+    loss: Callable[[Transfer], float] = latents_only,
+) -> dict[tuple[str, str], float]:
+    """By (source, target): a loss against that of the target's own fit, in percent.
+
+    The own fit is the one of most steps, so that "own" at fewer steps is a rise too. Fits that
+    failed are left out.
     """
     results = [r for r in results if r.record.error is None]
-    own: dict[str, tuple[int, float]] = {}
+    own: dict[str, Transfer] = {}
     for r in results:
-        if r.kind == "own":
-            own[r.target] = max(own.get(r.target, (0, math.nan)),
-                                (r.steps, latents_loss(r.record)))
-    return {(r.source, r.target): 100 * (latents_loss(r.record) / own[r.target][1] - 1)
+        if r.kind == "own" and (r.target not in own or r.steps > own[r.target].steps):
+            own[r.target] = r
+    return {(r.source, r.target): 100 * (loss(r) / loss(own[r.target]) - 1)
             for r in results if (r.kind, r.steps) == (kind, steps) and r.target in own}
+
+
+_WORDS = {"own": "its own, from scratch", "frozen": "another's, frozen",
+          "warm": "another's, as a start"}
+
+
+def summary(results: Iterable[Transfer]) -> Cells:
+    """Each kind and schedule over all pairs, against own fits of the longest schedule."""
+    results = list(results)
+    rows = []
+    for kind, steps in sorted({(r.kind, r.steps) for r in results},
+                              key=lambda pair: (KINDS.index(pair[0]), -pair[1])):
+        latents = np.array(list(rises(results, kind, steps).values()))
+        sent = np.array(list(rises(results, kind, steps, sent_loss).values()))
+        if latents.size:
+            rows.append((_WORDS[kind], str(steps), str(latents.size), *(
+                number(v, 1, sign=True) for v in
+                (latents.mean(), latents.min(), latents.max(), sent.mean()))))
+    return Cells(("networks", "steps", "fits", "RD loss of the latents %", "least", "most",
+                  "RD loss of all that is sent %"), rows)
+
+
+def curves(results: Iterable[Transfer], source: str, target: str) -> dict[str, list]:
+    """Stored (steps, losses) of one target: its own fits, and those from one source's networks."""
+    found = {}
+    for r in results:
+        mine = r.kind == "own" or r.source == source
+        if r.target == target and mine and r.record.error is None:
+            past = r.record.history
+            found[f"{_WORDS[r.kind]}, {r.steps} steps"] = [
+                (np.array(past["step"]), np.array(past["loss"]))]
+    return found

@@ -9,6 +9,7 @@ latents in steps (multiples of the bin width q).
 
 from c3lite.plots.clips import correlation_map, film_strip
 from c3lite.plots.coding import coding_intervals, wavefront
+from c3lite.plots.decoding import cost_by_size, published_macs
 from c3lite.plots.fits import (
     PART_NAMES,
     bit_map,
@@ -40,16 +41,19 @@ from c3lite.plots.published import (
     ranked_curves,
     rate_difference,
 )
+from c3lite.plots.quantization import loss_bands, loss_rises
 from c3lite.plots.rd import estimate_against_file, published_curves, rd_curve
 from c3lite.plots.styles import METHOD_STYLE, label, show, style
+from c3lite.plots.transfers import transfer_matrix
 from c3lite.plots.video import context_on_frame, mask_heat_map
 
 __all__ = [
     "METHOD_STYLE", "PART_NAMES", "bd_rate_against_macs", "bd_rate_bars", "bit_map", "changes",
-    "coding_intervals", "context_on_frame", "context_window", "correlation_map", "decoder_networks",
-    "error", "estimate_against_file", "film_strip", "history", "image", "influence", "label",
-    "latent_bits", "latent_grids", "learning_rates", "losses", "macs_by_part", "mask_heat_map",
-    "model_overview", "pixel_bits", "prediction", "published_curves", "ranked_curves",
-    "rate_difference", "rd_curve", "rounding_bands", "show", "style", "symbol_grids", "trade_off",
+    "coding_intervals", "context_on_frame", "context_window", "correlation_map", "cost_by_size",
+    "decoder_networks", "error", "estimate_against_file", "film_strip", "history", "image",
+    "influence", "label", "latent_bits", "latent_grids", "learning_rates", "loss_bands",
+    "loss_rises", "losses", "macs_by_part", "mask_heat_map", "model_overview", "pixel_bits",
+    "prediction", "published_curves", "published_macs", "ranked_curves", "rate_difference",
+    "rd_curve", "rounding_bands", "show", "style", "symbol_grids", "trade_off", "transfer_matrix",
     "wavefront", "where_bits_went",
 ]

@@ -15,8 +15,8 @@ from c3lite.plots.styles import new_axes
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#8C6D31", "#595959")
 """Okabe and Ito's, for lines that are no methods with a color of their own."""
 
-Curve = tuple[Shaped[ArrayLike, " points"], Float[ArrayLike, " points"]]
-"""Steps and losses."""
+Curve = tuple[Shaped[ArrayLike, "..."], Float[ArrayLike, "..."]]
+"""Steps and losses, as many of each."""
 
 
 def loss_bands(
@@ -67,8 +67,8 @@ def _smoothed(steps, loss, window, stage2):
     return np.concatenate(parts)
 
 
-def rises(
-    rises_percent: Mapping[str, Float[ArrayLike, " fits"]],
+def loss_rises(
+    rises_percent: Mapping[str, Float[ArrayLike, "..."]],
     ax: Axes | None = None,
     *,
     beside: Mapping[str, float] | None = None,
@@ -81,7 +81,7 @@ def rises(
     Values that are not finite are left out. Raises `ValueError` without a row.
     """
     if not rises_percent:
-        raise ValueError("rises needs at least one row")
+        raise ValueError("loss_rises needs at least one row")
     ax = new_axes(ax, figsize=(7, 0.9 + 0.34 * len(rises_percent)))
     for row, values in enumerate(rises_percent.values()):
         values = np.asarray(values, float)
