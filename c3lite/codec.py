@@ -11,7 +11,7 @@ import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from c3lite import latents
-from c3lite.entropy import EntropyModel, latent_bits, split
+from c3lite.entropy import EntropyModel, split, total_bits
 from c3lite.synthesis import Synthesis
 
 Quantizer = Callable[[Float[Array, " latents"]], Float[Array, " latents"]]
@@ -93,7 +93,7 @@ def rate_distortion(
 def rate(codec: Codec, config, quantize: Quantizer) -> tuple[Float[Array, ""], Cost]:
     """The rate's share of L; its cost has no distortion."""
     symbols = quantize(codec.scaled_latents(config))
-    bits = latent_bits(codec.entropy, config, symbols, codec.shape).sum()
+    bits = total_bits(codec.entropy, config, symbols, codec.shape)
     return config.rd_weight * bits / math.prod(codec.shape), Cost(bits, jnp.zeros(()))
 
 

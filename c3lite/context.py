@@ -37,19 +37,30 @@ def causal_offsets(size: Sequence[int], ndim: int) -> tuple[Offset, ...]:
     return tuple(o for o in window_offsets(size) if o < (0,) * ndim)
 
 
+def padded_for(
+    grid: Float[Array, "*shape"], offsets: Sequence[Offset]
+) -> tuple[Float[Array, "*padded"], list[Offset]]:
+    """The grid with room for all offsets around it, zero there, and where each offset's view of it
+    starts (`views`)."""
+    reach = [(max(0, -min(o)), max(0, max(o))) for o in zip(*offsets, strict=True)]
+    starts = [tuple(before + step for (before, _), step in zip(reach, offset, strict=True))
+              for offset in offsets]
+    return jnp.pad(grid, reach), starts
+
+
+def views(
+    padded: Float[Array, "*padded"], starts: Sequence[Offset], shape: Sequence[int]
+) -> list[Float[Array, " n"]]:
+    """The parts of `padded` of this shape that start there, flattened."""
+    return [
+        jax.lax.slice(padded, start, [a + n for a, n in zip(start, shape, strict=True)]).reshape(-1)
+        for start in starts]
+
+
 def shifted(grid: Float[Array, "*shape"], offsets: Sequence[Offset]) -> list[Float[Array, " n"]]:
     """For each offset, the flattened grid read at position + offset; zero outside."""
-    reach = [(max(0, -min(o)), max(0, max(o))) for o in zip(*offsets, strict=True)]
-    padded = jnp.pad(grid, reach)
-    return [
-        jax.lax.slice(
-            padded,
-            [before + step for (before, _), step in zip(reach, offset, strict=True)],
-            [before + step + n for (before, _), step, n
-             in zip(reach, offset, grid.shape, strict=True)],
-        ).reshape(-1)
-        for offset in offsets
-    ]
+    padded, starts = padded_for(grid, offsets)
+    return views(padded, starts, grid.shape)
 
 
 def stack_contexts(
@@ -145,19 +156,15 @@ def previous_frame(
     return moved
 
 
-def box_views(
-    moved: Float[Array, "frames rows columns"], size: tuple[int, int]
-) -> list[Float[Array, " latents"]]:
-    """For each entry of a box in raster order, the flattened view of `previous_frame`."""
-    height, width = (n - extra + 1 for n, extra in zip(moved.shape[1:], size, strict=True))
-    return [moved[:, y : y + height, x : x + width].reshape(-1)
-            for y, x in itertools.product(*map(range, size))]
+def box_starts(size: tuple[int, int]) -> list[Offset]:
+    """For each entry of a box in raster order, where its view of `previous_frame` starts."""
+    return [(0, *start) for start in itertools.product(*map(range, size))]
 
 
 def correlate(
     moved: Float[Array, "frames rows columns"], kernel: Float[Array, "out *size"]
 ) -> Float[Array, "out latents"]:
-    """kernel @ box_views(moved, size), by the Fourier transform of every frame.
+    """kernel times the views of `moved` at `box_starts`, by the Fourier transform of every frame.
 
     For windows too wide to be gathered: the cost does not grow with their size.
     """

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from c3lite import blocks, latents
 from c3lite import context as ctx
-from c3lite import latents
 from c3lite.networks import ACTIVATIONS, Dense, dense_layers, run_layers
 
 WIDE = 256
@@ -89,26 +89,27 @@ class EntropyModel(eqx.Module):
         return folded + layers[len(folded):]
 
     def __call__(
-        self, config, grids: tuple[Float[Array, "..."], ...]
+        self, config, grids: tuple[Float[Array, "..."], ...], first: int = 0
     ) -> tuple[Float[Array, " latents"], Float[Array, " latents"]]:
-        """mu and scale (latent units) of every latent, grids one after another, flattened."""
+        """mu and scale (latent units) of every latent of the grids from number `first` on, grids
+        one after another, flattened."""
         shared = len(self.networks) == 1 and not self.film
         if shared and not config.previous_grid_size and not ctx.masked(config, grids[0].ndim, 0):
             # one pass over all grids: the coarse ones alone are too small to be efficient
             offsets = ctx.grid_offsets(config, grids[0].ndim, 0)
-            out = run_layers(config, self.networks[0], ctx.stack_contexts(grids, offsets))
+            out = run_layers(config, self.networks[0], ctx.stack_contexts(grids[first:], offsets))
         elif shared:
-            contexts = [self.context(config, grids, n) for n in range(len(grids))]
+            contexts = [self.context(config, grids, n) for n in range(first, len(grids))]
             out = run_layers(config, self.networks[0], jnp.concatenate(contexts, axis=1))
         else:
             out = jnp.concatenate([self._one_grid(config, grids, n)
-                                   for n in range(len(grids))], axis=1)
+                                   for n in range(first, len(grids))], axis=1)
         return out[0], laplace_scale(config, out[1])
 
     def _one_grid(self, config, grids, n) -> Float[Array, "2 latents"]:
         """The network's outputs for grid n."""
         layers, grid = self.network(n), grids[n]
-        if not ctx.masked(config, grid.ndim, n) or math.prod(config.mask_shape) <= WIDE:
+        if not is_wide(config, grid.ndim, n):
             return run_layers(config, layers, self.context(config, grids, n))
         # the first layer's columns for the wide window are a kernel over the previous frame
         first, *others = layers
@@ -128,8 +129,8 @@ class EntropyModel(eqx.Module):
         if not ctx.masked(config, grid.ndim, n):
             return near
         moved = ctx.previous_frame(grid, config.mask_origins[n], config.mask_shape)
-        box = jnp.concatenate(ctx.box_views(moved, config.mask_shape))
-        return jnp.concatenate([box.reshape(-1, grid.size), near])
+        box = ctx.views(moved, ctx.box_starts(config.mask_shape), grid.shape)
+        return jnp.concatenate([jnp.stack(box), near])
 
     def _near_context(self, config, grids, n):
         """The context without the mask's box."""
@@ -140,6 +141,28 @@ class EntropyModel(eqx.Module):
             return rows
         finer = ctx.halve(grids[n - 1], grid.shape) if n else jnp.zeros_like(grid)
         return jnp.concatenate([rows, ctx.stack_contexts([finer], offsets)])
+
+
+def is_wide(config, ndim: int, n: int) -> bool:
+    """Whether grid n has a mask too wide to be gathered."""
+    return ctx.masked(config, ndim, n) and math.prod(config.mask_shape) > WIDE
+
+
+def sources(
+    config, grids: tuple[Float[Array, "..."], ...], n: int
+) -> list[tuple[Float[Array, "..."], list[ctx.Offset]]]:
+    """What `EntropyModel.context` reads: padded arrays, and where the views of each start."""
+    grid, ndim = grids[n], grids[n].ndim
+    found = []
+    if ctx.masked(config, ndim, n):
+        moved = ctx.previous_frame(grid, config.mask_origins[n], config.mask_shape)
+        found.append((moved, ctx.box_starts(config.mask_shape)))
+    if offsets := ctx.causal_offsets(config.context_size, ndim):
+        found.append(ctx.padded_for(grid, offsets))
+    if offsets := ctx.previous_offsets(config, ndim):
+        finer = ctx.halve(grids[n - 1], grid.shape) if n else jnp.zeros_like(grid)
+        found.append(ctx.padded_for(finer, offsets))
+    return found
 
 
 def _first_fan_in(config, ndim: int, n_context: int) -> int:
@@ -165,3 +188,45 @@ def latent_bits(
     grids = split(symbols * q, latents.grid_shapes(config, shape))
     mu, scale = model(config, grids)
     return laplace_bits(symbols, mu / q, scale / q)
+
+
+def total_bits(
+    model: EntropyModel, config, symbols: Float[Array, " latents"], shape: tuple[int, ...]
+) -> Float[Array, ""]:
+    """The sum of `latent_bits`, large grids in blocks."""
+    shapes = latents.grid_shapes(config, shape)
+    large = 0
+    while (large < len(shapes) and math.prod(shapes[large]) > blocks.LARGE
+           and not is_wide(config, len(shape), large)):
+        large += 1
+    q = config.quantization_step
+    flat = split(symbols, shapes)
+    grids = tuple(grid * q for grid in flat)
+    total = sum((_grid_bits(model, config, grids, flat[n], n) for n in range(large)), jnp.zeros(()))
+    if large < len(shapes):
+        mu, scale = model(config, grids, large)
+        rest = jnp.concatenate([grid.reshape(-1) for grid in flat[large:]])
+        total = total + laplace_bits(rest, mu / q, scale / q).sum()
+    return total
+
+
+def _grid_bits(model, config, grids, symbols, n) -> Float[Array, ""]:
+    """Bits of grid n, in blocks."""
+    shape = symbols.shape
+    sides = blocks.block_sides(shape)
+    padded = sources(config, grids, n)
+    starts = [starts for _, starts in padded]
+    inside = blocks.cut(jnp.ones(shape), shape, sides)  # blocks at the end may reach outside
+    parts = tuple(blocks.cut(array, shape, sides) for array in (*(a for a, _ in padded), symbols))
+
+    def block_bits(config, layers, inside, parts):
+        *arrays, x = parts
+        rows = [row for array, at in zip(arrays, starts, strict=True)
+                for row in ctx.views(array, at, sides)]
+        context = jnp.concatenate(rows).reshape(len(rows), x.size)
+        mu, raw = run_layers(config, layers, context)
+        q = config.quantization_step
+        bits = laplace_bits(x.reshape(-1), mu / q, laplace_scale(config, raw) / q)
+        return (bits * inside.reshape(-1)).sum()
+
+    return blocks.sum_over_blocks(block_bits, config, model.network(n), inside, parts)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from c3lite.blocks import map_columns
 from c3lite.networks import ACTIVATIONS, Dense, dense_layers, run_layers
 
 
@@ -92,7 +93,8 @@ class Synthesis(eqx.Module):
 
     def __call__(self, config, up: Float[Array, "grids *shape"]) -> Float[Array, "3 *shape"]:
         act = ACTIVATIONS[config.activation]
-        x = run_layers(config, self.layers, up.reshape(up.shape[0], -1))
+        x = map_columns(lambda columns: run_layers(config, self.layers, columns),
+                        up.reshape(up.shape[0], -1))
         x = x.reshape(3, *up.shape[1:])
         if config.rgb_activation:
             x = act(x)
