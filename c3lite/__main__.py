@@ -17,7 +17,7 @@ import numpy as np
 import PIL.Image
 
 DESCRIPTION = """\
-Compress a picture by fitting a small neural codec (C3 or COOL-CHIC) to it.
+Compress a picture or a clip by fitting a small neural codec (C3 or COOL-CHIC) to it.
 
 There is no pretrained model: `encode` trains latent grids and two tiny networks on this one
 picture, then writes them as a file. That takes minutes; `decode` takes about a second and
@@ -25,6 +25,8 @@ needs no accelerator.
 
   c3lite encode photo.png photo.c3 --rd-weight 1e-3
   c3lite decode photo.c3 again.png
+  c3lite encode clip.y4m clip.c3 --frames 30
+  c3lite decode clip.c3 frames
   c3lite info photo.c3
   c3lite compare photo.png photo.c3
 """
@@ -36,7 +38,12 @@ The fit minimizes  MSE + lambda * bits per pixel  (values in [0, 1]). A larger l
 (--rd-weight) makes a smaller file of lower quality: from about 1e-4 (high quality) to 2e-2.
 More --steps make a better file; the paper's figures take 100000. A tenth as many steps of the
 second stage (latents rounded) follow.
+
+A clip (.y4m, .mp4, .mkv, .mov, .webm, or a folder of frames) is cut into patches, of the paper's
+size for its lambda or of --patch, and each is fitted by itself, by default with the preset uvg.
 """
+
+CLIPS = (".y4m", ".mp4", ".mkv", ".mov", ".webm")
 
 
 class Failure(Exception):
@@ -74,26 +81,32 @@ def _parser() -> argparse.ArgumentParser:
 
     encode = commands.add_parser("encode", help="fit a codec to a picture and write a file",
                                  description=ENCODE, formatter_class=raw)
-    encode.add_argument("input", type=Path, metavar="IN.png", help="any picture that Pillow reads")
+    encode.add_argument("input", type=Path, metavar="IN.png",
+                        help="any picture that Pillow reads, or a clip")
     encode.add_argument("output", type=Path, metavar="OUT.c3")
     encode.add_argument("--rd-weight", type=_positive, default=1e-3, metavar="LAMBDA",
                         help="price of one bit per pixel (default: %(default)g)")
     encode.add_argument("--steps", type=_count, default=2000,
                         help="steps of the first stage (default: %(default)s)")
     choice = encode.add_mutually_exclusive_group()
-    choice.add_argument("--preset", default="c3",
+    choice.add_argument("--preset",
                         choices=("c3", "c3-clic", "cool-chic", "cool-chic-v2", "uvg"),
-                        help="codec and training recipe (default: %(default)s)")
+                        help="codec and training recipe (default: c3, and uvg for clips)")
     choice.add_argument("--adaptive", action="store_true",
-                        help="fit each of the paper's 12 settings of C3 for Kodak and keep the "
-                             "best: 12 times slower")
+                        help="fit each of the paper's 12 settings of C3 for Kodak (of a clip's "
+                             "patch: its 9 for videos) and keep the best: that many times slower")
+    encode.add_argument("--frames", type=_count, help="of a clip: only so many, from its start")
+    encode.add_argument("--patch", type=_patch, metavar="T,H,W",
+                        help="of a clip: frames, height and width of its patches")
     encode.add_argument("--seed", type=_count, default=0,
                         help="of initialization and noise (default: %(default)s)")
     encode.set_defaults(run=_encode)
 
-    decode = commands.add_parser("decode", help="write a file's picture as PNG")
+    decode = commands.add_parser(
+        "decode", help="write a file's picture as PNG, or a clip's frames into a folder")
     decode.add_argument("input", type=Path, metavar="IN.c3")
-    decode.add_argument("output", type=Path, metavar="OUT.png")
+    decode.add_argument("output", type=Path, metavar="OUT.png",
+                        help="of a clip: the folder for its frames")
     decode.set_defaults(run=_decode)
     for command in (encode, decode):
         command.add_argument("--force", action="store_true",
@@ -126,6 +139,13 @@ def _count(text: str) -> int:
     return value
 
 
+def _patch(text: str) -> tuple[int, ...]:
+    sides = tuple(map(int, text.split(",")))
+    if len(sides) != 3 or min(sides) < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not three numbers, as in 30,180,240")
+    return sides
+
+
 # JAX takes seconds to import: each command imports c3lite itself, after its arguments are known to
 # be good.
 
@@ -134,62 +154,97 @@ def _encode(arguments) -> None:
     _check_output(arguments)
     import jax
 
-    from c3lite import bitstream, config, data
+    from c3lite import bitstream, config, files
     from c3lite.checkpoint import write_atomically
     from c3lite.fit import adaptive, fit
+    from c3lite.video import fit_video
 
-    image = data.image(arguments.input)
+    is_clip = _is_clip(arguments.input)
+    if not is_clip and (arguments.frames or arguments.patch):
+        raise Failure(f"{arguments.input} is a picture: --frames and --patch are for clips")
+    x = _original(arguments.input, arguments.frames)
     edits = {"rd_weight": arguments.rd_weight, "steps": arguments.steps,
              "stage2_steps": arguments.steps // 10}
-    key = jax.random.key(arguments.seed)
+    settings = [config.PRESETS[arguments.preset or ("uvg" if is_clip else "c3")]]
     if arguments.adaptive:
-        settings = [config.edit(c, **edits) for c in config.ADAPTIVE_KODAK]
-        bitstream.check_limits(settings[0], image.shape[1:])
-        result = adaptive(image, settings, key=key)
+        settings = config.ADAPTIVE_UVG if is_clip else config.ADAPTIVE_KODAK
+    settings = [config.edit(c, **edits) for c in settings]
+    key = jax.random.key(arguments.seed)
+    if is_clip:
+        result = fit_video(x, settings, patch=arguments.patch, key=key,
+                           mask_steps=min(1000, arguments.steps))
     else:
-        setting = config.edit(config.PRESETS[arguments.preset], **edits)
-        bitstream.check_limits(setting, image.shape[1:])
-        result = fit(image, setting, key=key)
-    if result.interrupted:
-        raise KeyboardInterrupt
-    file = bitstream.encode(result)
+        bitstream.check_limits(settings[0], x.shape[1:])
+        result = (adaptive(x, settings, key=key) if arguments.adaptive
+                  else fit(x, settings[0], key=key))
+        if result.interrupted:
+            raise KeyboardInterrupt
+    file = files.encode(result)
     write_atomically(arguments.output, lambda out: out.write(file))
     print(f"{arguments.output}: {len(file):,} bytes, {8 * len(file) / result.pixels:.4f} bpp, "
           f"{result.psnr:.2f} dB")
 
 
+def _is_clip(path: Path) -> bool:
+    return path.is_dir() or path.suffix.lower() in CLIPS
+
+
+def _original(path: Path, frames: int | None = None) -> np.ndarray:
+    from c3lite import data
+
+    return data.video(path, frames=frames) if _is_clip(path) else data.image(path)
+
+
 def _decode(arguments) -> None:
-    if arguments.output.suffix.lower() != ".png":
-        raise Failure(f"{arguments.output}: the output is a PNG; its name has to end with .png")
-    _check_output(arguments)
-    from c3lite import bitstream
+    from c3lite import files
     from c3lite.checkpoint import write_atomically
 
-    image = _picture(bitstream, arguments.input)
-    picture = PIL.Image.fromarray(np.rint(image * 255).astype(np.uint8).transpose(1, 2, 0))
-    write_atomically(arguments.output, lambda out: picture.save(out, "PNG"))
-    print(f"{arguments.output}: {picture.width} x {picture.height} pixels")
+    file, output = arguments.input.read_bytes(), arguments.output
+    is_clip = files.holds_frames(file)
+    _check_output(arguments, folder=is_clip)
+    if not is_clip:
+        if output.suffix.lower() != ".png":
+            raise Failure(f"{output}: the output is a PNG; its name has to end with .png")
+        picture = _picture(files.decode(file))
+        write_atomically(output, lambda out: picture.save(out, "PNG"))
+        print(f"{output}: {picture.width} x {picture.height} pixels")
+        return
+    if output.suffix.lower() == ".png":
+        raise Failure(f"{arguments.input} holds a clip; name a folder for its frames, not a PNG")
+    output.mkdir(exist_ok=True)
+    for count, frame in enumerate(files.decode_frames(file), start=1):
+        picture = _picture(frame)
+        write_atomically(output / f"frame{count:05}.png",
+                         lambda out, picture=picture: picture.save(out, "PNG"))
+    print(f"{output}: {count} frames of {picture.width} x {picture.height} pixels")
+
+
+def _picture(image: np.ndarray) -> PIL.Image.Image:
+    return PIL.Image.fromarray(np.rint(image * 255).astype(np.uint8).transpose(1, 2, 0))
 
 
 def _info(arguments) -> None:
-    from c3lite import bitstream
+    from c3lite import files
 
-    info = bitstream.inspect(arguments.input.read_bytes())
+    info = files.inspect(arguments.input.read_bytes())
     print(json.dumps(info.as_dict(), indent=2) if arguments.json else info)
 
 
 def _compare(arguments) -> None:
-    from c3lite import bitstream, complexity, data, metrics
+    from c3lite import complexity, files, metrics
 
-    original = data.image(arguments.original)
-    decoded = _picture(bitstream, arguments.file)
-    if original.shape != decoded.shape:
-        sizes = [f"{x.shape[2]} x {x.shape[1]}" for x in (original, decoded)]
-        raise Failure(f"the sizes differ: {sizes[0]} pixels and {sizes[1]} pixels")
     file = arguments.file.read_bytes()
-    macs = complexity.macs_per_pixel(bitstream.inspect(file).config, original.shape[1:])
+    info, decoded = files.inspect(file), files.decode(file)
+    original = _original(arguments.original, decoded.shape[1] if decoded.ndim == 4 else None)
+    if original.shape != decoded.shape:
+        sizes = [" x ".join(map(str, x.shape[1:])) for x in (original, decoded)]
+        raise Failure(f"the sizes differ: {sizes[0]} and {sizes[1]}")
+    quality = metrics.mean_frame_psnr if decoded.ndim == 4 else metrics.psnr
+    # of a clip, the costliest patch's
+    macs = max((complexity.macs_per_pixel(part.config, part.shape)
+                for part in getattr(info, "patches", [info])), key=lambda macs: macs.total)
     print(f"bpp   {8 * len(file) / original[0].size:.4f}")
-    print(f"PSNR  {metrics.psnr(decoded, original):.2f} dB")
+    print(f"PSNR  {quality(decoded, original):.2f} dB")
     print("MACs  " + ", ".join(f"{name} {value:.0f}" for name, value in _named(macs).items())
           + " a pixel to decode")
 
@@ -198,19 +253,12 @@ def _named(macs) -> dict[str, float]:
     return {**macs._asdict(), "total": macs.total}
 
 
-def _picture(bitstream, path: Path) -> np.ndarray:
-    image = bitstream.load(path)
-    if image.ndim != 3:
-        raise Failure(f"{path} holds a video; decode it in Python: c3lite.load(path)")
-    return image
-
-
-def _check_output(arguments) -> None:
+def _check_output(arguments, folder: bool = False) -> None:
     """Before any work: what would otherwise fail after minutes."""
     output = arguments.output
     if output.exists() and not arguments.force:
         raise Failure(f"{output} exists; --force overwrites it")
-    if output.is_dir():
+    if output.is_dir() and not folder:
         raise Failure(f"{output} is a folder")
     if not output.parent.is_dir():
         raise Failure(f"there is no folder {output.parent}")

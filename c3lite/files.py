@@ -99,6 +99,11 @@ def is_video(data: bytes) -> bool:
     return bytes(data[: len(MAGIC)]) == MAGIC
 
 
+def holds_frames(data: bytes) -> bool:
+    """Whether a file holds a video, in one patch or many. Raises `BitstreamError` as `decode`."""
+    return is_video(data) or len(bitstream.shape_of(data)) == 3
+
+
 def _read_table(data: bytes) -> _Table:
     """The table, checked. Nothing large is allocated."""
     source = bitstream.Input(data)

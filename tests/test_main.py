@@ -98,6 +98,35 @@ def test_existing_files_are_kept_without_force(photo, file, tmp_path, capsys, fi
         assert path.read_bytes() != b"old"
 
 
+def test_a_clip_becomes_a_folder_of_frames(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x = c3.data.moving_window(2, 1, frames=3, height=16, width=18)
+    os.mkdir("in")
+    for t in range(3):
+        pixels = np.rint(255 * x[:, t]).astype(np.uint8).transpose(1, 2, 0)
+        PIL.Image.fromarray(pixels).save(f"in/{t}.png")
+    code, text, errors = run(capsys, "encode", "in", "clip.c3", "--frames", 2, "--steps", 4,
+                             "--patch", "2,16,9", "--rd-weight", "1e-2")
+    assert (code, errors) == (0, "") and "patch 2 of 2" in text
+    assert run(capsys, "decode", "clip.c3", "out")[0] == 0
+    frames = [np.asarray(PIL.Image.open(f"out/frame{t:05}.png")) for t in (1, 2)]
+    np.testing.assert_array_equal(
+        np.stack(frames, 1), np.rint(255 * c3.load("clip.c3")).transpose(2, 1, 3, 0))
+    assert len(os.listdir("out")) == 2
+    code, _, errors = run(capsys, "decode", "clip.c3", "out")
+    assert code == 1 and "--force" in errors
+    assert run(capsys, "decode", "clip.c3", "out", "--force")[0] == 0
+    assert "2 patches of 2 x 16 x 9" in run(capsys, "info", "clip.c3")[1]
+    code, text, _ = run(capsys, "compare", "in", "clip.c3")
+    quality = c3.metrics.mean_frame_psnr(c3.load("clip.c3"), x[:, :2])
+    assert code == 0 and f"PSNR  {quality:.2f} dB" in text
+    for arguments in [("decode", "clip.c3", "a.png"),
+                      ("encode", "in/0.png", "a.c3", "--frames", 2)]:
+        code, _, errors = run(capsys, *arguments)
+        assert code == 1 and "clip" in errors
+    assert run(capsys, "encode", "in", "a.c3", "--patch", "2,16")[0] == 2
+
+
 @pytest.mark.parametrize("arguments", [
     ("decode", "missing.c3", "a.png"), ("decode", "IN.png", "a.png"), ("info", "IN.png"),
     ("info", "."), ("compare", "IN.png", "missing.c3"), ("encode", "missing.png", "a.c3"),
