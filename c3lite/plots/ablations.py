@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -103,4 +103,34 @@ def ablation_bars(table: Table, ax: Axes | None = None) -> Axes:
     ax.set_xlabel(f"BD-rate over {table.anchor} (%), more is worse")
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9)
+    return ax
+
+
+def effects_of_length(tables: Mapping[int, Table], ax: Axes | None = None) -> Axes:
+    """How each row's RD loss against the anchor's changes with the steps of the schedule.
+
+    tables: by steps of stage 1. Whiskers are the bootstrap intervals. Raises `ValueError` without
+    a table.
+    """
+    if not tables:
+        raise ValueError("effects_of_length needs at least one table")
+    ax = new_axes(ax, figsize=(7, 4))
+    first = next(iter(tables.values()))
+    for i, row in enumerate(line.row for line in first.lines if line.row != first.anchor):
+        found = {n: line.loss for n, table in tables.items() for line in table.lines
+                 if line.row == row and not math.isnan(line.loss.value)}
+        if not found:
+            continue
+        steps = np.array(list(found)) * 1.02**i  # beside each other
+        values, low, high = np.array(list(found.values())).T
+        away = np.nan_to_num(np.maximum([values - low, high - values], 0))
+        ax.errorbar(steps, values, yerr=away, marker="o", capsize=3, label=row)
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.set_xscale("log")
+    ax.set_xticks(list(tables), [f"{n:,}" for n in tables])
+    ax.minorticks_off()
+    ax.set(xlabel="steps of stage 1", ylabel=f"RD loss over {first.anchor} (%), more is worse")
+    ax.grid(alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False)
     return ax
