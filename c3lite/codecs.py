@@ -13,6 +13,7 @@ Small pictures pay for headers: some 280 bytes in a JPEG, 300 in an AVIF, 30 in 
 """
 
 import io
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -24,6 +25,7 @@ import numpy as np
 import PIL.features
 import PIL.Image
 from jaxtyping import ArrayLike, Float, Float32
+from tqdm import tqdm
 
 from c3lite import metrics
 from c3lite.data import yuv
@@ -142,7 +144,7 @@ def hevc(
     rounded = np.round(255 * x.astype(np.float64)) / 255
     planes = [yuv.to_planes(rounded[:, t], chosen, False) for t in range(x.shape[1])]
     points = []
-    for qp in qps:
+    for qp in tqdm(qps, "HEVC", delay=2, file=sys.stdout, unit="QP", leave=False, ncols=100):
         stream = _encode_hevc(planes, qp, fps)
         decoded = [yuv.to_rgb(p, chosen, False) for p in _decode_hevc(stream, height, width)]
         reconstruction = np.stack(decoded, axis=1)

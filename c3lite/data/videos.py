@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import NamedTuple
 import av
 import numpy as np
 from jaxtyping import Float32
+from tqdm import tqdm
 
 from c3lite.data import images, yuv
 from c3lite.data.images import DataError
@@ -99,7 +101,8 @@ def video(
 
     taken: list[np.ndarray] = []
     whole = None
-    for frame in islice(source, count):
+    for frame in tqdm(islice(source, count), f"reading {file.name}", count, delay=2,
+                      file=sys.stdout, unit="frame", leave=False, ncols=100):
         if whole is None:
             whole = frame.size
             _check_inside(file, whole, rows, columns)
