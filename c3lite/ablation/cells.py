@@ -20,6 +20,8 @@ class Cells(NamedTuple):
         return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
                          for line in lines)
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         head, *body = (
             "<tr>" + "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in line) + "</tr>"
