@@ -1,8 +1,10 @@
 """Widgets without a browser: what is sent to it, stills, and exported pages."""
 
 import base64
+import functools
 import io
 import json
+import math
 import re
 import zlib
 
@@ -16,9 +18,12 @@ import pytest
 from hypothesis import given
 
 import c3lite as c3
-from c3lite import quantize, widgets
-from c3lite.widgets import base
+from c3lite import codecs, latents, quantize, widgets
+from c3lite.wavefront import Plan
+from c3lite.widgets import base, fitted, live
+from c3lite.widgets.context import decoding_steps
 from c3lite.widgets.quantizer import noisy_value
+from tests import made
 
 
 def unpack(packed):
@@ -48,16 +53,35 @@ def test_lossless_pictures_are_lossless():
         base.lossless(np.zeros((3, 2, 7, 11)))
 
 
+@pytest.fixture(scope="module")
+def fit():
+    return made.fit()
+
+
+def photo(shape=(24, 32)):
+    x = np.linspace(0, 1, 3 * np.prod(shape)).reshape(3, *shape)
+    return (0.5 + 0.4 * np.sin(9 * x)).astype(np.float32)
+
+
 WIDGETS = {
+    "latents": lambda: widgets.LatentExplorer(made.fit()),
+    "context": lambda: widgets.ContextExplorer(made.fit()),
+    "compare": lambda: widgets.compare({"a": photo(), "b": codecs.jpeg(photo(), 10)}),
+    "live": lambda: widgets.LiveFit(photo(), c3.C3),
     "quantizer": lambda: widgets.QuantizerExplorer(),
     "quantizer without soft-rounding": lambda: widgets.QuantizerExplorer(c3.COOL_CHIC),
 }
 each_widget = pytest.mark.parametrize("name", WIDGETS)
 
 
+@functools.cache
+def widget_of(name):
+    return WIDGETS[name]()
+
+
 @each_widget
 def test_carries_a_still_and_words_beside_the_view(name):
-    widget = WIDGETS[name]()
+    widget = widget_of(name)
     data, metadata = widget._repr_mimebundle_()
     assert data["application/vnd.jupyter.widget-view+json"]["model_id"] == widget.model_id
     png = base64.b64decode(data["image/png"])
@@ -71,7 +95,7 @@ def test_carries_a_still_and_words_beside_the_view(name):
 
 @each_widget
 def test_exported_page_holds_everything(name, tmp_path):
-    page = widgets.export_html(WIDGETS[name](), tmp_path / "page.html").read_text("utf-8")
+    page = widgets.export_html(widget_of(name), tmp_path / "page.html").read_text("utf-8")
     assert not re.search(r"(?:src|href)=(?![\"']?data:)", page)  # nothing from elsewhere
     assert "https://" not in page and "import(" not in page
     assert page.count("</script>") == 2
@@ -93,3 +117,110 @@ def test_noisy_value_is_what_sampling_gives(T, a, second_is_s):
     np.testing.assert_allclose(mean, draws.mean(1), atol=0.01)
     below, above = np.quantile(draws, (0.025, 0.975), axis=1)
     np.testing.assert_allclose((low, high), (below, above), atol=0.05)
+
+
+def test_a_fit_is_sent_whole_and_small(fit):
+    data = fitted.fitted(fit)
+    symbols = np.concatenate([unpack(grid["symbols"]).ravel() for grid in data["grids"]])
+    np.testing.assert_array_equal(symbols, fit.coded.symbols)
+    total = sum(grid["total_bits"] for grid in data["grids"])
+    assert math.isclose(total, fit.bits["latents"], rel_tol=1e-4)
+    assert data["shape"] == [1, *fit.shape]
+    assert [grid["shape"][1:] for grid in data["grids"]] == [
+        list(s) for s in latents.grid_shapes(fit.config, fit.shape)]
+
+
+@pytest.mark.parametrize("method", ["bilinear", "bicubic", "lanczos"])
+@pytest.mark.parametrize("path", [(1, 5), (7, 7), (5, 9, 17), (3, 20)])
+def test_band_is_the_matrix(path, method):
+    matrix = latents.path_matrix(path, method)
+    packed = fitted.band(matrix)
+    first, taps = unpack(packed["first"]), unpack(packed["taps"])
+    again = np.zeros_like(matrix)
+    for row, (start, values) in enumerate(zip(first, taps, strict=True)):
+        again[row, start : start + len(values)] = values
+    np.testing.assert_array_equal(again, matrix)
+
+
+def test_decoding_steps_never_need_what_is_not_there(fit):
+    config, shape = fit.config, fit.shape
+    steps = decoding_steps(fit)
+    assert steps.min() == 0 and steps.max() + 1 == sum(1 for _ in Plan(config, shape).steps())
+    finest = steps[: math.prod(shape)].reshape(shape)
+    for dy, dx in [(-1, 0), (0, -1), (-1, 3), (-3, -3)]:
+        late = finest[-dy:, max(0, -dx) : shape[1] - max(0, dx)]
+        early = finest[: shape[0] + dy, max(0, dx) : shape[1] + min(0, dx)]
+        assert (early < late).all()
+
+
+def test_compare_says_what_it_cannot_compare():
+    with pytest.raises(ValueError, match="two pictures"):
+        widgets.compare({"a": photo()})
+    with pytest.raises(ValueError, match="one shape"):
+        widgets.compare({"a": photo(), "b": photo((8, 8))})
+
+
+def test_compare_names_rates_and_psnr(fit):
+    jpeg = codecs.jpeg(fit.image, 30)
+    words = widgets.compare({"original": fit.image, "C3": fit, "JPEG": jpeg}).describe()
+    assert f"{fit.bpp_estimate:.3f} bits per pixel, {fit.psnr:.2f} dB" in words
+    assert f"{jpeg.bpp:.3f} bits per pixel, {jpeg.psnr:.2f} dB" in words
+
+
+SHORT = c3.edit(c3.C3, num_grids=3, steps=30, stage2_steps=4, parameter_steps=(1e-3,))
+
+
+def test_live_fit_is_the_fit(monkeypatch):
+    # the browser's messages in place of a mouse; every chunk is shown
+    monkeypatch.setattr(live, "UPDATE_S", 0.0)
+    watched = widgets.LiveFit(photo(), SHORT)
+    seen = []
+    watched.observe(lambda change: seen.append(change["new"]["runs"][0]), "live")
+    with pytest.raises(RuntimeError, match="not started"):
+        watched.fits  # noqa: B018
+    watched._receive(None, {"command": "start"}, [])
+    found = watched.wait()
+    assert watched.status == "done" and watched.error == ""
+    plain = c3.fit(photo(), SHORT, progress=False)
+    np.testing.assert_array_equal(found.coded.symbols, plain.coded.symbols)
+    np.testing.assert_array_equal(found.history.loss, plain.history.loss)
+    assert not found.interrupted and watched.fit is found
+    assert seen[-1]["done"] == 34 and len(seen[-1]["loss"]) == len(seen[-1]["step"])
+    assert f"{found.psnr:.2f} dB" in watched.describe()
+    watched._receive(None, {"command": "start"}, [])  # cannot be raised in the browser: shown
+    assert "started before" in watched.error
+
+
+def test_live_fit_pauses_resumes_and_stops_with_a_usable_fit():
+    watched = widgets.LiveFit(photo(), c3.edit(SHORT, steps=10**6), c3.edit(
+        SHORT, steps=10**6, rd_weight=1e-2), names=("less", "more"))
+    watched.start()
+    while watched._runs[0].seconds < 0.01 or not watched._runs[0].past:
+        assert watched.wait(0.05) is None
+    watched.pause()
+    assert watched.status == "paused"
+    watched.resume()
+    assert watched.status == "running"
+    with pytest.raises(RuntimeError, match="press stop"):
+        watched.fit  # noqa: B018
+    watched.stop()
+    less, more = watched.fits  # waits for what is left to do
+    assert less.interrupted and more.config.rd_weight == 1e-2
+    assert len(c3.encode(less)) > 0
+    # one seed: the first losses differ by the rate's weight alone
+    assert less.history.mse[0] == more.history.mse[0]
+
+
+def test_live_fit_shows_why_it_failed():
+    watched = widgets.LiveFit(photo(), c3.edit(
+        SHORT, learning_rate=1e30, gradient_clip=float("inf"), steps=200))
+    watched.start()
+    watched.wait()
+    assert watched.status == "failed" and "the loss is" in watched.error
+    with pytest.raises(RuntimeError, match="the loss is"):
+        watched.fits  # noqa: B018
+
+
+def test_live_fit_refuses_bad_images_at_once():
+    with pytest.raises(ValueError, match="must lie in"):
+        widgets.LiveFit(255 * photo(), SHORT)

@@ -2,13 +2,25 @@
 
     from c3lite import widgets
 
+    widgets.LatentExplorer(fit)              # grids on and off, values and bits: Fig. 26
+    widgets.ContextExplorer(fit)             # decode step by step, what a latent costs: Fig. 4
+    widgets.LiveFit(photo, config)           # start, pause, stop; two configs: LiveFit(photo, a, b)
+    widgets.compare({"original": photo, "C3": fit, "JPEG": c3.codecs.jpeg(photo, 40)})  # Fig. 25
     widgets.QuantizerExplorer()              # T, a and the schedule: Figs. 3 and 12
+    widgets.MaskExplorer(learned, clip, displacement=(dy, dx))  # of learn_offsets: Figs. 14, 15
+    widgets.export_html(widget, "page.html") # any of them as a page that works offline
 
 Each is a widget at the end of a cell. It answers in the browser, by mouse or keyboard, and carries
 a still picture for places where nothing runs: an untrusted notebook, GitHub, nbconvert.
 """
 
+from c3lite.widgets.context import ContextExplorer
 from c3lite.widgets.export import export_html
+from c3lite.widgets.latents import LatentExplorer
+from c3lite.widgets.live import LiveFit
+from c3lite.widgets.mask import MaskExplorer
+from c3lite.widgets.pictures import compare
 from c3lite.widgets.quantizer import QuantizerExplorer
 
-__all__ = ["QuantizerExplorer", "export_html"]
+__all__ = ["ContextExplorer", "LatentExplorer", "LiveFit", "MaskExplorer", "QuantizerExplorer",
+           "compare", "export_html"]

@@ -17,6 +17,7 @@ import anywidget
 import numpy as np
 import PIL.Image
 import traitlets
+from jaxtyping import ArrayLike
 from matplotlib.figure import Figure
 
 STATIC = Path(__file__).parent / "static"
@@ -81,7 +82,7 @@ def png(figure: Figure) -> bytes:
         picture = picture.resize([max(1, 4 * side // 5) for side in picture.size])
 
 
-def pack(array: np.ndarray) -> dict[str, Any]:
+def pack(array: ArrayLike) -> dict[str, Any]:
     """An array for `unpack` in common.js: of the smallest integer type that holds it, or float32,
     compressed."""
     array = np.asarray(array)

@@ -12,6 +12,10 @@ import nbformat
 import numpy as np
 import pytest
 
+import c3lite as c3
+from c3lite import plots
+from c3lite.widgets.quantizer import noisy_value
+from tests.browser import fits
 from tests.tools import lab_shot
 
 playwright = pytest.importorskip(
@@ -23,11 +27,19 @@ if not Path(lab_shot.CHROMIUM).exists():
 pytestmark = pytest.mark.timeout(200)
 REPOSITORY = Path(__file__).parents[2]
 
+SHAPE = (96, 144)
 CELLS = {
-    "setup": "from c3lite import widgets",
+    "setup": f"""from c3lite import C3, widgets
+from c3lite.widgets.quantizer import noisy_value
+from tests.browser import fits
+fit = fits.fit({SHAPE}, C3)""",
+    "latents": "widgets.LatentExplorer(fit)",
+    "context": "widgets.ContextExplorer(fit)",
     "quantizer": "widgets.QuantizerExplorer()",
 }
 TITLES = {
+    "latents": "Latent grids: what does each one add?",
+    "context": "Decoding one latent after another",
     "quantizer": "How rounding is imitated in stage 1",
 }
 explorers = pytest.mark.parametrize("name", TITLES)
@@ -57,6 +69,24 @@ def lab(tmp_path_factory):
 
 def explorer(lab, name):
     return lab.page.locator(f'.c3[aria-label="{TITLES[name]}"]').first
+
+
+@pytest.fixture(scope="module")
+def fit():
+    """That of the notebook."""
+    return fits.fit(SHAPE, c3.C3)
+
+
+def pixels(canvas):
+    """What a canvas shows, (3, height, width), 0 to 255."""
+    width, height, *flat = canvas.evaluate("""(c) => [c.width, c.height,
+      ...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]""")
+    return np.array(flat).reshape(height, width, 4)[..., :3].transpose(2, 0, 1)
+
+
+def put(panel, label, value):
+    panel.locator(f'input[aria-label="{label}"]').evaluate(
+        "(e, v) => { e.value = v; e.dispatchEvent(new Event('input')); }", value)
 
 
 def cell_of(name):
@@ -136,21 +166,77 @@ def latency(lab, panel, control, values):
 
 
 def test_quantizer_computes_what_python_does(lab):
-    from c3lite.widgets.quantizer import noisy_value
-
     panel = explorer(lab, "quantizer")
 
-    def put(label, value):
-        panel.locator(f'input[aria-label="{label}"]').evaluate(
-            "(e, v) => { e.value = v; e.dispatchEvent(new Event('input')); }", value)
-
-    put("Position in stage 1", 50)  # C3: T = 0.2, a = 1.5
+    put(panel, "Position in stage 1", 50)  # C3: T = 0.2, a = 1.5
     for z in (-1.3, 0.0, 0.45):
-        put("Latent z", z)
+        put(panel, "Latent z", z)
         text = panel.locator(".c3-readout").inner_text().replace("−", "-")
         numbers = re.search(r"mean ([\d.-]+), .* from ([\d.-]+) to ([\d.-]+);", text).groups()
         mean, low, high = map(float, numbers)
         wanted = [float(w[0]) for w in noisy_value(np.array([z]), 0.2, 1.5)]
         np.testing.assert_allclose([mean, low, high], wanted, atol=0.01)
     latency(lab, panel, "Temperature T", range(10, 70, 2))
-    put("Position in stage 1", 0)
+    put(panel, "Position in stage 1", 0)
+
+
+def test_latents_are_decoded_in_the_browser(lab, fit):
+    panel = explorer(lab, "latents")
+    picture = panel.locator("canvas").first
+    off = np.abs(pixels(picture) - 255 * fit.reconstruction)
+    assert off.max() < 1.01 and (off > 0.01).mean() < 0.01
+    shown = panel.locator(".c3-readout").first
+    assert f"{fit.psnr:.1f}"[:3] in shown.inner_text() or "dB" in shown.inner_text()
+
+    panel.get_by_role("button", name="only grid 6").click()
+    alone = pixels(picture)
+    assert np.abs(alone - 255 * fit.reconstruction).max() > 5
+    assert "grid 6" in shown.inner_text()
+    checks = panel.locator("input[type=checkbox]")
+    assert [c.is_checked() for c in checks.all()] == 6 * [False] + [True]
+    checks.nth(0).focus()
+    lab.page.keyboard.press("Space")
+    assert np.abs(pixels(picture) - alone).max() > 0
+    latency(lab, panel, "Coarse to fine", [0, 1, 2, 3, 4, 5, 6] * 4)
+    put(panel, "Coarse to fine", 7)
+
+
+def test_latents_are_read_by_arrow_keys(lab, fit):
+    panel = explorer(lab, "latents")
+    panel.locator("canvas").first.focus()
+    lab.page.keyboard.press("Shift+ArrowDown")
+    lab.page.keyboard.press("ArrowRight")
+    y, x = SHAPE[0] // 2 + 8, SHAPE[1] // 2 + 1
+    assert f"row {y}, column {x}" in panel.inner_text()
+    finest = fit.coded.symbols[: fit.pixels].reshape(SHAPE)[y, x]
+    bits = plots.latent_bits(fit)[0][y, x]
+    first = panel.locator(".c3-tile .c3-readout").first.inner_text().replace("−", "-")
+    value, cost = re.match(r"(-?\d+): ([\d.]+) bits", first).groups()
+    assert int(value) == finest
+    assert abs(float(cost) - bits) < 0.01
+
+
+def test_context_is_stepped_through_as_the_decoder_does(lab, fit):
+    panel = explorer(lab, "context")
+    text = panel.locator(".c3-readout")
+    canvas = panel.locator("canvas[tabindex]")
+    canvas.focus()
+    lab.page.keyboard.press("ArrowLeft")
+    y, x = SHAPE[0] // 2, SHAPE[1] // 2 - 1
+    said = text.inner_text().replace("−", "-")
+    assert f"row {y}, column {x}:" in said
+    value, cost = re.search(r"actual value (-?\d+), .* so ([\d.]+) bits", said).groups()
+    assert int(value) == fit.coded.symbols[: fit.pixels].reshape(SHAPE)[y, x]
+    assert abs(float(cost) - plots.latent_bits(fit)[0][y, x]) < 0.01
+
+    def decoded():  # everything but the gray of what is ahead
+        return (pixels(canvas) != np.array([228, 228, 228])[:, None, None]).any(0)
+
+    before = decoded()
+    rows, columns = np.indices(SHAPE)
+    assert (before == (4 * rows + columns <= 4 * y + x)).all()  # the wavefront of a 7x7 window
+    panel.get_by_role("button", name="next ▶").click()
+    assert text.inner_text().replace("−", "-") != said
+    put(panel, "Decoding step", 0)
+    assert decoded().sum() == 1
+    latency(lab, panel, "Decoding step", range(0, 400, 13))

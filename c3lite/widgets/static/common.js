@@ -139,11 +139,29 @@ function panel(el, model, title, help) {
   return ui;
 }
 
+// small pictures are enlarged by a whole factor, so that their pixels stay squares
+const pictureWidth = (width, most) => (width > most ? most : width * Math.floor(most / width));
+
+const clamp = (v, low, high) => Math.min(high, Math.max(low, v));
+
+// a small ring over a canvas: call it with a place in 0..1 along both sides
+function marker(canvas, parent) {
+  const ring = make("div", { class: "c3-mark", "aria-hidden": "true" });
+  const frame = make("div", { class: "c3-frame" });
+  parent.replaceChild(frame, canvas);
+  frame.append(canvas, ring);
+  return (x, y) => {
+    ring.style.left = `${100 * x}%`;
+    ring.style.top = `${100 * y}%`;
+  };
+}
+
 // ---------------------------------------------------------------- charts
 
 const INK = "currentColor", BLUE = "#0072B2", ORANGE = "#D55E00", GREEN = "#009E73", GRAY = "#888888";
 const number = (value, digits = 3) => Number(value.toPrecision(digits)).toLocaleString("en-US",
   { maximumFractionDigits: 6 }).replace("-", "\u2212");
+const fixed = (value, digits) => value.toFixed(digits).replace("-", "\u2212");
 
 // round values between low and high, some 4 of them
 function ticks(low, high) {

@@ -68,7 +68,7 @@ function render({ model, el }) {
   const sign = (v) => number(v, 3);
   const showT = (T) => (T === Infinity ? "∞: none" : T.toFixed(3));
 
-  const sliders = ui.row();
+  const sliders = ui.row(ui.body, "c3-row c3-controls");
   const stage = ui.slider(sliders, { label: "Position in stage 1", min: 0, max: 100, value: 0,
     show: (v) => `${v} %`, hint: "0: the first step of stage 1; 100: the last. Sets T and a." }, (v) => {
     state.T = along(ends, v / 100);

@@ -1,0 +1,46 @@
+"""Latent grids, and what each adds to the picture (Fig. 26)."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from c3lite import plots
+from c3lite.fit import Fit
+from c3lite.widgets.base import Explorer, lossless, script
+from c3lite.widgets.fitted import BITS_UNIT, fitted
+
+
+class LatentExplorer(Explorer):
+    """The latent grids of a fit as pictures and bit maps, to switch on and off.
+
+    The browser decodes every combination itself, of a video one frame at a time. Raises
+    `ValueError` for a video with a learned upsampling kernel.
+    """
+
+    _esm = script("codec.js", "latents.js")
+
+    def __init__(self, fit: Fit):
+        self._fit = fit
+        super().__init__(data={
+            "codec": fitted(fit), "bits_unit": BITS_UNIT,
+            "original": lossless(fit.image) if fit.image.ndim == 3 else None})
+
+    def describe(self) -> str:
+        fit = self._fit
+        shares = ", ".join(f"{bits.sum() / fit.pixels:.3f}" for bits in plots.latent_bits(fit))
+        return (f"The picture as the decoder gives it back ({fit.psnr:.2f} dB) and its "
+                f"{fit.config.num_grids} latent grids, finest first, which take {shares} bits per "
+                "pixel.")
+
+    def figure(self) -> Figure:
+        fit = self._fit
+        height, width = fit.shape[-2:]
+        aspect = float(np.clip(height / width, 0.2, 2))
+        figure = Figure(figsize=(9, 0.6 + 9 * 0.4 * aspect), layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=(2, 3))
+        x = fit.reconstruction
+        frame = 0 if x.ndim == 3 else x.shape[1] // 2
+        plots.image(x if x.ndim == 3 else x[:, frame], left).set_title("reconstruction")
+        plots.latent_grids(fit, right, frame=frame)
+        return figure

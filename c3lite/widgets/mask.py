@@ -1,0 +1,107 @@
+"""Where the entropy model looks in the previous frame (App. A.3; Figs. 14 and 15)."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from jaxtyping import ArrayLike, Float
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from c3lite import context as ctx
+from c3lite import latents
+from c3lite.fit import check_image
+from c3lite.video import LearnedOffsets
+from c3lite.widgets.base import Explorer, pack, pillow, script
+
+CLIP_BYTES = 1_500_000
+"""Frames up to this many bytes are sent at once, others when they are looked at."""
+
+
+class MaskExplorer(Explorer):
+    """The heat maps of `c3lite.video.learn_offsets`, their boxes, and the clip with both drawn on.
+
+    Args:
+        result: what `learn_offsets` gave back.
+        video: the clip (3, frames, height, width), to be played with the context drawn on it.
+        displacement: (dy, dx), where known: how far the same content was away in the previous
+            frame, in pixels. It is the same number of latents on every grid.
+    """
+
+    _esm = script("codec.js", "mask.js")
+
+    def __init__(
+        self,
+        result: LearnedOffsets,
+        video: Float[ArrayLike, "3 frames height width"] | None = None,
+        displacement: tuple[float, float] | None = None,
+    ):
+        self._result, self._displacement = result, displacement
+        self._video = None if video is None else check_image(video)
+        config = result.config
+        exponents = latents.exponents(config)
+        clip = None
+        if self._video is not None:
+            count, height, width = self._video.shape[1:]
+            clip = {"count": count, "height": height, "width": width,
+                    "frames": self._first_frames()}
+        super().__init__(data={
+            "heat_maps": [pack(heat) for heat in result.heat_maps],
+            "boxes": [[box.dy, box.dx] for box in result.boxes],
+            "size": list(config.mask_shape),
+            "exponents": list(exponents[: len(result.boxes)]),
+            "truth": None if displacement is None else [float(d) for d in displacement],
+            "offsets": [list(o[-2:]) for o in ctx.causal_offsets(config.context_size, 2)],
+            "clip": clip})
+        self.on_msg(self._receive)
+
+    def _frame(self, t: int) -> dict[str, Any]:
+        file = io.BytesIO()
+        pillow(self._video[:, t]).save(file, "JPEG", quality=88)
+        return {"mime": "image/jpeg", "bytes": file.getvalue()}
+
+    def _first_frames(self) -> list[dict[str, Any] | None]:
+        count = self._video.shape[1]
+        frames, size = [], 0
+        for t in reversed(range(count)):  # the last is shown first
+            frame = self._frame(t) if size < CLIP_BYTES else None
+            size += len(frame["bytes"]) if frame else 0
+            frames.append(frame)
+        return frames[::-1]
+
+    def _receive(self, _, content: dict[str, Any], buffers) -> None:
+        try:
+            t = int(content["frame"])
+            frame = self._frame(t)
+            self.send({"frame": t, "mime": frame["mime"]}, buffers=[frame["bytes"]])
+        except Exception as error:  # else it would vanish in the kernel's log
+            self.error = f"{type(error).__name__}: {error}"
+
+    def describe(self) -> str:
+        boxes = "; ".join(
+            f"grid {n}: dy {b.dy} to {b.dy + b.height - 1}, dx {b.dx} to {b.dx + b.width - 1}"
+            for n, b in enumerate(self._result.boxes))
+        known = "" if self._displacement is None else (
+            f" The true displacement is dy {self._displacement[0]:g}, "
+            f"dx {self._displacement[1]:g}.")
+        return f"Heat maps of first-layer weights and the learned masks: {boxes}.{known}"
+
+    def figure(self) -> Figure:
+        maps, reach = self._result.heat_maps, self._result.window // 2
+        figure = Figure(figsize=(3 * len(maps), 3.2), layout="constrained")
+        axes = figure.subplots(1, len(maps), squeeze=False)[0]
+        for n, (heat, box, ax) in enumerate(zip(maps, self._result.boxes, axes, strict=True)):
+            ax.imshow(np.sqrt(heat), cmap="viridis", interpolation="nearest",
+                      extent=(-reach - 0.5, reach + 0.5, reach + 0.5, -reach - 0.5))
+            ax.add_patch(Rectangle((box.dx - 0.5, box.dy - 0.5), box.width, box.height,
+                                   fill=False, color="#56B4E9", lw=2))
+            ax.plot(0, 0, "+", color="white")
+            if self._displacement is not None:
+                ax.plot(self._displacement[1], self._displacement[0], "o", mfc="none",
+                        color="#E69F00", ms=10)
+            ax.set_title(f"grid {n}")
+            ax.set_xlabel("dx (latents)")
+        axes[0].set_ylabel("dy (latents)")
+        return figure

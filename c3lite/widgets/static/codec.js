@@ -1,0 +1,330 @@
+// The decoder and the entropy model of a fit, from the arrays of fitted.py: a second decoder beside
+// c3lite/decoder.py, so that every combination of grids can be seen without asking Python.
+//
+// An image is a video of one frame here: shapes are [frames, height, width]. Latents, mu and scale
+// are in steps. A test in a browser holds both decoders together.
+
+// The activation, looked up: the tanh approximation of GELU between -8 and 8, or ReLU
+function activation(name) {
+  if (name === "relu") return (y, from, n) => {
+    for (let p = from; p < from + n; p++) if (y[p] < 0) y[p] = 0;
+  };
+  const gelu = (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
+  const table = Float64Array.from({ length: 16 * 512 + 2 }, (_, i) => gelu(-8 + i / 512));
+  return (y, from, n) => {
+    for (let p = from; p < from + n; p++) {
+      const x = y[p];
+      if (x <= -8) y[p] = 0;
+      else if (x < 8) {
+        const at = (x + 8) * 512, i = at | 0, part = at - i;
+        y[p] = table[i] * (1 - part) + table[i + 1] * part;
+      }
+    }
+  };
+}
+
+// y = bias + weight x for n columns; x and y have rows of `length` entries
+function dense({ weight, bias }, x, y, n, length) {
+  const [nOut, nIn] = weight.shape;
+  for (let j = 0; j < nOut; j++) {
+    const to = j * length;
+    y.fill(bias[j], to, to + n);
+    let i = 0;
+    for (; i + 3 < nIn; i += 4) {  // four at a time: y is read and written less often
+      const w0 = weight[j * nIn + i], w1 = weight[j * nIn + i + 1];
+      const w2 = weight[j * nIn + i + 2], w3 = weight[j * nIn + i + 3];
+      const a = i * length, b = a + length, c = b + length, d = c + length;
+      for (let p = 0; p < n; p++) y[to + p] += w0 * x[a + p] + w1 * x[b + p] + w2 * x[c + p] + w3 * x[d + p];
+    }
+    for (; i < nIn; i++) {
+      const w = weight[j * nIn + i], from = i * length;
+      for (let p = 0; p < n; p++) y[to + p] += w * x[from + p];
+    }
+  }
+}
+
+// All layers in turn; `x` and `spare` are buffers of rows of `length`. Gives back the output's.
+function runLayers(codec, layers, x, spare, n, length) {
+  layers.forEach((layer, k) => {
+    const [nOut, nIn] = layer.weight.shape, last = k === layers.length - 1;
+    dense(layer, x, spare, n, length);
+    if (!last) for (let j = 0; j < nOut; j++) {
+      if (codec.residual && nIn === nOut) for (let p = j * length; p < j * length + n; p++) spare[p] += x[p];
+      codec.activate(spare, j * length, n);
+    }
+    [x, spare] = [spare, x];
+  });
+  return x;
+}
+
+class FittedCodec {
+  // `data`: as fitted.py made it, unpacked
+  constructor(data) {
+    Object.assign(this, data);
+    this.activate = activation(data.activation);
+    // so many frames on either side matter to a frame
+    this.reach = data.convs.reduce((sum, conv) => sum + (conv.weight.shape[2] >> 1), 0);
+    this.cache = new Map();
+    this.scratch = new Map();
+  }
+
+  symbol(n, t, y, x) {
+    const { shape, symbols } = this.grids[n], [T, H, W] = shape;
+    return t < 0 || y < 0 || x < 0 || t >= T || y >= H || x >= W ? 0 : symbols[(t * H + y) * W + x];
+  }
+
+  // which latent of grid n stands for a pixel
+  latentAt(n, [t, y, x]) {
+    return [t, y, x].map((p, axis) => Math.min(this.grids[n].shape[axis] - 1, p >> this.grids[n].exponent));
+  }
+
+  // ------------------------------------------------------------------------------ entropy model
+
+  // entry (t, y, x) of grid n - 1 halved to the size of grid n (context.py: halve)
+  halved(n, position) {
+    const { shape } = this.grids[n], finer = this.grids[n - 1].shape;
+    if (position.some((p, axis) => p < 0 || p >= shape[axis])) return 0;
+    const reads = position.map((p, axis) => finer[axis] === 1
+      ? [[0, 1]]
+      : [1, 3, 3, 1].map((tap, k) => [Math.min(finer[axis] - 1, Math.max(0, 2 * p - 1 + k)), tap / 8]));
+    let sum = 0;
+    for (const [t, a] of reads[0]) for (const [y, b] of reads[1]) for (const [x, c] of reads[2]) {
+      sum += a * b * c * this.symbol(n - 1, t, y, x);
+    }
+    return sum;
+  }
+
+  // the values the entropy network sees for one latent, in steps
+  context(n, [t, y, x]) {
+    const { offsets, previous } = this.grids[n];
+    const own = offsets.map(([dt, dy, dx]) => this.symbol(n, t + dt, y + dy, x + dx));
+    const finer = previous.map(([dt, dy, dx]) => (n ? this.halved(n, [t + dt, y + dy, x + dx]) : 0));
+    return [...own, ...finer];
+  }
+
+  // mu and scale of one latent's Laplace distribution, its value and its cost in bits
+  predict(n, position) {
+    const inputs = this.context(n, position).map((v) => v * this.q);
+    const layers = this.networks[this.grids[n].network];
+    const width = Math.max(inputs.length, ...layers.map((layer) => layer.weight.shape[0]));
+    const x = new Float64Array(width);
+    x.set(inputs);
+    const [mu, raw] = runLayers(this, layers, x, new Float64Array(width), 1, 1);
+    const [low, high] = [-2 * Math.log(this.scale_max), -2 * Math.log(this.scale_min)];
+    const v = Math.min(high, Math.max(low, raw + this.log_scale_shift));
+    const found = { value: this.symbol(n, ...position), mu: mu / this.q, scale: Math.exp(-v / 2) / this.q };
+    return { ...found, bits: laplaceBits(found.value, found.mu, found.scale) };
+  }
+
+  // ------------------------------------------------------------------------------ synthesis
+
+  // Grid n of frame t (Eq. 6) as a function that writes its row y, at `columns`, to x[at...]
+  upsampled(n, t) {
+    const { shape: [, h, w], symbols, up } = this.grids[n];
+    if (this.kernel) {
+      const grid = this.learned(n), width = this.shape[2];
+      return (y, columns, x, at) => { for (const column of columns) x[at++] = grid[y * width + column]; };
+    }
+    const [inTime, inRows, inColumns] = up;
+    const plane = new Float32Array(h * w), line = new Float32Array(w);
+    mix(inTime, t, symbols, h * w, plane, this.q);
+    const { first, taps } = inColumns, k = taps.shape[1];
+    return (y, columns, x, at) => {
+      mix(inRows, y, plane, w, line, 1);
+      for (const column of columns) {
+        let sum = 0;
+        for (let i = 0, from = first[column]; i < k; i++) sum += taps[column * k + i] * line[from + i];
+        x[at++] = sum;
+      }
+    };
+  }
+
+  // by the learned kernel, of images: twice as large from grid to grid (decoder.py: double)
+  learned(n) {
+    if (this.cache.has(n)) return this.cache.get(n);
+    let { shape: [, h, w], symbols } = this.grids[n];
+    let grid = Float32Array.from(symbols, (v) => v * this.q);
+    const sizes = [this.shape, ...this.grids.map(({ shape }) => shape)];
+    for (let m = n; m >= 0; m--) {
+      const [, H, W] = sizes[m];
+      if (H !== h || W !== w) grid = doubled(grid, h, w, this.kernel, H, W);
+      [h, w] = [H, W];
+    }
+    this.cache.set(n, grid);
+    return grid;
+  }
+
+  // three planes of `count` pixels each, used again by the next decoding of that size
+  planes(which, count) {
+    if (this.scratch.get(which)?.[0].length !== count) {
+      this.scratch.set(which, [0, 1, 2].map(() => new Float32Array(count)));
+    }
+    return this.scratch.get(which);
+  }
+
+  // Steps of decoding frame t with only the grids of `on` (others are zero); yields after every
+  // row, so that a page stays awake, and returns {rgba, width, height}. stride > 1: a preview of
+  // every stride-th row and column. Only one full-size decoding may be under way.
+  *decode(on, t, stride = 1) {
+    const reach = stride === 1 ? this.reach : 0;
+    const window = [Math.max(0, t - reach), Math.min(this.shape[0] - 1, t + reach)];
+    const rows = every(this.shape[1], stride), columns = every(this.shape[2], stride);
+    const frames = window[1] - window[0] + 1, width = columns.length, size = rows.length * width;
+    const widest = Math.max(...this.layers.flatMap((layer) => layer.weight.shape));
+    const x = new Float64Array(widest * width), spare = new Float64Array(widest * width);
+    const name = stride === 1 ? "full" : "preview";
+    let planes = this.planes(`${name} a`, frames * size);
+    let spares = this.planes(`${name} b`, frames * size);
+    let first = 0;
+    for (let frame = window[0]; frame <= window[1]; frame++) {
+      const fill = on.map((used, n) => (used ? this.upsampled(n, frame) : null));
+      for (const y of rows) {
+        fill.forEach((write, n) => {
+          if (write) write(y, columns, x, n * width);
+          else x.fill(0, n * width, (n + 1) * width);
+        });
+        const out = runLayers(this, this.layers, x, spare, width, width);
+        planes.forEach((plane, c) => {
+          if (this.rgb_activation) this.activate(out, c * width, width);
+          plane.set(out.subarray(c * width, (c + 1) * width), first);
+        });
+        first += width;
+        yield;
+      }
+    }
+    for (const [k, conv] of this.convs.entries()) {
+      yield* residualConv(planes, spares, frames, rows.length, width, conv);
+      [planes, spares] = [spares, planes];
+      if (k < this.convs.length - 1) for (const plane of planes) this.activate(plane, 0, plane.length);
+    }
+    const rgba = new Uint8ClampedArray(4 * size), from = (t - window[0]) * size;
+    for (let p = 0; p < size; p++) {
+      for (let c = 0; c < 3; c++) rgba[4 * p + c] = 255 * planes[c][from + p];  // rounds and clips
+      rgba[4 * p + 3] = 255;
+    }
+    return { rgba, width, height: rows.length };
+  }
+}
+
+// the middle pixel of every `stride`
+const every = (size, stride) => Array.from({ length: Math.ceil(size / stride) },
+  (_, i) => Math.min(size - 1, i * stride + (stride >> 1)));
+
+// row `at` of an interpolation: a mixture of a few rows of `source`, each `length` entries
+function mix({ first, taps }, at, source, length, target, factor) {
+  const k = taps.shape[1];
+  target.fill(0);
+  for (let i = 0; i < k; i++) {
+    const weight = factor * taps[at * k + i], from = (first[at] + i) * length;
+    if (weight) for (let p = 0; p < length; p++) target[p] += weight * source[from + p];
+  }
+}
+
+function doubled(grid, h, w, kernel, H, W) {
+  const result = new Float32Array(H * W);
+  for (let y = 0; y < H; y++) for (let x = 0; x < W; x++) {
+    let sum = 0;
+    for (let i = 0; i < 4; i++) {
+      const row = Math.min(h - 1, Math.max(0, (y >> 1) + (y & 1) - 2 + i)) * w, ky = (y & 1) + 2 * i;
+      for (let j = 0; j < 4; j++) {
+        const column = Math.min(w - 1, Math.max(0, (x >> 1) + (x & 1) - 2 + j));
+        sum += kernel[8 * ky + (x & 1) + 2 * j] * grid[row + column];
+      }
+    }
+    result[y * W + x] = sum;
+  }
+  return result;
+}
+
+// result = x + conv(x) on three planes, edges replicated; yields after every row
+function* residualConv(planes, result, frames, height, width, { weight, bias }) {
+  const depth = weight.shape[2], taps = 9 * depth;
+  const padded = new Float64Array(width + 2);
+  const sums = [0, 1, 2].map(() => new Float64Array(width));
+  for (let t = 0; t < frames; t++) for (let y = 0; y < height; y++) {
+    sums.forEach((sum, c) => sum.fill(bias[c]));
+    for (let dt = 0; dt < depth; dt++) for (let dy = 0; dy < 3; dy++) {
+      const ft = Math.min(frames - 1, Math.max(0, t + dt - (depth >> 1)));
+      const fy = Math.min(height - 1, Math.max(0, y + dy - 1));
+      const from = (ft * height + fy) * width;
+      for (let i = 0; i < 3; i++) {
+        padded.set(planes[i].subarray(from, from + width), 1);
+        padded[0] = padded[1];
+        padded[width + 1] = padded[width];
+        for (let c = 0; c < 3; c++) {
+          const k = (c * 3 + i) * taps + 9 * dt + 3 * dy, sum = sums[c];
+          const a = weight[k], b = weight[k + 1], d = weight[k + 2];
+          for (let x = 0; x < width; x++) sum[x] += a * padded[x] + b * padded[x + 1] + d * padded[x + 2];
+        }
+      }
+    }
+    const to = (t * height + y) * width;
+    for (let c = 0; c < 3; c++) for (let x = 0; x < width; x++) {
+      result[c][to + x] = planes[c][to + x] + sums[c][x];
+    }
+    yield;
+  }
+  return result;
+}
+
+// -log2 of a Laplace distribution integrated over value +- 1/2, at most 16 (entropy.py)
+function laplaceBits(value, mu, scale) {
+  const tail = (t) => Math.exp(-Math.min(40, Math.max(0, t / scale))), d = Math.abs(value - mu);
+  const p = d < 0.5 ? 1 - (tail(0.5 - d) + tail(d + 0.5)) / 2 : (tail(d - 0.5) * -Math.expm1(-1 / scale)) / 2;
+  return -Math.log2(Math.max(p, 2 ** -16));
+}
+
+function finish(steps) {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
+}
+
+// Run `steps` a few milliseconds at a time; `then` gets what it returns. Gives back how to stop it.
+function inSlices(steps, then, milliseconds = 12) {
+  let stopped = false;
+  const go = () => {
+    if (stopped) return;
+    const end = performance.now() + milliseconds;
+    do {
+      const { done, value } = steps.next();
+      if (done) return then(value);
+    } while (performance.now() < end);
+    setTimeout(go);
+  };
+  setTimeout(go);
+  return () => { stopped = true; };
+}
+
+// ---------------------------------------------------------------- pictures of grids
+
+const mixColors = (from, to, part) => from.map((v, i) => Math.round(v + (to[i] - v) * part));
+const VIRIDIS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
+
+// blue, white at zero, red; on a square-root scale, so that small values show beside large ones
+function latentColor(value, limit) {
+  const part = Math.sqrt(Math.min(1, Math.abs(value) / limit));
+  return mixColors([255, 255, 255], value > 0 ? [178, 24, 43] : [33, 102, 172], part);
+}
+
+function heatColor(part) {
+  const at = clamp(part, 0, 1) * (VIRIDIS.length - 1), i = Math.min(VIRIDIS.length - 2, Math.floor(at));
+  return mixColors(VIRIDIS[i], VIRIDIS[i + 1], at - i);
+}
+
+// paint values of a grid's frame; color: value -> [r, g, b], tabulated over whole values
+function paint(canvas, values, from, color) {
+  const { width, height } = canvas, count = width * height, seen = new Map();
+  const image = new ImageData(width, height), pixels = new Uint32Array(image.data.buffer);
+  for (let p = 0; p < count; p++) {
+    const value = values[from + p];
+    let word = seen.get(value);
+    if (word === undefined) {
+      const [r, g, b] = color(value);
+      seen.set(value, (word = (255 << 24) | (b << 16) | (g << 8) | r));
+    }
+    pixels[p] = word;
+  }
+  canvas.getContext("2d").putImageData(image, 0, 0);
+}

@@ -1,0 +1,192 @@
+// Where the entropy model looks in the previous frame (Figs. 14 and 15): heat map, box and clip.
+
+const SCALE = 6;  // screen pixels an offset
+
+async function render({ model, el }) {
+  const ui = panel(el, model, "Where to look in the previous frame",
+    "The heat map says how much weight each offset got in a short fit; the blue box of the largest sum becomes " +
+    "the mask. Drag the box or move it by arrow keys: how much weight does another place hold?");
+  let timer = 0;
+  await ui.guard(build)(ui, model, (go) => { clearInterval(timer); timer = go ? setInterval(go, 120) : 0; });
+  return () => clearInterval(timer);
+}
+
+async function build(ui, model, play) {
+  const data = await unpack(model.get("data")), window = data.heat_maps[0].shape[0], center = window >> 1;
+  const { boxes, size: [boxHeight, boxWidth], truth, clip } = data;
+  const state = { n: 0, box: boxes[0].slice(), t: clip ? clip.count - 1 : 0, at: clip ? [clip.height >> 1, clip.width >> 1] : null };
+
+  const controls = ui.row(ui.body, "c3-row c3-controls");
+  ui.choice(controls, "Grid", boxes.map((_, n) => `${n}${n ? "" : " (finest)"}`), 0, (n) => {
+    state.n = n;
+    state.box = boxes[n].slice();
+    state.t = clip ? Math.max(state.t, lag()) : 0;
+    draw();
+  });
+  ui.button(controls, "learned box", "Put the box back where the sum is largest", () => {
+    state.box = boxes[state.n].slice();
+    draw();
+  });
+  if (truth) ui.button(controls, "on the true motion", "Center the box on the true displacement", () => {
+    moveBox(Math.round(truth[0]) - (boxHeight >> 1), Math.round(truth[1]) - (boxWidth >> 1));
+  });
+
+  const row = ui.row(), left = ui.row(row, "c3-column"), right = ui.row(row, "c3-column");
+  right.style.flex = "1 1 440px";
+  let grip = null;
+  const heat = ui.picture(left, "", window * SCALE, window * SCALE, { hint: "Drag the box, or focus and use the arrow keys",
+    move: (dx, dy) => moveBox(state.box[0] + dy, state.box[1] + dx),
+    point: (x, y, event) => {
+      const [dy, dx] = [Math.floor(y / SCALE) - center, Math.floor(x / SCALE) - center];
+      if (event.type === "pointerdown") {
+        heat.setPointerCapture(event.pointerId);
+        const inside = dy >= state.box[0] && dy < state.box[0] + boxHeight && dx >= state.box[1] && dx < state.box[1] + boxWidth;
+        grip = inside ? [dy - state.box[0], dx - state.box[1]] : [boxHeight >> 1, boxWidth >> 1];
+      }
+      if (grip && event.buttons) moveBox(dy - grip[0], dx - grip[1]);
+    } });
+  heat.style.touchAction = "none";
+  const legend = ui.row(left, "c3-note");
+  legend.style.maxWidth = `${window * SCALE}px`;
+  legend.textContent = "Blue: the box. Cross: no motion" + (truth ? "; ring: the true displacement." : ".") +
+    " Yellow: large weights.";
+  const say = ui.readout(right);
+
+  // ------------------------------------------------------------ the clip
+  const lag = () => 2 ** (data.exponents[state.n]);  // frames between a latent frame and the one before
+  const bitmaps = new Map(), zoom = clip ? Math.max(1, Math.floor(440 / clip.width)) : 1;
+  let wanted = null, slider, before, now;
+  async function frame(t) {
+    if (!bitmaps.has(t) && clip.frames[t]) bitmaps.set(t, await bitmap(clip.frames[t]));
+    if (!bitmaps.has(t) && !model.exported) {
+      wanted = t;
+      model.send({ frame: t });
+    }
+    return bitmaps.get(t);
+  }
+  if (clip) {
+    const bar = ui.row(right, "c3-row c3-controls");
+    slider = ui.slider(bar, { label: "Frame", min: 0, max: clip.count - 1, value: state.t }, (t) => { state.t = t; draw(); });
+    let playing = false;
+    const button = ui.button(bar, "play", "Play the clip", () => {
+      playing = !playing;
+      button.textContent = playing ? "pause" : "play";
+      play(playing ? ui.guard(() => { state.t = (state.t + 1) % clip.count; draw(); }) : null);
+    });
+    // drawn as large as it is shown, for thin lines
+    const show = (title) => {
+      right.append(make("div", { class: "c3-label" }, title));
+      const canvas = ui.picture(right, title, clip.width * zoom, clip.height * zoom, { hint: "Click, or focus and use the arrow keys",
+        move: (dx, dy) => moveTarget(state.at[0] + dy, state.at[1] + dx),
+        point: (x, y, event) => { if (event.buttons) moveTarget(y / zoom, x / zoom); } });
+      return canvas;
+    };
+    now = show("A latent (orange) and its context in this frame");
+    before = show("Its mask in the latent frame before (blue); dashed: the same place");
+    model.on("msg:custom", ui.guard(async (message, buffers) => {
+      if (message.frame === undefined) return;
+      bitmaps.set(message.frame, await bitmap({ mime: message.mime, bytes: buffers[0] }));
+      if (bitmaps.size > 60) bitmaps.delete(bitmaps.keys().next().value);
+      if (message.frame === wanted) wanted = null;
+      draw();
+    }));
+  }
+
+  function moveTarget(y, x) {
+    state.at = [clamp(Math.floor(y), 0, clip.height - 1), clamp(Math.floor(x), 0, clip.width - 1)];
+    draw();
+  }
+
+  function moveBox(dy, dx) {
+    state.box = [clamp(dy, -center, window - center - boxHeight), clamp(dx, -center, window - center - boxWidth)];
+    draw();
+  }
+
+  function sumIn(n, [dy, dx]) {
+    let sum = 0;
+    for (let i = 0; i < boxHeight; i++) for (let j = 0; j < boxWidth; j++) {
+      sum += data.heat_maps[n][(dy + center + i) * window + dx + center + j];
+    }
+    return sum;
+  }
+
+  const range = (from, length) => (length === 1 ? number(from) : `${number(from)} to ${number(from + length - 1)}`);
+
+  function draw() {
+    const { n, box } = state, values = data.heat_maps[n], pen = heat.getContext("2d");
+    let most = 0, total = 0;
+    for (const v of values) { most = Math.max(most, v); total += v; }
+    for (let i = 0; i < window; i++) for (let j = 0; j < window; j++) {
+      pen.fillStyle = `rgb(${heatColor(Math.sqrt(values[i * window + j] / (most || 1)))})`;
+      pen.fillRect(j * SCALE, i * SCALE, SCALE, SCALE);
+    }
+    const place = (v) => (v + center) * SCALE;
+    pen.lineWidth = 2;
+    pen.strokeStyle = "#fff";
+    for (const [a, b] of [[1, 0], [0, 1]]) {
+      pen.beginPath();
+      pen.moveTo(place(0.5) - 6 * a, place(0.5) - 6 * b);
+      pen.lineTo(place(0.5) + 6 * a, place(0.5) + 6 * b);
+      pen.stroke();
+    }
+    if (truth) {
+      pen.beginPath();
+      pen.arc(place(truth[1] + 0.5), place(truth[0] + 0.5), 9, 0, 7);
+      pen.strokeStyle = "#E69F00";
+      pen.stroke();
+    }
+    pen.lineWidth = 3;
+    pen.strokeStyle = "#56B4E9";
+    pen.strokeRect(place(box[1]) - 1, place(box[0]) - 1, boxWidth * SCALE + 2, boxHeight * SCALE + 2);
+
+    const sum = sumIn(n, box), best = sumIn(n, boxes[n]);
+    const inside = truth && Math.round(truth[0]) >= box[0] && Math.round(truth[0]) < box[0] + boxHeight &&
+      Math.round(truth[1]) >= box[1] && Math.round(truth[1]) < box[1] + boxWidth;
+    const words = `Grid ${n}: box at dy ${range(box[0], boxHeight)}, dx ${range(box[1], boxWidth)}\n` +
+      `Summed magnitude ${number(sum)}: ${number((100 * sum) / (best || 1))} % of the learned box's, ` +
+      `${number((100 * sum) / (total || 1), 2)} % of the whole map` +
+      (truth ? `\nTrue displacement dy ${number(truth[0])}, dx ${number(truth[1])}: ${inside ? "inside" : "outside"} the box` : "");
+    say(words);
+    heat.setAttribute("aria-label", `Heat map of first-layer weights. ${words}`);
+    if (clip) ui.guard(drawClip)();
+  }
+
+  async function drawClip() {
+    const step = lag(), t = state.t, [y, x] = state.at, unit = step;
+    slider.set(t);
+    slider.say(t < step ? `${t}: no frame before` : `${t} and ${t - step}`);
+    const [top, low] = [Math.floor(y / unit) * unit, Math.floor(x / unit) * unit];
+    const current = await frame(t), previous = t >= step ? await frame(t - step) : null;
+    if (t !== state.t) return;
+    const pen = now.getContext("2d"), big = unit * zoom;
+    const outline = (pen, color, dy, dx, h = 1, w = 1) => {
+      pen.strokeStyle = color;
+      pen.strokeRect((low + dx * unit) * zoom, (top + dy * unit) * zoom, w * big, h * big);
+    };
+    const picture = (pen, image) => {
+      pen.imageSmoothingEnabled = false;
+      pen.drawImage(image, 0, 0, now.width, now.height);
+    };
+    if (current) picture(pen, current);
+    pen.lineWidth = 1;
+    for (const [dy, dx] of data.offsets) outline(pen, "#56B4E9", dy, dx);
+    pen.lineWidth = 2;
+    outline(pen, "#E69F00", 0, 0);
+    now.setAttribute("aria-label", `Frame ${t}, the latent at row ${top}, column ${low}`);
+    const pen2 = before.getContext("2d");
+    if (previous) picture(pen2, previous);
+    else {
+      pen2.fillStyle = "#e4e4e4";
+      pen2.fillRect(0, 0, before.width, before.height);
+    }
+    pen2.lineWidth = 2;
+    pen2.setLineDash([3, 2]);
+    outline(pen2, "#E69F00", 0, 0);
+    pen2.setLineDash([]);
+    outline(pen2, "#56B4E9", ...state.box, boxHeight, boxWidth);
+    before.setAttribute("aria-label", previous ? `Frame ${t - step} with the mask` : "No frame before: zeros");
+  }
+  draw();
+}
+
+export default { render };
