@@ -38,7 +38,7 @@ from c3lite.config import (
     Config,
     edit,
 )
-from c3lite.context import context_count
+from c3lite.context import MAX_REACH, context_count
 from c3lite.fit import Fit
 from c3lite.rangecoder import Decoder, Encoder
 from c3lite.wavefront import Plan
@@ -573,8 +573,8 @@ def check_limits(config: Config, shape: tuple[int, ...]) -> None:
     if max(windows) > MAX_CONTEXT:
         raise BitstreamError(f"a context of {max(windows)} is more than the limit of {MAX_CONTEXT}")
     reach = [abs(step) for origin in config.mask_origins for step in origin]
-    if max(reach, default=0) > 255 or max((*config.context_size, *(config.mask_shape or ()))) > 255:
-        raise BitstreamError("a context reaches farther than 255 latents")
+    if max((*reach, *config.context_size, *(config.mask_shape or ()))) > MAX_REACH:
+        raise BitstreamError(f"a context reaches farther than {MAX_REACH} latents")
     contexts = {context_count(config, len(shape), n) for n in range(config.num_grids)}
     if len(contexts) > 1 and not config.entropy_per_grid:
         raise BitstreamError("one entropy network cannot serve contexts of different sizes")

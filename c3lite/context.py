@@ -127,13 +127,20 @@ def masked(config, ndim: int, grid: int) -> bool:
     return config.mask_shape is not None and ndim == 3 and grid < config.masked_grids
 
 
+MAX_REACH = 255
+"""No context reaches farther: a limit of the files."""
+
+
 def check_mask(config, ndim: int) -> None:
-    """Raise `ValueError` where masked grids have no mask position yet."""
+    """Raise `ValueError` where masked grids have no mask position, or one that no file can hold."""
     count = sum(masked(config, ndim, n) for n in range(config.num_grids))
     if len(config.mask_origins) < count:
         raise ValueError(
             f"{count} grids see the previous frame through a mask, and mask_origins has "
             f"{len(config.mask_origins)} positions: c3lite.learn_offsets(video, config) finds them")
+    reach = max((abs(step) for origin in config.mask_origins[:count] for step in origin), default=0)
+    if reach > MAX_REACH:
+        raise ValueError(f"a mask at {reach} latents is farther away than the limit of {MAX_REACH}")
 
 
 def previous_frame(

@@ -184,6 +184,9 @@ def decode(
     if math.prod(table.shape) > MAX_DECODED:
         raise BitstreamError(f"a clip of {table.shape} is too large to be decoded at once; "
                              "decode_frames gives its frames, decode_patch its patches")
+    if not skip_damaged:
+        for patch in table.patches:  # all checksums before any work
+            _file_of(data, table, patch.number)
     parts = []
     for patch in table.patches:
         try:

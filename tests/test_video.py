@@ -183,6 +183,11 @@ def test_a_mask_without_a_place_says_who_finds_it(moving):
         c3.fit(moving, SMALL, progress=False)
 
 
+def test_a_mask_beyond_all_limits_is_refused_before_the_fit(moving):
+    with pytest.raises(ValueError, match="limit of 255"):
+        c3.fit(moving, c3.edit(SMALL, mask_origins=((0, 0), (0, -256))), progress=False)
+
+
 def test_adaptive_learns_each_kind_of_mask_once(moving, learned, monkeypatch):
     asked = []
 

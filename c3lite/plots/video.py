@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import SupportsFloat
 
 import numpy as np
 from jaxtyping import ArrayLike, Float
@@ -17,7 +18,7 @@ from c3lite.video import LearnedOffsets
 
 def mask_heat_map(
     learned: LearnedOffsets, grid: int = 0, ax: Axes | None = None,
-    *, motion: Sequence[float] | None = None,
+    *, motion: Sequence[SupportsFloat] | None = None,
 ) -> Axes:
     """Mean |weight| of each offset in the previous frame, and the mask's box in blue (Fig. 15).
 
