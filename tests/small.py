@@ -4,8 +4,8 @@ import numpy as np
 
 import c3lite as c3
 
-SMALL = c3.edit(c3.C3, num_grids=3, synthesis_widths=(6,), entropy_widths=(6,), context_size=(5, 5),
-                steps=30, stage2_steps=10, parameter_steps=(1e-3, 1e-2))
+SMALL = c3.edit(c3.C3, num_grids=2, synthesis_widths=(4,), entropy_widths=(4,), context_size=(3, 3),
+                steps=8, stage2_steps=4, parameter_steps=(1e-3, 1e-2))
 
 
 def pictures(count):

@@ -28,6 +28,9 @@ from c3lite.ablation.sweep import SECONDS_BETWEEN_LINES, Job, Progress, grouped,
 TRIES = 3
 """A batch of fits during which so many workers died is given up."""
 
+SECONDS_TO_END = 10.0
+"""A worker process that has nothing left to do gets so long to end by itself."""
+
 LOG_LINES = 12
 """So many last lines of a dead worker's log are shown."""
 
@@ -64,8 +67,8 @@ class _Pool(abc.ABC):
         """Workers that have ended since the last call: whether by themselves, and their logs."""
 
     @abc.abstractmethod
-    def stop(self) -> None:
-        """End all workers."""
+    def stop(self, done: bool) -> None:
+        """End all workers; when the sweep is done, those with nothing left to do end anyway."""
 
     @abc.abstractmethod
     def __str__(self) -> str:
@@ -103,8 +106,11 @@ class _Local(_Pool):
         return {name: (process.returncode == 0, self.place.logs / f"{name}.log")
                 for name, process in map(self.slots.pop, over)}
 
-    def stop(self):
+    def stop(self, done):
         processes = [process for _, process in self.slots.values()]
+        until = time.monotonic() + (SECONDS_TO_END if done else 0)
+        while time.monotonic() < until and any(process.poll() is None for process in processes):
+            time.sleep(0.05)
         for process in processes:
             process.terminate()
         for process in processes:
@@ -130,14 +136,14 @@ class _Slurm(_Pool):
 
     def __init__(self, store: Store, parameters: Mapping[str, Any], gpus: int, fits_per_job: int,
                  jobs: int):
+        if missing := [name for name in ("sbatch", "srun", "squeue") if not shutil.which(name)]:
+            raise ExecutorError(f"the executor 'slurm' needs {', '.join(missing)}, not found here: "
+                                "run the sweep on a login node of the cluster")
         try:
             import submitit
         except ImportError as error:
             raise ExecutorError("the executor 'slurm' needs the package submitit: "
                                 "pip install 'c3lite[slurm]'") from error
-        if missing := [name for name in ("sbatch", "srun", "squeue") if not shutil.which(name)]:
-            raise ExecutorError(f"the executor 'slurm' needs {', '.join(missing)}, not found here: "
-                                "run the sweep on a login node of the cluster")
         self.place = worker.Workplace(store)
         self.gpus, self.fits_per_job, self.jobs = gpus, fits_per_job, jobs
         # Reaching the time limit, and being preempted, are no failures: it is queued again
@@ -183,9 +189,11 @@ class _Slurm(_Pool):
         jobs = {name: self.running.pop(name) for name in over}
         return {name: (_succeeded(job), job.paths.stdout) for name, job in jobs.items()}
 
-    def stop(self):
-        for job in self.running.values():
-            job.cancel(check=False)
+    def stop(self, done):
+        if self.running:
+            jobs = [job.job_id for job in self.running.values()]
+            subprocess.run(["scancel", *(["--state", "PENDING"] if done else []), *jobs],
+                           stderr=subprocess.DEVNULL, timeout=60)
 
     def __str__(self):
         waiting = sum(not self.place.alive(name) for name in self.running)
@@ -284,6 +292,7 @@ def _run(
     stored is lost. Raises `ExecutorError` at the end, when all else is done, for fits given up.
     """
     loop = _Loop(groups, store, pool, say)
+    done = False
     try:
         while loop.open:
             yield from loop.landed()
@@ -292,8 +301,9 @@ def _run(
             loop.speak()
             if loop.open:
                 time.sleep(pool.seconds_between_looks)
+        done = True
     finally:
-        pool.stop()
+        pool.stop(done)
     if loop.given_up:
         raise ExecutorError(loop.obituary())
 

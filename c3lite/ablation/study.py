@@ -20,7 +20,7 @@ from c3lite import config as configs
 from c3lite.ablation import devices, pictures, published
 from c3lite.ablation.rows import Row
 from c3lite.ablation.store import Store
-from c3lite.ablation.sweep import Result, duration, plan, sweep
+from c3lite.ablation.sweep import Result, duration, executor_of, plan, sweep
 from c3lite.ablation.table import Anchor, Estimate, Table, bd_table
 
 
@@ -51,6 +51,13 @@ def is_text(v) -> bool:
     return isinstance(v, str)
 
 
+def is_executor(v) -> bool:
+    """A name, or a mapping of one name to its options."""
+    names = ("process", "local", "slurm")
+    return v in names or (isinstance(v, dict) and len(v) == 1 and all(
+        name in names and isinstance(options, dict) for name, options in v.items()))
+
+
 PARAMETERS: dict[str, Parameter] = {
     "preset": Parameter("a name", lambda v: is_text(v) and bool(v)),
     "images": Parameter(
@@ -67,8 +74,8 @@ PARAMETERS: dict[str, Parameter] = {
     "rows": Parameter("a list of names of rows (empty: all)", lambda v: is_list(v, is_text)),
     "batch": Parameter("a whole number, 0 or more", is_integer),
     "minutes": Parameter("a number, 0 or more", lambda v: is_number(v) and v >= 0),
-    "executor": Parameter("process, local or slurm",
-                           lambda v: v in ("process", "local", "slurm")),
+    "executor": Parameter("process, local or slurm, or one of them with options, as in "
+                          "{slurm: {partition: gpu}}", is_executor),
     "store": Parameter("a folder (empty: beside the table's results)", is_text),
     "is_result": Parameter("True or False", lambda v: isinstance(v, bool)),
 }
@@ -139,6 +146,7 @@ class Study:
                              "there are " + ", ".join(published.TABLES))
         values = _parameters(namespace)
         check_parameters(values)
+        executor_of(values["executor"])  # refuses unknown options before anything is asked of JAX
         self.name = table
         self.changed = _changed(values, table)
         self.about = published.TABLES[table]

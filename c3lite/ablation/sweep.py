@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import inspect
 import math
 import os
 import time
@@ -21,7 +23,7 @@ from jaxtyping import Float
 from c3lite.ablation import devices, pictures
 from c3lite.ablation.rows import Row
 from c3lite.ablation.store import Record, Store, fit_key, image_digest, record
-from c3lite.config import Config, edit
+from c3lite.config import Config, edit, nearest
 from c3lite.fit import FitError, fit, fit_many
 from c3lite.video import with_masks
 
@@ -134,17 +136,32 @@ def in_process(groups, store, images, say):
         yield group, run_group(group, store, images, say.during(group))
 
 
-def executor_of(name: str | Executor) -> Executor:
-    """An executor by name: "process" (here), "local" (worker processes) or "slurm"."""
-    if callable(name):
-        return name
-    if name == "process":
-        return in_process
-    if name in ("local", "slurm"):
-        from c3lite.ablation import executors  # submitit only where it is used
+def executor_of(executor: str | Mapping[str, Mapping[str, Any]] | Executor) -> Executor:
+    """An executor by name: "process" (here), "local" (worker processes) or "slurm" (a cluster).
 
-        return getattr(executors, name)
-    raise ValueError(f"no executor {name!r}; there are process, local and slurm")
+    With options as a mapping, {"slurm": {"partition": "gpu"}}: they are those of the function of
+    that name in `executors`. Raises `ValueError` for an unknown name or option.
+    """
+    if callable(executor):
+        return executor
+    from c3lite.ablation import executors  # which imports this module
+
+    if isinstance(executor, Mapping) and len(executor) != 1:
+        raise ValueError(f"one executor with its options, not {dict(executor)!r}")
+    (name, options), = executor.items() if isinstance(executor, Mapping) else [(executor, {})]
+    known = {"process": in_process, "local": executors.local, "slurm": executors.slurm}
+    if name not in known:
+        raise ValueError(f"no executor {name!r}; there are process, local and slurm")
+    has = [p.name for p in inspect.signature(known[name]).parameters.values()
+           if p.kind is p.KEYWORD_ONLY]
+    for option in options or {}:
+        if option not in has:
+            raise ValueError(f"the executor {name} has no option {option!r}"
+                             f"{nearest(option, has)}; it has {', '.join(has) or 'none'}")
+    if name == "local":
+        # What this process asks its GPU must not cost its workers most of the GPU's memory
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    return functools.partial(known[name], **options) if options else known[name]
 
 
 def sweep(
@@ -156,7 +173,7 @@ def sweep(
     store: Store | str | os.PathLike,
     batch: int = 0,
     minutes: float = math.inf,
-    executor: str | Executor = "process",
+    executor: str | Mapping[str, Mapping[str, Any]] | Executor = "process",
     label: str = "sweep",
     progress: bool = True,
 ) -> Iterator[Result]:
@@ -170,7 +187,8 @@ def sweep(
         store: a `Store` or its folder.
         batch: fits at once, where they share structure and shape; 0: what the device holds.
         minutes: start no batch after this time; a later sweep goes on.
-        executor: where the fits run: a name for `executor_of`, or an `Executor`.
+        executor: where the fits run: a name for `executor_of`, with options {name: options}, or
+            an `Executor`.
         label: of the plan that is written to the store for `status`.
         progress: print a line a fit, with the time left.
 

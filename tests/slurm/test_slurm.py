@@ -23,7 +23,7 @@ from c3lite.ablation import Row, Store, executors, sweep
 from tests.small import SMALL, pictures
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "tools" / "slurm_local.sh"
-LONG = c3.edit(SMALL, steps=2000)
+LONG = c3.edit(SMALL, steps=6000)
 """A fit that is still under way when the one before it has landed and been looked at."""
 WEIGHTS = (1e-3, 4e-3)
 
@@ -77,11 +77,20 @@ def finished(store):
     return collections.Counter(re.findall(r"finished (\w+)", "".join(logs(store).values())))
 
 
+def wait_for_jobs():
+    """Until none of the sweeps' jobs is in the queue: one may take half a minute to heed an end."""
+    until = time.monotonic() + 200
+    while answer("squeue", "-h", "--name", "c3lite").stdout.strip():
+        assert time.monotonic() < until, "jobs are left in the queue"
+        time.sleep(0.5)
+
+
 def check_whole(results, store):
     """Each of the six fits landed once, was done once, and is in the store."""
     assert len(results) == len({(r.image, r.rd_weight) for r in results}) == 6
     keys = {r.record.key for r in results}
     assert len(keys) == 6
+    wait_for_jobs()
     assert {r.key for r in Store(store).records()} == keys
     assert finished(store) == dict.fromkeys(keys, 1)
     assert not list((store / "work" / "claims").iterdir())
@@ -163,7 +172,4 @@ def test_closing_cancels_the_jobs(tmp_path):
     results = slurm_sweep(LONG, tmp_path, fits_per_job=6)
     next(results)
     results.close()
-    until = time.monotonic() + 90  # a job may take half a minute to heed
-    while answer("squeue", "-h", "--name", "c3lite").stdout.strip():
-        assert time.monotonic() < until, "jobs are left in the queue"
-        time.sleep(0.5)
+    wait_for_jobs()
