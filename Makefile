@@ -31,7 +31,8 @@ benchmark: $(STAMP)  ## measure speed, memory and parity (tests/benchmarks)
 	$(PYTHON) -m tests.benchmarks $(ARGS)
 
 notebooks: $(STAMP)  ## execute every notebook again, in place
-	$(PYTHON) -m nbconvert --to notebook --execute --inplace $(ARGS) notebooks/*.ipynb
+	$(PYTHON) -m nbconvert --to notebook --execute --inplace --ExecutePreprocessor.store_widget_state=False \
+	    $(ARGS) notebooks/*.ipynb
 
 # TABLE is a number (03) or the name of a notebook (steps); some notebooks have presets of their own.
 NOTEBOOK = $(if $(wildcard ablations/table$(TABLE).ipynb),table$(TABLE),$(TABLE))
