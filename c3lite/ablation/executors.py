@@ -123,7 +123,7 @@ class _Local(_Pool):
             self.place.forget(name)
 
     def __str__(self):
-        return f"{len(self.slots)} worker processes"
+        return f"workers: {len(self.slots)}"
 
 
 class _Slurm(_Pool):
@@ -197,7 +197,7 @@ class _Slurm(_Pool):
 
     def __str__(self):
         waiting = sum(not self.place.alive(name) for name in self.running)
-        return f"{len(self.running) - waiting} Slurm jobs running, {waiting} in the queue"
+        return f"Slurm jobs: {len(self.running) - waiting} running, {waiting} in the queue"
 
 
 class SlurmWork:
@@ -348,8 +348,8 @@ class _Loop:
             for i in lost:
                 self.given_up[i] = f"the log of {name} ends with\n{_tail(log)}"
             self.open -= lost
-            self.say.line(f"the worker {name} died; {len(left - lost)} batches of fits go to "
-                          "another" + (f", {len(lost)} are given up" if lost else ""))
+            self.say.line(f"the worker {name} died; of its batches {len(left - lost)} go to "
+                          f"another and {len(lost)} are given up")
 
     def hand_out(self) -> None:
         """Start workers for what nobody does."""

@@ -233,18 +233,22 @@ def _claimed(place, store, group, name) -> Iterator[list[Job]]:
 def _work_on(devices: int, task: Path, name: str) -> int:
     """The work of a machine with several devices: a process for each, sharing the task."""
     listed = json.loads(task.read_text())
+    store = Store(task.parents[2])
+    missing = [job["key"] for group in listed["groups"] for job in group
+               if not store.path(job["key"]).exists()]
     shared = task.with_name(f"{task.stem}-shared.json")
     text = json.dumps(listed | {"devices": 1})
     write_atomically(shared, lambda file: file.write(text.encode()))
-    processes = [start(shared, f"{name}-gpu{device}", device=device) for device in range(devices)]
-    try:
-        codes = [process.wait() for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    if any(codes):
-        raise RuntimeError(f"workers of {name} ended with {codes}; their logs are above")
-    return len(codes)
+    with Heart(Workplace(store), name):
+        processes = [start(shared, f"{name}-gpu{device}", device) for device in range(devices)]
+        try:
+            codes = [process.wait() for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
+        if any(codes):
+            raise RuntimeError(f"the workers of {name} ended with {codes}")
+    return sum(store.path(key).exists() for key in missing)
 
 
 def start(task: Path, name: str, device: int | None = None, log=None) -> subprocess.Popen:
