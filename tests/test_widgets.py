@@ -12,15 +12,20 @@ import hypothesis.extra.numpy as npst
 import ipywidgets
 import jax
 import jax.numpy as jnp
+import nbformat
 import numpy as np
 import PIL.Image
 import pytest
 from hypothesis import given
+from nbconvert import HTMLExporter
 
 import c3lite as c3
 from c3lite import codecs, latents, quantize, widgets
+from c3lite.config import ADAPTIVE_UVG
+from c3lite.training import History
+from c3lite.video import LearnedOffsets
 from c3lite.wavefront import Plan
-from c3lite.widgets import base, fitted, live
+from c3lite.widgets import base, fitted, live, mask
 from c3lite.widgets.context import decoding_steps
 from c3lite.widgets.quantizer import noisy_value
 from tests import made
@@ -63,11 +68,19 @@ def photo(shape=(24, 32)):
     return (0.5 + 0.4 * np.sin(9 * x)).astype(np.float32)
 
 
+def learned():
+    heat = np.zeros((9, 9), np.float32)
+    heat[5:7, 2:4] = 1
+    config = c3.edit(ADAPTIVE_UVG[6], mask_shape=(2, 2), mask_origins=((1, -2),) * 3)
+    return LearnedOffsets(config, (heat,) * 3, History(*[np.zeros(1, np.float32)] * 4), 1.0)
+
+
 WIDGETS = {
     "latents": lambda: widgets.LatentExplorer(made.fit()),
     "context": lambda: widgets.ContextExplorer(made.fit()),
     "compare": lambda: widgets.compare({"a": photo(), "b": codecs.jpeg(photo(), 10)}),
     "live": lambda: widgets.LiveFit(photo(), c3.C3),
+    "mask": lambda: widgets.MaskExplorer(learned(), np.stack([photo()] * 3, 1), (1, -2)),
     "quantizer": lambda: widgets.QuantizerExplorer(),
     "quantizer without soft-rounding": lambda: widgets.QuantizerExplorer(c3.COOL_CHIC),
 }
@@ -91,6 +104,14 @@ def test_carries_a_still_and_words_beside_the_view(name):
         assert len(picture.getcolors(256)) > 4  # it shows something
     assert len(data["text/plain"]) > 20
     assert metadata["image/png"]["alt"] == data["text/plain"]
+
+
+def test_nbconvert_shows_the_still():
+    data, metadata = widget_of("quantizer")._repr_mimebundle_()
+    cell = nbformat.v4.new_code_cell("explorer", outputs=[nbformat.v4.new_output(
+        "execute_result", data, metadata=metadata, execution_count=1)], execution_count=1)
+    page, _ = HTMLExporter().from_notebook_node(nbformat.v4.new_notebook(cells=[cell]))
+    assert data["image/png"][:100] in page
 
 
 @each_widget
@@ -215,12 +236,27 @@ def test_live_fit_shows_why_it_failed():
     watched = widgets.LiveFit(photo(), c3.edit(
         SHORT, learning_rate=1e30, gradient_clip=float("inf"), steps=200))
     watched.start()
-    watched.wait()
-    assert watched.status == "failed" and "the loss is" in watched.error
     with pytest.raises(RuntimeError, match="the loss is"):
-        watched.fits  # noqa: B018
+        watched.wait()
+    assert watched.status == "failed" and "the loss is" in watched.error
 
 
 def test_live_fit_refuses_bad_images_at_once():
     with pytest.raises(ValueError, match="must lie in"):
         widgets.LiveFit(255 * photo(), SHORT)
+
+
+def test_mask_sends_frames_that_are_asked_for(monkeypatch):
+    monkeypatch.setattr(mask, "CLIP_BYTES", 1)
+    explorer = widgets.MaskExplorer(learned(), np.stack([photo()] * 3, 1))
+    assert [frame is not None for frame in explorer.data["clip"]["frames"]] == [False, False, True]
+    sent = []
+    monkeypatch.setattr(explorer, "send", lambda content, buffers: sent.append((content, buffers)))
+    explorer._receive(None, {"frame": 1}, [])
+    (content, (frame,)), = sent
+    assert content == {"frame": 1, "mime": "image/jpeg"}
+    with PIL.Image.open(io.BytesIO(frame)) as picture:
+        assert picture.size == (32, 24)
+    explorer._receive(None, {"frame": 99}, [])
+    assert "IndexError" in explorer.error
+    assert "dy 1 to 2, dx -2 to -1" in explorer.describe()

@@ -108,6 +108,7 @@ class LiveFit(Explorer):
         """Wait for the end and give back `fit` (`fits` of two configs); None after `timeout_s`.
 
         An interrupt (Ctrl-C, the notebook's stop button) stops the fit and keeps the best so far.
+        Raises `RuntimeError` when the fit was not started or has failed.
         """
         if self._thread is None:
             raise RuntimeError("this fit was not started: press start, or call start()")

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 
 import c3lite as c3
-from c3lite import decoder
+from c3lite import config, decoder, video
+from c3lite.training import History
 from tests import made
 
 CONFIGS = {
@@ -38,3 +39,29 @@ def fit(shape, config, seed=0):
         found, coded=found.coded._replace(networks=networks),
         reconstruction=decoder.synthesize(config, shape, found.coded.symbols,
                                           jax.tree.leaves(networks), made.STEP, made.STEP))
+
+
+LIVE = c3.edit(
+    c3.C3, num_grids=2, synthesis_widths=(4,), synthesis_residual_convs=0, entropy_widths=(4,),
+    context_size=(3, 3), steps=10**6, parameter_steps=(1e-3,))
+"""Compiled in a moment, and not at an end before it is stopped."""
+
+
+def learned():
+    """Heat maps with a bright spot each, and their boxes."""
+    rng = np.random.default_rng(0)
+    masked = config.ADAPTIVE_UVG[6]
+    maps = []
+    for n in range(3):
+        heat = np.abs(rng.normal(0, 0.01, (65, 65)))
+        heat[32 + 4 : 32 + 8, 32 - 20 : 32 - 16] += 0.1 / (n + 1)
+        maps.append(heat.astype(np.float32))
+    masked = c3.edit(masked, mask_origins=((4, -20),) * 3)
+    return video.LearnedOffsets(masked, tuple(maps), History(*[np.zeros(1, np.float32)] * 4), 1.0)
+
+
+def clip():
+    """A window that moves over a picture by (5, -18) a frame."""
+    x = c3.data.kodak(23)
+    return np.stack([x[:, 100 + 5 * t : 196 + 5 * t, 300 - 18 * t : 444 - 18 * t]
+                     for t in range(6)], 1)

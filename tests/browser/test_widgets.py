@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import c3lite as c3
-from c3lite import plots
+from c3lite import codecs, plots, widgets
 from c3lite.widgets.quantizer import noisy_value
 from tests.browser import fits
 from tests.tools import lab_shot
@@ -24,47 +24,70 @@ if not Path(lab_shot.CHROMIUM).exists():
     pytest.skip(f"no Chromium at {lab_shot.CHROMIUM}: apt-get install chromium, or set CHROMIUM",
                 allow_module_level=True)
 
-pytestmark = pytest.mark.timeout(200)
+pytestmark = pytest.mark.timeout(600)
 REPOSITORY = Path(__file__).parents[2]
 
 SHAPE = (96, 144)
 CELLS = {
-    "setup": f"""from c3lite import C3, widgets
+    "setup": f"""from c3lite import C3, codecs, edit, widgets
 from c3lite.widgets.quantizer import noisy_value
 from tests.browser import fits
 fit = fits.fit({SHAPE}, C3)""",
     "latents": "widgets.LatentExplorer(fit)",
     "context": "widgets.ContextExplorer(fit)",
     "quantizer": "widgets.QuantizerExplorer()",
+    "compare": "widgets.compare({'original': fit.image, 'C3': fit, "
+               "'JPEG': codecs.jpeg(fit.image, 10)})",
+    "mask": "widgets.MaskExplorer(fits.learned(), fits.clip(), displacement=(5, -18))",
+    "live": "widgets.LiveFit(fit.image, fits.LIVE, edit(fits.LIVE, rd_weight=1e-2))",
 }
 TITLES = {
     "latents": "Latent grids: what does each one add?",
     "context": "Decoding one latent after another",
     "quantizer": "How rounding is imitated in stage 1",
+    "compare": "Compare pictures",
+    "mask": "Where to look in the previous frame",
+    "live": "A fit, live",
 }
 explorers = pytest.mark.parametrize("name", TITLES)
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    """A notebook with all explorers, run in JupyterLab."""
+def server(tmp_path_factory):
+    """A folder and JupyterLab over it."""
     folder = tmp_path_factory.mktemp("lab")
-    notebook = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(source) for source in CELLS.values()],
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
-    nbformat.write(notebook, folder / "explorers.ipynb")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(
             [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]))
         with lab_shot.jupyterlab(folder) as base, playwright.sync_playwright() as pw:
-            opened = lab_shot.Lab(pw, base, "explorers.ipynb", timeout=90)
-            try:
-                assert opened.run_all(), "the notebook did not finish"
-                if "C3LITE_SHOTS" in os.environ:  # to look at
-                    opened.shots(Path(os.environ["C3LITE_SHOTS"]), "explorers")
-                yield opened
-            finally:
-                opened.close()
+            yield folder, base, pw
+
+
+def open_lab(server, name, cells):
+    folder, base, pw = server
+    notebook = nbformat.v4.new_notebook(
+        cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
+    nbformat.write(notebook, folder / name)
+    return lab_shot.Lab(pw, base, name, timeout=300)
+
+
+def look(lab, name):
+    """Keep pictures of the page where C3LITE_SHOTS says, for eyes."""
+    if "C3LITE_SHOTS" in os.environ:
+        lab.shots(Path(os.environ["C3LITE_SHOTS"]), name)
+
+
+@pytest.fixture(scope="module")
+def lab(server):
+    """A notebook with all explorers, run in JupyterLab."""
+    opened = open_lab(server, "explorers.ipynb",
+                      [nbformat.v4.new_code_cell(source) for source in CELLS.values()])
+    try:
+        assert opened.run_all(), "the notebook did not finish"
+        look(opened, "explorers")
+        yield opened
+    finally:
+        opened.close()
 
 
 def explorer(lab, name):
@@ -117,7 +140,7 @@ def test_opens_without_an_error_and_every_control_has_a_name(lab, name):
 
 def test_every_slider_changes_something_by_key(lab):
     results = lab.exercise()
-    assert {s["cell"] for s in results} == {cell_of(name) for name in TITLES}
+    assert {s["cell"] for s in results} == {cell_of(name) for name in TITLES if name != "live"}
     for s in results:
         print(f"{s['label']}: {s['result']}")
     assert [s["label"] for s in results if s["result"] == "NO CHANGE"] == []
@@ -186,7 +209,8 @@ def test_latents_are_decoded_in_the_browser(lab, fit):
     off = np.abs(pixels(picture) - 255 * fit.reconstruction)
     assert off.max() < 1.01 and (off > 0.01).mean() < 0.01
     shown = panel.locator(".c3-readout").first
-    assert f"{fit.psnr:.1f}"[:3] in shown.inner_text() or "dB" in shown.inner_text()
+    psnr = c3.metrics.psnr(np.round(pixels(picture)) / 255, fit.image)
+    assert abs(float(re.search(r"([\d.]+) dB", shown.inner_text()).group(1)) - psnr) < 0.02
 
     panel.get_by_role("button", name="only grid 6").click()
     alone = pixels(picture)
@@ -240,3 +264,160 @@ def test_context_is_stepped_through_as_the_decoder_does(lab, fit):
     put(panel, "Decoding step", 0)
     assert decoded().sum() == 1
     latency(lab, panel, "Decoding step", range(0, 400, 13))
+
+
+def test_compare_wipes_flips_and_moves(lab):
+    panel = explorer(lab, "compare")
+    canvas = panel.locator("canvas")
+    put(panel, "Wipe", 100)
+    original = pixels(canvas)
+    put(panel, "Wipe", 0)
+    fitted = pixels(canvas)
+    assert np.abs(original - fitted)[:, 30:].mean() > 1
+    put(panel, "Wipe", 50)
+    half = pixels(canvas)
+    middle = half.shape[2] // 2
+    np.testing.assert_array_equal(half[:, 30:, : middle - 3], original[:, 30:, : middle - 3])
+    np.testing.assert_array_equal(half[:, 30:, middle + 3 :], fitted[:, 30:, middle + 3 :])
+    panel.get_by_label("View").select_option("flip")
+    np.testing.assert_array_equal(pixels(canvas)[:, 30:], original[:, 30:])
+    panel.get_by_role("button", name="flip A/B").press("Enter")
+    np.testing.assert_array_equal(pixels(canvas)[:, 30:], fitted[:, 30:])
+    panel.get_by_label("View").select_option("wipe")
+    put(panel, "Zoom", 4)
+    zoomed = pixels(canvas)
+    canvas.focus()
+    lab.page.keyboard.press("Shift+ArrowRight")
+    assert np.abs(pixels(canvas) - zoomed).mean() > 1
+    assert "JPEG" in panel.get_by_label("Left (A)").inner_text()
+    latency(lab, panel, "Wipe", range(0, 100, 4))
+    latency(lab, panel, "Zoom", [1, 2, 3, 4] * 5)
+    put(panel, "Zoom", 1)
+
+
+def test_mask_moves_by_keys_and_says_its_sum(lab):
+    panel = explorer(lab, "mask")
+    text, (heat, now, before) = panel.locator(".c3-readout"), panel.locator("canvas").all()
+    assert "100 % of the learned box" in text.inner_text()
+    assert "inside the box" in text.inner_text()
+    maps = fits.learned().heat_maps
+    shown, mask = pixels(heat), pixels(before)
+    heat.focus()
+    for key in ("ArrowDown", "ArrowDown", "ArrowRight"):
+        lab.page.keyboard.press(key)
+    said = text.inner_text().replace("−", "-")
+    assert "dy 6 to 9, dx -19 to -16" in said
+    total = maps[0][38:42, 13:17].sum()
+    assert abs(float(re.search(r"magnitude ([\d.]+)", said).group(1)) - total) < 0.01
+    assert np.abs(pixels(heat) - shown).max() > 0
+    assert np.abs(pixels(before) - mask).max() > 0  # the clip shows the box, too
+    frame = pixels(now)
+    put(panel, "Frame", 2)
+    lab.page.wait_for_timeout(300)
+    assert np.abs(pixels(now) - frame).mean() > 1
+    panel.get_by_role("button", name="learned box").click()
+    assert "100 % of the learned box" in text.inner_text()
+    latency(lab, panel, "Frame", [0, 1, 2, 3, 4, 5] * 4)
+
+
+def test_live_fit_starts_pauses_goes_on_and_stops(lab):
+    panel = explorer(lab, "live")
+    status = panel.locator(".c3-controls .c3-readout")
+    canvas = panel.locator("canvas").first
+    gray = pixels(canvas)
+
+    def steps():
+        said = panel.locator(".c3-column .c3-readout").first.inner_text()
+        return int(re.search(r"step ([\d,]+) of", said).group(1).replace(",", ""))
+
+    def wait(condition, seconds=100):
+        for _ in range(10 * seconds):
+            if condition():
+                return
+            lab.page.wait_for_timeout(100)
+        raise AssertionError(f"waited in vain; it says: {panel.inner_text()}")
+
+    panel.get_by_role("button", name="start").press("Enter")
+    wait(lambda: steps() > 0)
+    assert np.abs(pixels(canvas) - gray).max() > 5
+    panel.get_by_role("button", name="pause").press("Enter")
+    wait(lambda: "paused" in status.inner_text())
+    panel.get_by_role("button", name="resume").press("Enter")
+    wait(lambda: "running" in status.inner_text())
+    before = steps()
+    wait(lambda: steps() > before)
+    panel.get_by_role("button", name="stop").press("Enter")
+    wait(lambda: ".fit" in status.inner_text())
+    assert "networks included" in panel.inner_text()
+    assert panel.locator(".c3-error:visible").count() == 0
+    look(lab, "after")
+
+
+def test_errors_are_seen(lab):
+    panel = explorer(lab, "quantizer")
+    slider = panel.locator("input[type=range]").first
+    slider.evaluate("""(e) => { e.valueAsNumber; Object.defineProperty(e, 'valueAsNumber',
+      { get() { throw new Error('made for a test'); }, configurable: true });
+      e.dispatchEvent(new Event('input')); delete e.valueAsNumber; }""")
+    assert "made for a test" in panel.locator(".c3-error:visible").inner_text()
+
+
+def made_here(name, fit):
+    return {
+        "latents": lambda: widgets.LatentExplorer(fit),
+        "context": lambda: widgets.ContextExplorer(fit),
+        "quantizer": widgets.QuantizerExplorer,
+        "compare": lambda: widgets.compare({"original": fit.image, "JPEG": codecs.jpeg(
+            fit.image, 10)}),
+        "mask": lambda: widgets.MaskExplorer(fits.learned(), fits.clip()),
+        "live": lambda: widgets.LiveFit(fit.image, fits.LIVE),
+    }[name]()
+
+
+@explorers
+def test_exported_page_works_from_a_file(server, fit, name, tmp_path):
+    path = widgets.export_html(made_here(name, fit), tmp_path / "page.html")
+    browser = server[2].chromium.launch(executable_path=lab_shot.CHROMIUM, args=lab_shot.ARGS)
+    page = browser.new_page()
+    problems, asked = [], []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(path.as_uri())
+    panel = page.locator(".c3")
+    panel.locator("input, button, canvas").first.wait_for()
+    page.wait_for_timeout(300)
+    before = page.evaluate(PRINT)
+    if name == "live":
+        assert panel.get_by_role("button", name="start").is_disabled()
+    else:
+        control = panel.locator("input[type=range]").first
+        control.press("ArrowLeft")
+        control.press("ArrowLeft")
+        if control.input_value() == "0":
+            control.press("ArrowRight")
+        page.wait_for_timeout(300)
+        assert page.evaluate(PRINT) != before
+    assert problems == []
+    assert {url.partition(":")[0] for url in asked} <= {"file", "blob", "data"}
+    browser.close()
+
+
+PRINT = """() => [...document.querySelectorAll('canvas')].map((c) => c.toDataURL()).join() +
+  [...document.querySelectorAll('svg')].map((s) => s.innerHTML).join()"""
+
+
+def test_an_untrusted_notebook_that_nobody_ran_shows_stills(server, fit):
+    cells = []
+    for name in TITLES:
+        data, metadata = made_here(name, fit)._repr_mimebundle_()
+        cells.append(nbformat.v4.new_code_cell(execution_count=1, outputs=[
+            nbformat.v4.new_output("execute_result", data, metadata=metadata, execution_count=1)]))
+    opened = open_lab(server, "unrun.ipynb", cells)
+    try:
+        opened.quiet()
+        assert [cell["still"] for cell in opened.cells()] == [1] * len(TITLES)
+        assert not opened.broken()
+        look(opened, "unrun")
+    finally:
+        opened.close()

@@ -130,9 +130,10 @@ async function build(ui, model, play) {
       pen.stroke();
     }
     if (truth) {
+      pen.lineWidth = 3;
       pen.beginPath();
       pen.arc(place(truth[1] + 0.5), place(truth[0] + 0.5), 9, 0, 7);
-      pen.strokeStyle = "#E69F00";
+      pen.strokeStyle = "#D55E00";
       pen.stroke();
     }
     pen.lineWidth = 3;
