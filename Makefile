@@ -25,7 +25,7 @@ lab: $(STAMP)  ## set up .venv and open JupyterLab on the first notebook (a serv
 	$(PYTHON) -m jupyterlab $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS) notebooks/00_start_here.ipynb
 
 test: $(STAMP)  ## set up .venv and run all tests (some of them: ARGS="tests/test_data.py -k crop")
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTHON) -m pytest $(or $(ARGS),-n auto --maxprocesses 4 --dist loadfile)
 
 benchmark: $(STAMP)  ## measure speed, memory and parity (tests/benchmarks)
 	$(PYTHON) -m tests.benchmarks $(ARGS)
