@@ -132,13 +132,17 @@ MAX_REACH = 255
 
 
 def check_mask(config, ndim: int) -> None:
-    """Raise `ValueError` where masked grids have no mask position, or one that no file can hold."""
+    """Raise `ValueError` where masked grids have no mask position."""
     count = sum(masked(config, ndim, n) for n in range(config.num_grids))
     if len(config.mask_origins) < count:
         raise ValueError(
             f"{count} grids see the previous frame through a mask, and mask_origins has "
             f"{len(config.mask_origins)} positions: c3lite.learn_offsets(video, config) finds them")
-    reach = max((abs(step) for origin in config.mask_origins[:count] for step in origin), default=0)
+
+
+def check_reach(config) -> None:
+    """Raise `ValueError` for a mask position that no file can hold; the config's numbers known."""
+    reach = max((abs(step) for origin in config.mask_origins for step in origin), default=0)
     if reach > MAX_REACH:
         raise ValueError(f"a mask at {reach} latents is farther away than the limit of {MAX_REACH}")
 

@@ -20,6 +20,7 @@ from c3lite import decoder, parameters, training
 from c3lite.checkpoint import Checkpoint
 from c3lite.codec import Codec
 from c3lite.config import C3, Config
+from c3lite.context import check_reach
 from c3lite.metrics import mean_frame_psnr, psnr
 from c3lite.parameters import Coded
 from c3lite.training import CHUNK, History, State
@@ -124,7 +125,8 @@ _start = jax.jit(training.start, static_argnums=1)
 
 
 def begin(x: Float[np.ndarray, "3 *shape"], config: Config, key: PRNGKeyArray) -> State:
-    """The state before the first step."""
+    """The state before the first step. Raises `ValueError` for masks that cannot be."""
+    check_reach(config)
     return _start(config, x.shape[1:], key, x.reshape(3, -1).mean(1))
 
 

@@ -74,7 +74,8 @@ def test_frames_come_before_the_file_is_read_to_its_end(name, monkeypatch):
     original = bitstream._Reader.code
 
     def counting(self, tables, symbols, label):
-        read.append(len(tables))
+        if np.min(label) < 16:  # latents
+            read.append(len(tables))
         return original(self, tables, symbols, label)
 
     monkeypatch.setattr(bitstream._Reader, "code", counting)
@@ -120,6 +121,7 @@ def test_an_image_has_no_frames_or_patches():
 def test_a_damaged_patch_is_named_and_the_others_decode(clip, data, starts):
     broken = bytearray(data)
     broken[starts[5] + 30] ^= 4
+    broken = bytes(broken)
     name = r"patch 5 \(frames 4 to 6, rows 0 to 11, columns 16 to 25\) is damaged"
     with pytest.raises(BitstreamError, match=name):
         c3.decode(broken)
@@ -152,7 +154,7 @@ def test_a_cut_file_still_has_its_first_patches(clip, data, starts):
 
 @pytest.mark.parametrize(("change", "words"), [
     (lambda d: d[:20], "ends within its header"), (lambda d: d + b"\0", "after the last patch"),
-    (lambda d: d[:9] + b"\1" + d[10:], "table of patches|beyond|header"),
+    (lambda d: d[:9] + b"\1" + d[10:], "table of patches|beyond|header|larger"),
     (lambda d: d[:3] + b"\xfe" + d[4:], "newer c3lite"), (lambda d: b"C3v", "ends within")])
 def test_a_damaged_table_is_refused(data, change, words):
     with pytest.raises(BitstreamError, match=words):
