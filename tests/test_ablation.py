@@ -132,6 +132,7 @@ def test_a_batch_that_was_stopped_goes_on_from_its_checkpoint(tmp_path, photo, m
 
     monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 0.0)
     monkeypatch.setattr(sys.modules["c3lite.fit"], "_chunk_size", lambda *_: 1)
+    monkeypatch.setattr(sys.modules["c3lite.fit"], "FIRST_CHUNK", 1)
     rows = ablation.knockouts(TINY, ["soft-rounding"])[:1]
     config = c3.edit(TINY, steps=20)
     rows = [rows[0]._replace(configs=(config,))]
@@ -199,7 +200,7 @@ def test_minutes_end_a_sweep_between_batches(tmp_path, photo, made_up, capsys):
 def test_groups_share_structure_steps_and_shape_and_do_not_change(photo):
     rows = [*ablation.knockouts(TINY), *ablation.schedules(TINY, [6])[1:]]
     images = {"a": photo, "b": photo[:, 1:]}
-    jobs = [job for job, _ in sweep.plan(rows, images, WEIGHTS, [0, 1])]
+    jobs = [job for job, _ in sweep.plan(rows, images, [1e-3], [0, 1])]
     for size in (1, 3, 32):
         groups = sweep.grouped(jobs, size)
         assert sorted(job.key for g in groups for job in g) == sorted(job.key for job in jobs)

@@ -117,10 +117,15 @@ def image_digest(x: Float[np.ndarray, "3 *shape"]) -> str:
     return hashlib.sha256(repr(x.shape).encode() + x.tobytes()).hexdigest()
 
 
-def fit_key(config: Config, digest: str, seed: int) -> str:
+def key_of(canonical_config: str, digest: str, seed: int) -> str:
     """The name of a fit: a hash of all that determines its result."""
-    text = json.dumps([canonical(config), digest, int(seed), NUMERICS])
+    text = json.dumps([canonical_config, digest, int(seed), NUMERICS])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def fit_key(config: Config, digest: str, seed: int) -> str:
+    """`key_of` for a config."""
+    return key_of(canonical(config), digest, seed)
 
 
 def thinned(history: History) -> dict[str, list[float | int]]:

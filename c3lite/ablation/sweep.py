@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import hashlib
 import inspect
 import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -22,7 +23,7 @@ from jaxtyping import Float
 
 from c3lite.ablation import devices, pictures
 from c3lite.ablation.rows import Row
-from c3lite.ablation.store import Record, Store, fit_key, image_digest, record
+from c3lite.ablation.store import Record, Store, canonical, image_digest, key_of, record
 from c3lite.config import Config, edit, nearest
 from c3lite.fit import FitError, fit, fit_many
 from c3lite.video import with_masks
@@ -49,12 +50,10 @@ class Job:
     image_sha256: str
     shape: tuple[int, ...]
     seed: int
-
-    @property
-    def steps(self) -> int:
-        """Steps of both stages."""
-        config = Config.from_json(self.config)
-        return int(config.steps) + int(config.stage2_steps)
+    steps: int
+    """Of both stages."""
+    program: str
+    """Jobs of one program (and shape) have configs of one structure, and equal steps."""
 
     @property
     def cost(self) -> float:
@@ -89,18 +88,25 @@ def plan(
             raise ValueError(f"a sweep needs at least one {what}")
     if len({row.name for row in rows}) < len(rows):
         raise ValueError(f"two rows have one name: {', '.join(row.name for row in rows)}")
+    # what depends on the config alone, once and not for every image and seed
+    cells = [_cell(row.name, edit(config, rd_weight=rd_weight))
+             for row in rows for rd_weight in rd_weights for config in row.configs]
     jobs: dict[str, tuple[Job, list[tuple[str, float]]]] = {}
     for name, x in images.items():
         digest = image_digest(x)
         for seed in seeds:
-            for row in rows:
-                for rd_weight in rd_weights:
-                    for config in row.configs:
-                        config = edit(config, rd_weight=rd_weight)
-                        key = fit_key(config, digest, seed)
-                        job = Job(key, row.name, config.to_json(), name, digest, x.shape[1:], seed)
-                        jobs.setdefault(key, (job, []))[1].append((row.name, float(rd_weight)))
+            for row, rd_weight, text, identity, steps, program in cells:
+                key = key_of(identity, digest, seed)
+                job = Job(key, row, text, name, digest, x.shape[1:], seed, steps, program)
+                jobs.setdefault(key, (job, []))[1].append((row, rd_weight))
     return list(jobs.values())
+
+
+def _cell(row: str, config: Config) -> tuple[str, float, str, str, int, str]:
+    structure = repr((jax.tree.structure(config), config.steps, config.stage2_steps))
+    return (row, float(config.rd_weight), config.to_json(), canonical(config),
+            int(config.steps) + int(config.stage2_steps),
+            hashlib.sha256(structure.encode()).hexdigest()[:16])
 
 
 def grouped(jobs: Iterable[Job], size: int) -> list[list[Job]]:
@@ -112,8 +118,7 @@ def grouped(jobs: Iterable[Job], size: int) -> list[list[Job]]:
     open_groups: dict[tuple, list[Job]] = {}
     groups: list[list[Job]] = []
     for job in jobs:
-        config = Config.from_json(job.config)
-        kind = (jax.tree.structure(config), config.steps, config.stage2_steps, job.shape)
+        kind = job.program, job.shape
         group = open_groups.get(kind)
         if group is None or len(group) == size:
             group = open_groups[kind] = []
