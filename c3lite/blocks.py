@@ -94,6 +94,14 @@ def _sum_backward(f, residuals, g):
 sum_over_blocks.defvjp(_sum_forward, _sum_backward)
 
 
+def computed_once(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """`x`, which XLA is kept from computing again for each of its readers, if it is large.
+
+    Where a sum of shifted arrays reads the output of an activation, it would do that for every tap.
+    """
+    return jax.lax.optimization_barrier(x) if x.size > LARGE else x
+
+
 def map_columns(
     f: Callable[[Float[Array, "n_in n"]], Float[Array, "n_out n"]], x: Float[Array, "n_in columns"]
 ) -> Float[Array, "n_out columns"]:
@@ -107,5 +115,5 @@ def map_columns(
     (side,) = block_sides((columns,))
     pieces = -(-columns // side)
     x = jnp.pad(x, [(0, 0), (0, pieces * side - columns)]).reshape(len(x), pieces, side)
-    y = jax.lax.map(jax.checkpoint(f), x.swapaxes(0, 1))
-    return y.swapaxes(0, 1).reshape(y.shape[1], -1)[:, :columns]
+    y = jax.lax.map(jax.checkpoint(f), computed_once(x.swapaxes(0, 1)))
+    return computed_once(y.swapaxes(0, 1)).reshape(y.shape[1], -1)[:, :columns]

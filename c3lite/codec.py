@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -59,8 +60,14 @@ class Codec(eqx.Module):
     def scaled_latents(self, config) -> Float[Array, " latents"]:
         """gain z / q for all grids, flattened, finest first: what the quantizer gets."""
         gains = self.gains(config) / config.quantization_step
-        return jnp.concatenate([gain * z.reshape(-1)
-                                for gain, z in zip(gains, self.grids, strict=True)])
+        flat = jnp.zeros(sum(z.size for z in self.grids))
+        first = 0
+        for gain, z in zip(gains, self.grids, strict=True):
+            # written one after another: XLA's concatenation asks of each entry whose it is, which
+            # took a fifth of the time of a whole image's step
+            flat = jax.lax.dynamic_update_slice(flat, gain * z.reshape(-1), (first,))
+            first += z.size
+        return flat
 
     def decode(self, config, symbols: Float[Array, " latents"]) -> Float[Array, "3 *shape"]:
         """Pixels in [0, 1] from quantized latents in step units."""
