@@ -13,3 +13,13 @@ def pictures(count):
     y, x = np.mgrid[:16, :24] / 24
     return {f"wave{i}": np.stack([0.5 + 0.4 * np.sin(4 * (i + 1) * (x + y) + c) for c in range(3)]
                                  ).astype(np.float32) for i in range(count)}
+
+
+def killed_in_a_fit(process, place, store, worker):
+    """Kill a worker's process if it is in the middle of a fit; otherwise it goes on."""
+    process.suspend()  # so that it does not finish the fit meanwhile
+    if any(not store.path(key).exists() for key in place.doing(worker)):
+        process.kill()
+        return True
+    process.resume()
+    return False

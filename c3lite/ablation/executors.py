@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import collections
+import contextlib
 import getpass
 import math
 import os
@@ -192,8 +193,9 @@ class _Slurm(_Pool):
     def stop(self, done):
         if self.running:
             jobs = [job.job_id for job in self.running.values()]
-            subprocess.run(["scancel", *(["--state", "PENDING"] if done else []), *jobs],
-                           stderr=subprocess.DEVNULL, timeout=60)
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):  # they end by themselves
+                subprocess.run(["scancel", *(["--state", "PENDING"] if done else []), *jobs],
+                               stderr=subprocess.DEVNULL, timeout=60)
 
     def __str__(self):
         waiting = sum(not self.place.alive(name) for name in self.running)
@@ -320,6 +322,7 @@ class _Loop:
         self.tasks: dict[str, set[int]] = {}
         self.tries = collections.Counter()
         self.given_up: dict[int, str] = {}
+        self.refused_at = -float("inf")
 
     def landed(self) -> Iterator[tuple[Group, list[Record]]]:
         """The results that have come since the last call."""
@@ -352,7 +355,9 @@ class _Loop:
                           f"another and {len(lost)} are given up")
 
     def hand_out(self) -> None:
-        """Start workers for what nobody does."""
+        """Start workers for what nobody does. Raises `ExecutorError` when the first is refused."""
+        if time.monotonic() - self.refused_at < SECONDS_BETWEEN_LINES:
+            return
         taken = set() if self.pool.shared else set().union(*self.tasks.values())
         free = [i for i in sorted(self.open - taken, key=lambda i: (self.tries[i], i))
                 # in this order: a claim is released after the fit was stored
@@ -361,7 +366,15 @@ class _Loop:
         for task in self.pool.tasks([self.groups[i] for i in free]):
             if not self.pool.room():
                 return
-            name = self.pool.start(task)
+            try:
+                name = self.pool.start(task)
+            except ExecutorError as error:
+                if not self.tasks:
+                    raise
+                # a limit of jobs, say: those that there are will go on, and make room
+                self.refused_at = time.monotonic()
+                self.say.line(f"no further worker for now: {error}")
+                return
             self.tasks[name] = {numbers[group[0].key] for group in task}
 
     def speak(self) -> None:

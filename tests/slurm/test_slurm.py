@@ -19,11 +19,11 @@ import pytest
 pytest.importorskip("submitit", reason="needs submitit: make extras EXTRAS=slurm")
 
 import c3lite as c3
-from c3lite.ablation import Row, Store, executors, sweep
-from tests.small import SMALL, pictures
+from c3lite.ablation import Row, Store, executors, sweep, worker
+from tests.small import SMALL, killed_in_a_fit, pictures
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "tools" / "slurm_local.sh"
-LONG = c3.edit(SMALL, steps=6000)
+LONG = c3.edit(SMALL, steps=1500)
 """A fit that is still under way when the one before it has landed and been looked at."""
 WEIGHTS = (1e-3, 4e-3)
 
@@ -79,10 +79,8 @@ def finished(store):
 
 def wait_for_jobs():
     """Until none of the sweeps' jobs is in the queue: one may take half a minute to heed an end."""
-    until = time.monotonic() + 200
-    while answer("squeue", "-h", "--name", "c3lite").stdout.strip():
-        assert time.monotonic() < until, "jobs are left in the queue"
-        time.sleep(0.5)
+    until(lambda: not answer("squeue", "-h", "--name", "c3lite").stdout.strip(),
+          "the queue to be empty")
 
 
 def check_whole(results, store):
@@ -96,40 +94,39 @@ def check_whole(results, store):
     assert not list((store / "work" / "claims").iterdir())
 
 
-def busy_job(store):
-    """The number of a job that is in the middle of a fit."""
-    place = executors.worker.Workplace(Store(store))
-    until = time.monotonic() + 200
-    while time.monotonic() < until:
-        for path in place.workers.glob("slurm-*.json"):
-            doing = place.doing(path.stem)
-            if doing and not any(Store(store).path(key).exists() for key in doing):
-                return path.stem.removeprefix("slurm-")
-        time.sleep(0.05)
-    raise AssertionError("no job is at a fit")
+def until(found, what, seconds=120):
+    """The first answer of `found()` that is one."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if what_is := found():
+            return what_is
+        time.sleep(0.1)
+    raise AssertionError(f"waited {seconds} s for {what}")
 
 
-def kill(job):
-    """End the process that does a job's fits, as a crash or a full memory does."""
+def processes():
+    """The Python processes that do the fits of jobs, by the jobs' numbers."""
+    found = {}
     for process in psutil.process_iter(["cmdline"]):
         with contextlib.suppress(psutil.Error):
             command = process.info["cmdline"] or [""]
-            if ("python" in command[0] and "submitit.core._submit" in command
-                    and process.environ().get("SLURM_JOB_ID") == job):
-                process.kill()
-                return
-    raise AssertionError(f"job {job} has no process")
+            if "python" in command[0] and "submitit.core._submit" in command:
+                found[process.environ()["SLURM_JOB_ID"]] = process
+    return found
 
 
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(400)
 def test_a_killed_job(tmp_path, capfd):
-    results = []
-    killed = None
+    store, place = Store(tmp_path), worker.Workplace(Store(tmp_path))
+
+    def kill_one():
+        return next((job for job, process in processes().items()
+                     if killed_in_a_fit(process, place, store, f"slurm-{job}")), None)
+
+    results, killed = [], None
     for result in slurm_sweep(LONG, tmp_path, fits_per_job=3):
         results.append(result)
-        if killed is None:
-            killed = busy_job(tmp_path)
-            kill(killed)
+        killed = killed or until(kill_one, "a job in the middle of a fit")
     check_whole(results, tmp_path)
     said = logs(tmp_path)
     assert len(said) == 3  # two, and the one that took over
@@ -140,34 +137,36 @@ def test_a_killed_job(tmp_path, capfd):
     assert logs(tmp_path).keys() == said.keys()
 
 
-@pytest.mark.timeout(500)
+def preempt(job):
+    """Have a job queued again, as when another one needs its place, or its time is up."""
+    subprocess.run(["scancel", "--signal", "USR2", job], check=True)
+    until(lambda: "PENDING" in answer("squeue", "-h", "-j", job, "-o", "%T").stdout,
+          "the job to be queued again")
+    # Slurm lets a requeued job wait for two minutes, in case its node is ill
+    subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)
+
+
+@pytest.mark.timeout(400)
 def test_a_preempted_job(tmp_path):
-    results = []
-    preempted = None
+    results, preempted = [], None
     for result in slurm_sweep(LONG, tmp_path, fits_per_job=6):
         results.append(result)
         if preempted is None:
-            preempted = busy_job(tmp_path)
-            # as Slurm tells a job that it has to go, or that its time is up
-            subprocess.run(["scancel", "--signal", "USR2", preempted], check=True)
-            until = time.monotonic() + 200
-            while "PENDING" not in answer("squeue", "-h", "-j", preempted, "-o", "%T").stdout:
-                assert time.monotonic() < until, "the job is not queued again"
-                time.sleep(0.2)
-            # Slurm lets a requeued job wait for two minutes, in case its node is ill
-            subprocess.run(["scontrol", "update", f"JobId={preempted}", "StartTime=now"],
-                           check=True)
+            preempted = next(iter(processes()))
+            preempt(preempted)
     check_whole(results, tmp_path)
-    assert logs(tmp_path).keys() == {preempted}  # the same job, again
+    said = logs(tmp_path)
+    assert said.keys() == {preempted}  # the same job, again
+    assert said[preempted].count("Starting with") == 2
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(200)
 def test_a_job_that_slurm_refuses(tmp_path):
-    with pytest.raises(executors.ExecutorError, match=r"sbatch refuses .*invalid partition"):
+    with pytest.raises(executors.ExecutorError, match=r"(?s)sbatch refuses .*invalid partition"):
         list(slurm_sweep(SMALL, tmp_path, partition="nowhere"))
 
 
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(400)
 def test_closing_cancels_the_jobs(tmp_path):
     results = slurm_sweep(LONG, tmp_path, fits_per_job=6)
     next(results)
