@@ -97,7 +97,8 @@ def loss_rises(
                 label="the paper's")
         ax.legend()
     ax.set_xscale("symlog", linthresh=linear_percent)
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:+g}".replace("-", "−")))
+    ax.xaxis.set_major_formatter(FuncFormatter(
+        lambda value, _: f"{value:+g}".replace("-", "−") if value else "0"))
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_yticks(range(len(rises_percent)), rises_percent)
     ax.invert_yaxis()
