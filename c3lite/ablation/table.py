@@ -87,6 +87,8 @@ class Table(NamedTuple):
         return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
                          for row in cells)
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         head, *rows = self._cells()
         body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>"

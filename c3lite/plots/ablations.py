@@ -31,7 +31,7 @@ def ablation_curves(
     """
     results = list(results)
     ax = new_axes(ax, figsize=(8, 5))
-    colors = iter(plt.get_cmap("tab20").colors * 2)
+    colors = itertools.cycle(plt.get_cmap("tab20").colors[2:])  # no second blue beside C3's
     drawn = False
     for row in dict.fromkeys(r.row for r in results):
         try:
