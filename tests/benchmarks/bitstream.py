@@ -7,7 +7,6 @@ process, the import of JAX aside; memory is the peak's growth over what the proc
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -19,26 +18,12 @@ import jax
 import numpy as np
 
 import c3lite as c3
-from c3lite import bitstream, latents, parameters
+from c3lite import bitstream, parameters
+from c3lite.ablation.decoding import tiled
 from c3lite.entropy import latent_bits
 
 SHAPES = ((128, 192), (256, 384), (512, 768), (768, 1024), (1370, 2048))
 TARGETS = "targets at 512x768: decode 1.0 s (roll-out 0.8 s), encode 1.5 s, memory 500 MB"
-
-
-def tiled(fit: c3.Fit, shape: tuple[int, ...]) -> c3.Fit:
-    """A `Fit` of another shape, with the networks of `fit` and latents like its own."""
-    grids, first = [], 0
-    sizes = [latents.grid_shapes(fit.config, s) for s in (fit.shape, shape)]
-    for old, new in zip(*sizes, strict=True):
-        n = int(np.prod(old))
-        grid = fit.coded.symbols[first : first + n].reshape(old)
-        first += n
-        grid = np.tile(grid, [-(-b // a) for a, b in zip(old, new, strict=True)])
-        grids.append(grid[tuple(slice(side) for side in new)].reshape(-1))
-    coded = fit.coded._replace(symbols=np.concatenate(grids))
-    codec = jax.eval_shape(lambda: c3.codec.Codec(fit.config, shape, key=jax.random.key(0)))
-    return dataclasses.replace(fit, codec=codec, coded=coded)
 
 
 def measured(contents: Path) -> None:
