@@ -10,7 +10,7 @@ import pytest
 
 import c3lite as c3
 from c3lite import __main__ as cli
-from c3lite import config, data
+from c3lite import config, data, video
 from tests.coded import CONFIGS, coded
 
 FIT = importlib.import_module("c3lite.fit")  # in the package its name is the function's
@@ -100,6 +100,8 @@ def test_existing_files_are_kept_without_force(photo, file, tmp_path, capsys, fi
 
 def test_a_clip_becomes_a_folder_of_frames(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(video, "adaptive", lambda part, configs, **_: coded(
+        CONFIGS["video"], part.shape[1:]))
     x = c3.data.moving_window(2, 1, frames=3, height=16, width=18)
     os.mkdir("in")
     for t in range(3):

@@ -87,7 +87,7 @@ def test_the_mask_is_a_masked_dense_3d_convolution(dy, dx):
 
 
 def test_a_wide_window_is_transformed_and_a_box_gathered_to_the_same(monkeypatch):
-    config = c3.edit(SMALL, mask_shape=(9, 9), mask_origins=((-4, -4), (-4, 2)))
+    config = c3.edit(SMALL, num_grids=2, mask_shape=(9, 9), mask_origins=((-4, -4), (-4, 2)))
     model = EntropyModel(config, 3, key=jr.key(0))
     grids = tuple(jr.normal(jr.key(n), s) for n, s in enumerate(grid_shapes(config, (3, 9, 10))))
     outputs = []
