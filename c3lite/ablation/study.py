@@ -83,10 +83,18 @@ PARAMETERS: dict[str, Parameter] = {
 
 
 def _parameters(namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """The public variables of a notebook that are neither modules nor callable."""
-    return {name: v for name, v in namespace.items()
-            if not name.startswith("_") and name not in ("In", "Out")
-            and not isinstance(v, types.ModuleType) and not callable(v)}
+    """The public variables of a notebook that are neither modules nor callable.
+
+    Those that were there the first time: when its cell is run again, what later cells have made is
+    no parameter.
+    """
+    values = {name: v for name, v in namespace.items()
+              if not name.startswith("_") and name not in ("In", "Out")
+              and not isinstance(v, types.ModuleType) and not callable(v)}
+    if isinstance(namespace, dict):
+        first = namespace.setdefault("_c3lite_parameters", frozenset(values))
+        values = {name: v for name, v in values.items() if name in first}
+    return values
 
 
 def check_parameters(

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from c3lite.ablation.sweep import Result
 from c3lite.metrics import bd_rate
 
-RESAMPLES = 400
+RESAMPLES = 300
 """Bootstrap samples of an interval."""
 
 COVERAGE = 0.95
@@ -182,7 +183,7 @@ def mean_curve(results: Iterable[Result], row: str) -> tuple[np.ndarray, np.ndar
                 if len(points.bpp) == len(rd_weights)]
     if not complete:
         raise ValueError(f"no image of the row {row!r} has all its rate weights yet")
-    return tuple(_mean(complete)[:3])
+    return tuple(np.mean(np.array(complete), axis=0)[:3])
 
 
 def _curves(results: Iterable[Result]):
@@ -238,24 +239,29 @@ def _values(units, resamples: int) -> tuple[list[Estimate], str]:
     nothing = [Estimate(math.nan)] * 3
     if not units:
         return nothing, "no image has all its rate weights yet"
+    # all pairs in a row: the measures of points by rate weight, ours and the anchor's
+    mine, theirs = (np.array([pair[side] for seeds in units for pair in seeds])
+                    for side in (0, 1))
     try:
-        values = _measure([pair for seeds in units for pair in seeds])
+        values = _measure(mine, theirs, np.ones(len(mine)))
     except ValueError as error:
         return nothing, str(error)
-    if len(units) == 1 and len(units[0]) == 1:
+    if len(mine) == 1:
         return [Estimate(v) for v in values], "no interval: one image, one seed"
-    estimates = [Estimate(v, *interval)
-                 for v, interval in zip(values, _bootstrap(units, resamples), strict=True)]
+    intervals = _bootstrap(mine, theirs, list(map(len, units)), resamples)
+    estimates = [Estimate(v, *i) for v, i in zip(values, intervals, strict=True)]
     return estimates, "within noise" if estimates[0].within_noise else ""
 
 
-def _mean(points: Sequence[Points]) -> np.ndarray:
-    return np.mean(np.array(points), axis=0)
+def _measure(
+    mine: Float[np.ndarray, "pairs 4 points"], theirs: Float[np.ndarray, "pairs 4 anchor_points"],
+    counts: Float[np.ndarray, " pairs"],
+) -> tuple[float, float, float]:
+    """BD-rate of the mean curves, of the latents', and the change of RD loss, in percent.
 
-
-def _measure(pairs: Sequence[tuple[Points, Points]]) -> tuple[float, float, float]:
-    """BD-rate of the mean curves, of the latents', and the change of RD loss, in percent."""
-    mine, theirs = _mean([a for a, _ in pairs]), _mean([b for _, b in pairs])
+    counts: how often each pair counts.
+    """
+    mine, theirs = (np.tensordot(counts / counts.sum(), x, 1) for x in (mine, theirs))
     whole = bd_rate(mine[0], mine[2], theirs[0], theirs[2])
     if np.isnan(theirs[1]).all():
         return whole, math.nan, math.nan
@@ -263,24 +269,25 @@ def _measure(pairs: Sequence[tuple[Points, Points]]) -> tuple[float, float, floa
     return whole, latents, 100 * math.expm1(float(np.mean(mine[3] - theirs[3])))
 
 
-def _bootstrap(units: Sequence[Sequence[tuple[Points, Points]]], resamples: int):
-    """(low, high) for each of `_measure`'s values."""
+def _bootstrap(mine, theirs, seeds: Sequence[int], resamples: int):
+    """(low, high) for each of `_measure`'s values. seeds: of each image, in the pairs' order."""
     rng = np.random.default_rng(0)  # the same table every time
-    seen: dict[tuple, tuple[float, float, float]] = {}
+    firsts = np.cumsum([0, *seeds[:-1]])
+    seen: dict[bytes, tuple[float, float, float]] = {}
     samples = []
     for _ in range(resamples):
-        drawn = []
-        for image in rng.integers(len(units), size=len(units)):
-            seeds = units[image]
-            drawn += [(int(image), int(s)) for s in rng.integers(len(seeds), size=len(seeds))]
-        draw = tuple(sorted(drawn))
+        counts = np.zeros(len(mine))
+        for image in rng.integers(len(seeds), size=len(seeds)):
+            drawn = firsts[image] + rng.integers(seeds[image], size=seeds[image])
+            np.add.at(counts, drawn, 1)
+        draw = counts.tobytes()
         if draw not in seen:
             try:
-                seen[draw] = _measure([units[i][s] for i, s in draw])
+                seen[draw] = _measure(mine, theirs, counts)
             except ValueError:  # this draw's curves do not overlap
                 seen[draw] = (math.nan,) * 3
         samples.append(seen[draw])
     tail = 50 * (1 - COVERAGE)
     columns = np.array(samples).T
-    return [tuple(np.nanpercentile(c, [tail, 100 - tail]).tolist()) if not np.isnan(c).all() else ()
-            for c in columns]
+    return [tuple(np.nanpercentile(c, [tail, 100 - tail]).tolist()) if not np.isnan(c).all()
+            else () for c in columns]
