@@ -194,7 +194,7 @@ class LiveFit(Explorer):
         left, *right = figure.subplots(1, 1 + len(self._runs))
         for run, ax in zip(self._runs, right, strict=True):
             report = run.report()
-            left.plot(report["step"], report["loss"], label=report["name"])
+            left.plot(report["step"] or [0], report["loss"] or [1], label=report["name"])
             plots.image(run.picture(), ax).set_title(report["name"])
             ax.set_xlabel(report["words"], fontsize=8)
         left.set_yscale("log")
@@ -244,11 +244,14 @@ class _Run:
                       interrupted)
 
     def picture(self) -> np.ndarray:
-        """What a decoder would show now (3, height, width); of a video, its middle frame."""
+        """What a decoder would show now (3, height, width); of a video, its middle frame.
+
+        Before the start, the original.
+        """
         if self.final is not None:
             x = self.final.reconstruction
         elif self.state is None:
-            x = np.full_like(self.x, 0.5)
+            x = self.x
         else:
             x = _decoded(self.config, self.state)
         return x if x.ndim == 3 else x[:, x.shape[1] // 2]
@@ -261,6 +264,8 @@ class _Run:
             "loss": past.loss, "bpp": past.bits / pixels,
             "psnr": -10 * np.log10(np.maximum(past.mse, 1e-12))}.items()}
         words = f"step {done:,} of {self.total:,}"
+        if self.state is None:
+            words += "; this is the original"
         if self.final is not None:
             words += (f"; result: {self.final.psnr:.2f} dB, {self.final.bpp_estimate:.3f} bpp, "
                       "networks included")

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 
+import equinox as eqx
 import jax
 import numpy as np
 
@@ -29,12 +30,19 @@ def shape_of(name):
 
 @functools.cache
 def fit(shape, config, seed=0):
-    """`made.fit`, its networks moved at random, and what they decode to."""
+    """`made.fit`, its networks moved at random to middling scales and grays, and what they decode
+    to."""
     found = made.fit(shape, config, seed)
     rng = np.random.default_rng(seed)
     networks = jax.tree.map(
         lambda a: np.asarray(a + np.round(rng.normal(0, 60, a.shape)), np.float32),
         found.coded.networks)
+    scale = -np.float32(config.log_scale_shift / made.STEP)  # so that scales are about 1
+    networks = eqx.tree_at(
+        lambda n: [*(layers[-1].bias for layers in n.entropy.networks),
+                   n.synthesis.layers[-1].bias], networks,
+        replace_fn=lambda b: b + (np.array([0, scale], np.float32) if len(b) == 2
+                                  else np.float32(0.5 / made.STEP)))
     return dataclasses.replace(
         found, coded=found.coded._replace(networks=networks),
         reconstruction=decoder.synthesize(config, shape, found.coded.symbols,

@@ -4,12 +4,15 @@ Latencies are measured in the page and printed (`pytest -s`, and at the end of a
 nothing here asserts a time.
 """
 
+import base64
+import io
 import os
 import re
 from pathlib import Path
 
 import nbformat
 import numpy as np
+import PIL.Image
 import pytest
 
 import c3lite as c3
@@ -24,7 +27,7 @@ if not Path(lab_shot.CHROMIUM).exists():
     pytest.skip(f"no Chromium at {lab_shot.CHROMIUM}: apt-get install chromium, or set CHROMIUM",
                 allow_module_level=True)
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 REPOSITORY = Path(__file__).parents[2]
 
 SHAPE = (96, 144)
@@ -68,7 +71,7 @@ def open_lab(server, name, cells):
     notebook = nbformat.v4.new_notebook(
         cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
     nbformat.write(notebook, folder / name)
-    return lab_shot.Lab(pw, base, name, timeout=300)
+    return lab_shot.Lab(pw, base, name, timeout=600)
 
 
 def look(lab, name):
@@ -102,9 +105,9 @@ def fit():
 
 def pixels(canvas):
     """What a canvas shows, (3, height, width), 0 to 255."""
-    width, height, *flat = canvas.evaluate("""(c) => [c.width, c.height,
-      ...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]""")
-    return np.array(flat).reshape(height, width, 4)[..., :3].transpose(2, 0, 1)
+    data = base64.b64decode(canvas.evaluate("(c) => c.toDataURL()").partition(",")[2])
+    with PIL.Image.open(io.BytesIO(data)) as picture:
+        return np.asarray(picture.convert("RGB"), np.float64).transpose(2, 0, 1)
 
 
 def put(panel, label, value):
@@ -330,7 +333,7 @@ def test_live_fit_starts_pauses_goes_on_and_stops(lab):
         said = panel.locator(".c3-column .c3-readout").first.inner_text()
         return int(re.search(r"step ([\d,]+) of", said).group(1).replace(",", ""))
 
-    def wait(condition, seconds=100):
+    def wait(condition, seconds=200):
         for _ in range(10 * seconds):
             if condition():
                 return

@@ -20,12 +20,19 @@ async function build(ui, model, play) {
   // the latents of a grid in the decoder's order; those of one step are independent of each other
   function orderOf(n) {
     if (!orders.has(n)) {
-      const steps = data.steps[n], order = new Uint32Array(steps.length).map((_, i) => i);
-      order.sort((a, b) => steps[a] - steps[b] || a - b);
-      const starts = [];
-      order.forEach((i, k) => { if (!k || steps[i] !== steps[order[k - 1]]) starts.push(k); });
-      const rung = new Map(starts.map((k, r) => [steps[order[k]], r]));
-      orders.set(n, { steps, order, starts: [...starts, order.length], rung });
+      const steps = data.steps[n], next = new Uint32Array(data.step_count + 1);
+      for (const s of steps) next[s + 1]++;
+      const starts = [], rung = new Map();  // only the steps in which this grid has a latent
+      for (let s = 0; s < data.step_count; s++) {
+        if (next[s + 1]) {
+          rung.set(s, starts.length);
+          starts.push(next[s]);
+        }
+        next[s + 1] += next[s];
+      }
+      const order = new Uint32Array(steps.length);
+      steps.forEach((s, i) => { order[next[s]++] = i; });
+      orders.set(n, { steps, order, starts: [...starts, steps.length], rung });
     }
     return orders.get(n);
   }
