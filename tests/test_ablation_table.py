@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import c3lite as c3
-from c3lite.ablation import bd_table, mean_curve
+from c3lite.ablation import bd_table, loss_changes, mean_curve
 from c3lite.ablation.sweep import Result
 from tests import swept
 
@@ -133,3 +133,13 @@ def test_bad_tables():
 
 def test_records_are_ready_for_json():
     json.dumps(swept.record(c3.C3).config)
+
+
+def test_loss_changes_by_rate_weight():
+    worse = [r._replace(record=dataclasses.replace(r.record, loss=r.record.loss * f))
+             for r, f in zip(results("row"), [1.1, 1, 1, 1, 1.21, 1, 1, 1, 1.1 * 1.1**-1, 1, 1, 1],
+                             strict=True)]
+    changes = loss_changes(results("C3") + worse)
+    assert changes["C3"] == dict.fromkeys(WEIGHTS, 0.0)
+    assert changes["row"][2e-4] == pytest.approx(10) and changes["row"][4e-3] == 0
+    assert loss_changes([]) == {}

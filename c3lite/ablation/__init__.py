@@ -13,10 +13,10 @@ from c3lite.ablation.rows import (
 from c3lite.ablation.store import Record, Store
 from c3lite.ablation.study import Study
 from c3lite.ablation.sweep import Job, Result, run_group, sweep
-from c3lite.ablation.table import Table, bd_table, mean_curve
+from c3lite.ablation.table import Table, bd_table, loss_changes, mean_curve
 
 __all__ = [
     "KNOCKOUTS", "Job", "Record", "Result", "Row", "Store", "Study", "Table", "annealing",
-    "bd_table", "knockouts", "mean_curve", "run_group", "schedules", "sequential", "stages",
-    "sweep", "video_settings",
+    "bd_table", "knockouts", "loss_changes", "mean_curve", "run_group", "schedules", "sequential",
+    "stages", "sweep", "video_settings",
 ]

@@ -186,6 +186,29 @@ def mean_curve(results: Iterable[Result], row: str) -> tuple[np.ndarray, np.ndar
     return tuple(np.mean(np.array(complete), axis=0)[:3])
 
 
+def loss_changes(results: Iterable[Result]) -> dict[str, dict[float, float]]:
+    """How much the RD loss of each row differs from the first row's, by rate weight, in percent.
+
+    Geometric means over the images and seeds that both have.
+    """
+    logs: dict[str, dict[float, dict[tuple[str, int], float]]] = {}
+    for r in results:
+        if r.record.error is None:
+            place = logs.setdefault(r.row, {}).setdefault(r.rd_weight, {})
+            loss = math.log(r.record.loss)
+            place[r.image, r.seed] = min(loss, place.get((r.image, r.seed), math.inf))
+    first = next(iter(logs.values()), {})
+    changes: dict[str, dict[float, float]] = {}
+    for row, weights in logs.items():
+        for weight, losses in sorted(weights.items()):
+            both = [loss - first[weight][place] for place, loss in losses.items()
+                    if place in first.get(weight, {})]
+            if both:
+                mean = math.expm1(float(np.mean(both)))
+                changes.setdefault(row, {})[weight] = 100 * mean
+    return changes
+
+
 def _curves(results: Iterable[Result]):
     """For each row its curves and steps; the rate weights of all; failed fits by row."""
     best: dict[str, dict[tuple[str, int], dict[float, Result]]] = {}
