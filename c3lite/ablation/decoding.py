@@ -56,23 +56,25 @@ def decode_time(data: bytes, repeats: int = 3) -> DecodeTime:
     CPU time, not the clock's, so that a busy machine does not count; with a BLAS of several threads
     it is the sum over them. Raises `BitstreamError` as `decode`.
     """
-    return DecodeTime(*map(min, zip(*(_decode(data) for _ in range(repeats)), strict=True)))
+    entropy, pixels, upsampling = map(
+        min, zip(*(_decode(data) for _ in range(repeats)), strict=True))
+    # the least of differences would be that of the slowest upsampling
+    return DecodeTime(entropy, upsampling, max(pixels - upsampling, 0.0))
 
 
-def _decode(data: bytes) -> DecodeTime:
+def _decode(data: bytes) -> tuple[float, float, float]:
+    """Seconds of the roll-out, of all that follows it, and of upsampling, once more and alone."""
     began = time.process_time()
     config, shape, weight_step, bias_step, arrays, symbols = bitstream._read(data)
     read = time.process_time()
     decoder.synthesize(config, shape, symbols, arrays, weight_step, bias_step)
     done = time.process_time()
-    # once more, alone: what it took above
     grids = [grid.astype(np.float32) * np.float32(config.quantization_step)
              for grid in _grids(config, shape, symbols)]
     kernel = np.float32(weight_step) * arrays[0] if config.upsampling == "learned" else None
     again = time.process_time()
     decoder.upsample(config, grids, shape, kernel)
-    upsampling = time.process_time() - again
-    return DecodeTime(read - began, upsampling, max(done - read - upsampling, 0.0))
+    return read - began, done - read, time.process_time() - again
 
 
 def _grids(config, shape: tuple[int, ...], symbols: np.ndarray) -> list[np.ndarray]:
