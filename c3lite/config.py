@@ -327,7 +327,9 @@ COOL_CHIC_V2 = edit(
     stage2_temperature=math.inf, stage2_latent_gradient_scale=0.01,
 )
 """COOL-CHICv2 (Leguay et al. 2023). Its phases of constant learning rate are shortened to one
-cosine, and its straight-through phases to the adaptive stage 2."""
+cosine, and its straight-through phases to the adaptive stage 2: in 2,200 steps on a crop, the RD
+loss is 1.003 times that of the phases, and 1.012 times for `COOL_CHIC` (two rate weights each;
+tests/benchmarks/schedules.py)."""
 
 COOL_CHIC = edit(
     COOL_CHIC_V2,
