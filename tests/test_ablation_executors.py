@@ -116,8 +116,8 @@ def worker_processes(place):
     found = {}
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
-        if "c3lite.ablation.worker" in command and str(place.folder) in command[-2]:
-            found[command[-1]] = process
+        if "c3lite.ablation.worker" in command and str(place.folder) in command[-3]:
+            found[command[-2]] = process
     return found
 
 

@@ -1,6 +1,6 @@
 """A process that fits what a task lists and nobody else has claimed: what executors start.
 
-    python -m c3lite.ablation.worker TASK NAME
+    python -m c3lite.ablation.worker TASK NAME PARENT
 
 Workers and the sweep that started them share a folder, the store, and nothing else, so that they
 may run on machines that cannot reach each other. Beside the fits and images it holds, in `work/`,
@@ -140,9 +140,9 @@ class Workplace:
 class Heart:
     """A thread that writes what the worker is at, every few seconds."""
 
-    def __init__(self, place: Workplace, name: str):
+    def __init__(self, place: Workplace, name: str, parent: int | None = None):
         self.path = place.workers / f"{name}.json"
-        self.parent = os.getppid()
+        self.parent = parent
         self.keys: list[str] = []
         self.step = 0
         self._stop = threading.Event()
@@ -166,15 +166,18 @@ class Heart:
 
     def _run(self):
         while not self._stop.wait(SECONDS_BETWEEN_BEATS):
-            if os.getppid() != self.parent:
+            if self.parent is not None and os.getppid() != self.parent:
                 self.path.unlink(missing_ok=True)
                 os._exit(1)  # whoever started this worker is gone and waits for nothing
             with contextlib.suppress(OSError):  # a full disk is found out by the fit itself
                 self.beat()
 
 
-def work(task: str | os.PathLike, name: str) -> int:
-    """Fit what a task lists and nobody else does. Returns the number of fits done here."""
+def work(task: str | os.PathLike, name: str, parent: int | None = None) -> int:
+    """Fit what a task lists and nobody else does. Returns the number of fits done here.
+
+    parent: the process that started this one, without which it ends.
+    """
     task = Path(task)
     listed = json.loads(task.read_text())
     if listed["devices"] > 1:
@@ -184,7 +187,7 @@ def work(task: str | os.PathLike, name: str) -> int:
     groups = [[Job(**job | {"shape": tuple(job["shape"])}) for job in group]
               for group in listed["groups"]]
     done = 0
-    with Heart(place, name) as heart:
+    with Heart(place, name, parent) as heart:
         going = True
         while going:  # until a whole pass found nothing: the rest is done, or others are at it
             going = False
@@ -259,7 +262,8 @@ def start(task: Path, name: str, device: int | None = None, log=None) -> subproc
         environment["CUDA_VISIBLE_DEVICES"] = visible[device] if visible else str(device)
     # A session of its own: the stop button of a notebook signals the kernel's whole group
     return subprocess.Popen(
-        [sys.executable, "-u", "-m", "c3lite.ablation.worker", str(task), name],
+        [sys.executable, "-u", "-m", "c3lite.ablation.worker", str(task), name,
+         str(os.getpid())],
         env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
 
 
@@ -286,5 +290,5 @@ def _say(line: str) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that claims are released
-    work(*sys.argv[1:])
+    work(sys.argv[1], sys.argv[2], int(sys.argv[3]))
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it ends anyway
