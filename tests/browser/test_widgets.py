@@ -27,7 +27,7 @@ if not Path(lab_shot.CHROMIUM).exists():
     pytest.skip(f"no Chromium at {lab_shot.CHROMIUM}: apt-get install chromium, or set CHROMIUM",
                 allow_module_level=True)
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(600)
 REPOSITORY = Path(__file__).parents[2]
 
 SHAPE = (96, 144)
@@ -71,7 +71,7 @@ def open_lab(server, name, cells):
     notebook = nbformat.v4.new_notebook(
         cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}})
     nbformat.write(notebook, folder / name)
-    return lab_shot.Lab(pw, base, name, timeout=600)
+    return lab_shot.Lab(pw, base, name, timeout=300)
 
 
 def look(lab, name):

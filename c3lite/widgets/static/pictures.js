@@ -102,7 +102,7 @@ async function build(ui, model) {
       pen.clip();
       pen.drawImage(bitmaps[a], ...whole, 0, 0, shownWidth, shownHeight);
       pen.restore();
-      line(pen, at);
+      if (at > 0 && at < shownWidth) line(pen, at);
     }
     if (mode === FLIP) tag(pen, state.front ? `B: ${names[b]}` : `A: ${names[a]}`, 0, "left");
     else {
