@@ -53,7 +53,7 @@ def test_presets_set_what_there_is(name):
 def test_wrong_parameters_are_errors(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(ABLATIONS)
     good = parameters("transfer") | {"store": str(tmp_path)}
-    read = study.read_parameters("transfer", good, transfers.PARAMETERS)
+    read = study.read_parameters("transfer", dict(good), transfers.PARAMETERS)
     assert read.store.folder == tmp_path and "store" not in capsys.readouterr().out
     study.read_parameters("transfer", good | {"seed": 7}, transfers.PARAMETERS)
     assert "other than in the preset: seed 7" in capsys.readouterr().out
