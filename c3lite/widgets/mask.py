@@ -36,7 +36,7 @@ class MaskExplorer(Explorer):
         self,
         result: LearnedOffsets,
         video: Float[ArrayLike, "3 frames height width"] | None = None,
-        displacement: tuple[float, float] | None = None,
+        displacement: tuple[float | int, float | int] | None = None,
     ):
         self._result, self._displacement = result, displacement
         self._video = None if video is None else check_image(video)
