@@ -14,15 +14,15 @@ def live(steps=STEPS, rounds=ROUNDS, side=(128, 192)):
     import jax
 
     import c3lite as c3
-    from c3lite import fit as fitting
     from c3lite import widgets
+    from c3lite.fit import begin, chunks
 
     photo = c3.data.crop(c3.data.kodak(23), 192, 288, *side)
     config = c3.edit(c3.C3, steps=steps, stage2_steps=0)
 
     def plain():
-        state = fitting.begin(photo, config, jax.random.key(0))
-        for _ in fitting.chunks(photo, config, state):
+        state = begin(photo, config, jax.random.key(0))
+        for _ in chunks(photo, config, state):
             pass
 
     def watched():
