@@ -30,9 +30,8 @@ test: $(STAMP)  ## set up .venv and run all tests (some of them: ARGS="tests/tes
 benchmark: $(STAMP)  ## measure speed, memory and parity (tests/benchmarks)
 	$(PYTHON) -m tests.benchmarks $(ARGS)
 
-notebooks: $(STAMP)  ## execute every notebook again, in place
-	$(PYTHON) -m nbconvert --to notebook --execute --inplace --ExecutePreprocessor.store_widget_state=False \
-	    $(ARGS) notebooks/*.ipynb
+notebooks: $(STAMP)  ## execute every notebook again, in place (some: ARGS=notebooks/01_cool_chic.ipynb)
+	$(PYTHON) -m tests.tools.run_notebooks $(ARGS)
 
 # TABLE is a number (03) or the name of a notebook (steps); some notebooks have presets of their own.
 NOTEBOOK = $(if $(wildcard ablations/table$(TABLE).ipynb),table$(TABLE),$(TABLE))

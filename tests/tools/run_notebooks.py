@@ -1,0 +1,32 @@
+"""Execute notebooks in place: `python -m tests.tools.run_notebooks [NOTEBOOK ...]`, or all.
+
+As `nbconvert --execute --inplace`, with what a progress bar overwrote left out, and without the
+state of widgets, whose stills stay. A notebook is written when all of it has run.
+"""
+
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from tqdm import tqdm
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+
+
+def main(names: list[str]) -> None:
+    """Run the named notebooks, or the whole course."""
+    paths = [Path(name).resolve() for name in names] or sorted(NOTEBOOKS.glob("*.ipynb"))
+    for path in (bar := tqdm(paths, unit="notebook")):
+        bar.set_description(path.stem)
+        notebook = nbformat.read(path, as_version=4)
+        NotebookClient(
+            notebook, timeout=1800, kernel_name="python3", coalesce_streams=True,
+            store_widget_state=False, resources={"metadata": {"path": str(path.parent)}}).execute()
+        for cell in notebook.cells:
+            cell.metadata.pop("execution", None)  # when each cell ran, which changes every time
+        nbformat.write(notebook, path)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
