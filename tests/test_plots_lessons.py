@@ -135,6 +135,15 @@ def test_changes(ax):
     assert plots.changes({"a": 1.0}).get_legend() is None
 
 
+def test_changes_of_several_fits(ax):
+    plots.changes({"a": [1.0, 4.0], "b": np.array([-2.0, -1.0, 0.0])}, ax)
+    assert [bar.get_width() for bar in ax.patches] == [2.5, -1]  # the means
+    (circles,) = [line for line in ax.lines if line.get_marker() == "o"]
+    assert circles.get_xydata().tolist() == [[1, 0], [4, 0], [-2, 1], [-1, 1], [0, 1]]
+    assert texts(ax) == ["+2.5", "-1.0"]
+    assert len(ax.get_legend().get_texts()) == 2
+
+
 def test_learning_rates_are_the_recorded_ones(fit, ax):
     assert plots.learning_rates({"C3": fit}, ax) is ax
     line, stage2 = ax.lines

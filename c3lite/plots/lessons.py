@@ -313,7 +313,7 @@ def trade_off(
 
 
 def changes(
-    ours: Mapping[str, float],
+    ours: Mapping[str, float | Sequence[float] | np.ndarray],
     ax: Axes | None = None,
     *,
     published: Mapping[str, float] | None = None,
@@ -322,29 +322,36 @@ def changes(
 ) -> Axes:
     """What each change of a setting does, in percent: a bar a setting, worse to the right.
 
-    Diamonds are `published` figures of the same settings, where there are any. The gray band is
-    plus and minus `spread`, what another random seed alone does.
+    A setting with several values, one for each seed or picture, gets a bar as long as their mean,
+    and a circle for each. Diamonds are `published` figures of the same settings, where there are
+    any. The gray band is plus and minus `spread`, what another random seed alone does.
     """
     ax = new_axes(ax, figsize=(8, 0.9 + 0.42 * len(ours)))
     rows = np.arange(len(ours))
+    single = [np.atleast_1d(np.asarray(values, np.float64)) for values in ours.values()]
+    means = [float(values.mean()) for values in single]
     if spread is not None:
         ax.axvspan(-spread, spread, color="#D9D9D9", label="another random seed", zorder=0)
-    ax.barh(rows, list(ours.values()), 0.55, color=BLUE, label="here", zorder=2)
+    several = any(values.size > 1 for values in single)
+    ax.barh(rows, means, 0.55, color=BLUE, label="mean" if several else "here", zorder=2)
+    if several:
+        ax.plot(np.concatenate(single), np.repeat(rows, [values.size for values in single]), "o",
+                color="white", markeredgecolor="black", markersize=5, label="one fit", zorder=3)
     shown = [(row, published[name]) for row, name in zip(rows, ours, strict=True)
              if published and name in published]
     if shown:
         ax.plot([v for _, v in shown], [row for row, _ in shown], "D", color=ORANGE,
                 markeredgecolor="black", label="paper (BD-rate, %)", zorder=3)
-    for row, value in zip(rows, ours.values(), strict=True):
-        ax.annotate(f"{value:+.1f}", (max(value, 0), row), (5, 0), textcoords="offset points",
-                    va="center", fontsize=9, zorder=4)
+    for row, mean, values in zip(rows, means, single, strict=True):
+        ax.annotate(f"{mean:+.1f}", (max(values.max(), 0), row), (6, 0),
+                    textcoords="offset points", va="center", fontsize=9, zorder=4)
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_yticks(rows, list(ours))
     ax.invert_yaxis()
     ax.margins(x=0.12)
     ax.set_xlabel(label)
     ax.spines[["top", "right"]].set_visible(False)
-    if shown or spread is not None:
+    if shown or several or spread is not None:
         ax.legend(fontsize=9)
     return ax
 
