@@ -25,7 +25,7 @@ from c3lite.config import ADAPTIVE_UVG
 from c3lite.training import History
 from c3lite.video import LearnedOffsets
 from c3lite.wavefront import Plan
-from c3lite.widgets import base, fitted, live, mask
+from c3lite.widgets import base, fitted, live
 from c3lite.widgets.context import decoding_steps
 from c3lite.widgets.quantizer import noisy_value
 from tests import made
@@ -247,7 +247,7 @@ def test_live_fit_refuses_bad_images_at_once():
 
 
 def test_mask_sends_frames_that_are_asked_for(monkeypatch):
-    monkeypatch.setattr(mask, "CLIP_BYTES", 1)
+    monkeypatch.setattr(base, "CLIP_BYTES", 1)
     explorer = widgets.MaskExplorer(learned(), np.stack([photo()] * 3, 1))
     assert [frame is not None for frame in explorer.data["clip"]["frames"]] == [False, False, True]
     sent = []
@@ -260,3 +260,16 @@ def test_mask_sends_frames_that_are_asked_for(monkeypatch):
     explorer._receive(None, {"frame": 99}, [])
     assert "IndexError" in explorer.error
     assert "dy 1 to 2, dx -2 to -1" in explorer.describe()
+    # a page without Python cannot ask: it has them all
+    assert all(explorer.whole()["clip"]["frames"])
+
+
+def test_latents_of_a_video_send_the_originals_around_the_middle_frame(monkeypatch):
+    monkeypatch.setattr(base, "CLIP_BYTES", 1)
+    found = made.fit((5, 12, 16), c3.edit(c3.C3, num_grids=2, context_size=(3, 3, 3)))
+    explorer = widgets.LatentExplorer(found)
+    assert [bool(f) for f in explorer.data["clip"]["frames"]] == [t == 2 for t in range(5)]
+    for t, frame in enumerate(explorer.whole()["clip"]["frames"]):
+        with PIL.Image.open(io.BytesIO(frame["bytes"])) as picture:
+            np.testing.assert_array_equal(
+                np.asarray(picture), np.rint(255 * found.image[:, t]).transpose(1, 2, 0))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,16 @@ import anywidget
 import numpy as np
 import PIL.Image
 import traitlets
-from jaxtyping import ArrayLike
+from jaxtyping import ArrayLike, Float
 from matplotlib.figure import Figure
 
 STATIC = Path(__file__).parent / "static"
 
 STILL_BYTES = 200_000
 """Stills are kept below this, so that a notebook of many stays small."""
+
+CLIP_BYTES = 1_000_000
+"""Frames of a clip up to this many bytes are sent at once, others when they are looked at."""
 
 
 def script(*names: str) -> str:
@@ -47,6 +51,10 @@ class Explorer(anywidget.AnyWidget):
         """Names of the traits that the browser reads, besides its script and style."""
         return sorted(self.traits(shown=True))
 
+    def whole(self) -> dict[str, Any]:
+        """`data` for a page without Python: with all that a notebook would ask for later."""
+        return self.data
+
     def figure(self) -> Figure:
         """The still as a figure."""
         raise NotImplementedError
@@ -67,6 +75,48 @@ class Explorer(anywidget.AnyWidget):
         words = self.describe()
         return (data | {"image/png": base64.b64encode(self.still()).decode(), "text/plain": words},
                 metadata | {"image/png": {"alt": words}})
+
+
+class ClipExplorer(Explorer):
+    """An explorer that shows frames of a clip, which `clipFrames` in common.js looks up."""
+
+    def __init__(self, **traits: Any):
+        super().__init__(**traits)
+        self.on_msg(self._receive)
+
+    def send_frames(
+        self, video: Float[np.ndarray, "3 frames height width"],
+        encode: Callable[[np.ndarray], dict[str, Any]], first: int,
+    ) -> dict[str, Any]:
+        """The clip for `data`, with frames around `first`, the one shown first.
+
+        `encode` makes a file of a frame (3, height, width): {"mime": ..., "bytes": ...}.
+        """
+        self._video, self._encode = video, encode
+        count, height, width = video.shape[1:]
+        frames, size = [None] * count, 0
+        for t in sorted(range(count), key=lambda t: abs(t - first)):
+            if size >= CLIP_BYTES:
+                break
+            frames[t] = encode(video[:, t])
+            size += len(frames[t]["bytes"])
+        return {"count": count, "height": height, "width": width, "frames": frames}
+
+    def whole(self) -> dict[str, Any]:
+        clip = self.data["clip"]
+        if clip is None:
+            return self.data
+        frames = [frame or self._encode(self._video[:, t])
+                  for t, frame in enumerate(clip["frames"])]
+        return self.data | {"clip": clip | {"frames": frames}}
+
+    def _receive(self, _, content: dict[str, Any], buffers) -> None:
+        try:
+            t = int(content["frame"])
+            frame = self._encode(self._video[:, t])
+            self.send({"frame": t, "mime": frame["mime"]}, buffers=[frame["bytes"]])
+        except Exception as error:  # else it would vanish in the kernel's log
+            self.error = f"{type(error).__name__}: {error}"
 
 
 def png(figure: Figure) -> bytes:

@@ -43,6 +43,7 @@ def export_html(widget: Widget, path: str | os.PathLike) -> Path:
     if not isinstance(widget, Explorer):
         raise TypeError(f"export_html writes c3lite's own widgets, not {type(widget).__name__}")
     state = {name: _plain(getattr(widget, name)) for name in widget.synced()}
+    state["data"] = _plain(widget.whole())
     words = widget.describe()
     page = PAGE.format(
         title=html.escape(type(widget).__name__), css=widget._css, words=html.escape(words),

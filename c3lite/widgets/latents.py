@@ -7,11 +7,11 @@ from matplotlib.figure import Figure
 
 from c3lite import plots
 from c3lite.fit import Fit
-from c3lite.widgets.base import Explorer, lossless, script
+from c3lite.widgets.base import ClipExplorer, lossless, script
 from c3lite.widgets.fitted import BITS_UNIT, fitted
 
 
-class LatentExplorer(Explorer):
+class LatentExplorer(ClipExplorer):
     """The latent grids of a fit as pictures and bit maps, to switch on and off.
 
     The browser decodes every combination itself, of a video one frame at a time. Raises
@@ -22,9 +22,10 @@ class LatentExplorer(Explorer):
 
     def __init__(self, fit: Fit):
         self._fit = fit
-        super().__init__(data={
-            "codec": fitted(fit), "bits_unit": BITS_UNIT,
-            "original": lossless(fit.image) if fit.image.ndim == 3 else None})
+        codec = fitted(fit)
+        video = np.reshape(fit.image, (3, *codec["shape"]))  # an image: one frame
+        clip = self.send_frames(video, lossless, first=video.shape[1] // 2)
+        super().__init__(data={"codec": codec, "bits_unit": BITS_UNIT, "clip": clip})
 
     def describe(self) -> str:
         fit = self._fit

@@ -14,13 +14,10 @@ from c3lite import context as ctx
 from c3lite import latents
 from c3lite.fit import check_image
 from c3lite.video import LearnedOffsets
-from c3lite.widgets.base import Explorer, pack, pillow, script
-
-CLIP_BYTES = 1_500_000
-"""Frames up to this many bytes are sent at once, others when they are looked at."""
+from c3lite.widgets.base import ClipExplorer, pack, pillow, script
 
 
-class MaskExplorer(Explorer):
+class MaskExplorer(ClipExplorer):
     """The heat maps of `c3lite.video.learn_offsets`, their boxes, and the clip with both drawn on.
 
     Args:
@@ -39,14 +36,12 @@ class MaskExplorer(Explorer):
         displacement: tuple[float | int, float | int] | None = None,
     ):
         self._result, self._displacement = result, displacement
-        self._video = None if video is None else check_image(video)
         config = result.config
         exponents = latents.exponents(config)
         clip = None
-        if self._video is not None:
-            count, height, width = self._video.shape[1:]
-            clip = {"count": count, "height": height, "width": width,
-                    "frames": self._first_frames()}
+        if video is not None:  # the last frame is shown first
+            video = check_image(video)
+            clip = self.send_frames(video, _jpeg, first=video.shape[1] - 1)
         super().__init__(data={
             "heat_maps": [pack(heat) for heat in result.heat_maps],
             "boxes": [[box.dy, box.dx] for box in result.boxes],
@@ -55,29 +50,6 @@ class MaskExplorer(Explorer):
             "truth": None if displacement is None else [float(d) for d in displacement],
             "offsets": [list(o[-2:]) for o in ctx.causal_offsets(config.context_size, 2)],
             "clip": clip})
-        self.on_msg(self._receive)
-
-    def _frame(self, t: int) -> dict[str, Any]:
-        file = io.BytesIO()
-        pillow(self._video[:, t]).save(file, "JPEG", quality=88)
-        return {"mime": "image/jpeg", "bytes": file.getvalue()}
-
-    def _first_frames(self) -> list[dict[str, Any] | None]:
-        count = self._video.shape[1]
-        frames, size = [], 0
-        for t in reversed(range(count)):  # the last is shown first
-            frame = self._frame(t) if size < CLIP_BYTES else None
-            size += len(frame["bytes"]) if frame else 0
-            frames.append(frame)
-        return frames[::-1]
-
-    def _receive(self, _, content: dict[str, Any], buffers) -> None:
-        try:
-            t = int(content["frame"])
-            frame = self._frame(t)
-            self.send({"frame": t, "mime": frame["mime"]}, buffers=[frame["bytes"]])
-        except Exception as error:  # else it would vanish in the kernel's log
-            self.error = f"{type(error).__name__}: {error}"
 
     def describe(self) -> str:
         boxes = "; ".join(
@@ -105,3 +77,9 @@ class MaskExplorer(Explorer):
             ax.set_xlabel("dx (latents)")
         axes[0].set_ylabel("dy (latents)")
         return figure
+
+
+def _jpeg(x: np.ndarray) -> dict[str, Any]:
+    file = io.BytesIO()
+    pillow(x).save(file, "JPEG", quality=88)
+    return {"mime": "image/jpeg", "bytes": file.getvalue()}

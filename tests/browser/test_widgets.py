@@ -4,21 +4,19 @@ Latencies are measured in the page and printed (`pytest -s`, and at the end of a
 nothing here asserts a time.
 """
 
-import base64
-import io
 import os
 import re
 from pathlib import Path
 
 import nbformat
 import numpy as np
-import PIL.Image
 import pytest
 
 import c3lite as c3
 from c3lite import codecs, plots, widgets
 from c3lite.widgets.quantizer import noisy_value
 from tests.browser import fits
+from tests.browser.looking import latency, pixels, put
 from tests.tools import lab_shot
 
 playwright = pytest.importorskip(
@@ -103,18 +101,6 @@ def fit():
     return fits.fit(SHAPE, c3.C3)
 
 
-def pixels(canvas):
-    """What a canvas shows, (3, height, width), 0 to 255."""
-    data = base64.b64decode(canvas.evaluate("(c) => c.toDataURL()").partition(",")[2])
-    with PIL.Image.open(io.BytesIO(data)) as picture:
-        return np.asarray(picture.convert("RGB"), np.float64).transpose(2, 0, 1)
-
-
-def put(panel, label, value):
-    panel.locator(f'input[aria-label="{label}"]').evaluate(
-        "(e, v) => { e.value = v; e.dispatchEvent(new Event('input')); }", value)
-
-
 def cell_of(name):
     return list(CELLS).index(name)
 
@@ -169,28 +155,6 @@ def test_everything_is_reached_by_tab_and_shows_where_it_is(lab, name):
     assert outlines <= {"solid"} or len(outlines) == 2  # the first was focused without a key
 
 
-def latency(lab, panel, control, values):
-    """Median and largest milliseconds from a slider's event to the end of its drawing, and to the
-    frame that shows it; how often a second the slider can move."""
-    times = panel.locator(f'input[aria-label="{control}"]').evaluate("""async (input, values) => {
-      const drawn = [], shown = [];
-      const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
-      await frame();
-      for (const value of values) {
-        input.value = value;
-        const start = performance.now();
-        input.dispatchEvent(new Event('input'));
-        drawn.push(performance.now() - start);
-        await frame();
-        shown.push(performance.now() - start);
-      }
-      return [drawn, shown]; }""", list(values))
-    drawn, shown = np.array(times)
-    print(f"{control}: drawn in {np.median(drawn):.1f} ms (largest {drawn.max():.1f}), on the "
-          f"screen after {np.median(shown):.1f} ms (largest {shown.max():.1f}), "
-          f"{1000 / shown.mean():.0f} a second")
-
-
 def test_quantizer_computes_what_python_does(lab):
     panel = explorer(lab, "quantizer")
 
@@ -202,7 +166,7 @@ def test_quantizer_computes_what_python_does(lab):
         mean, low, high = map(float, numbers)
         wanted = [float(w[0]) for w in noisy_value(np.array([z]), 0.2, 1.5)]
         np.testing.assert_allclose([mean, low, high], wanted, atol=0.01)
-    latency(lab, panel, "Temperature T", range(10, 70, 2))
+    latency(panel, "Temperature T", range(10, 70, 2))
     put(panel, "Position in stage 1", 0)
 
 
@@ -224,7 +188,7 @@ def test_latents_are_decoded_in_the_browser(lab, fit):
     checks.nth(0).focus()
     lab.page.keyboard.press("Space")
     assert np.abs(pixels(picture) - alone).max() > 0
-    latency(lab, panel, "Coarse to fine", [0, 1, 2, 3, 4, 5, 6] * 4)
+    latency(panel, "Coarse to fine", [0, 1, 2, 3, 4, 5, 6] * 4)
     put(panel, "Coarse to fine", 7)
 
 
@@ -266,7 +230,7 @@ def test_context_is_stepped_through_as_the_decoder_does(lab, fit):
     assert text.inner_text().replace("−", "-") != said
     put(panel, "Decoding step", 0)
     assert decoded().sum() == 1
-    latency(lab, panel, "Decoding step", range(0, 400, 13))
+    latency(panel, "Decoding step", range(0, 400, 13))
 
 
 def test_compare_wipes_flips_and_moves(lab):
@@ -293,8 +257,8 @@ def test_compare_wipes_flips_and_moves(lab):
     lab.page.keyboard.press("Shift+ArrowRight")
     assert np.abs(pixels(canvas) - zoomed).mean() > 1
     assert "JPEG" in panel.get_by_label("Left (A)").inner_text()
-    latency(lab, panel, "Wipe", range(0, 100, 4))
-    latency(lab, panel, "Zoom", [1, 2, 3, 4] * 5)
+    latency(panel, "Wipe", range(0, 100, 4))
+    latency(panel, "Zoom", [1, 2, 3, 4] * 5)
     put(panel, "Zoom", 1)
 
 
@@ -320,7 +284,7 @@ def test_mask_moves_by_keys_and_says_its_sum(lab):
     assert np.abs(pixels(now) - frame).mean() > 1
     panel.get_by_role("button", name="learned box").click()
     assert "100 % of the learned box" in text.inner_text()
-    latency(lab, panel, "Frame", [0, 1, 2, 3, 4, 5] * 4)
+    latency(panel, "Frame", [0, 1, 2, 3, 4, 5] * 4)
 
 
 def test_live_fit_starts_pauses_goes_on_and_stops(lab):

@@ -125,12 +125,15 @@ class FittedCodec {
       const grid = this.learned(n), width = this.shape[2];
       return (y, columns, x, at) => { for (const column of columns) x[at++] = grid[y * width + column]; };
     }
-    const [inTime, inRows, inColumns] = up;
-    const plane = new Float32Array(h * w), line = new Float32Array(w);
-    mix(inTime, t, symbols, h * w, plane, this.q);
+    const [inTime, inRows, inColumns] = up, line = new Float32Array(w);
+    let plane = symbols, factor = this.q;
+    if (this.grids[n].shape[0] > 1) {
+      [plane, factor] = [this.buffer(`frame of grid ${n}`, Float32Array, h * w), 1];
+      mix(inTime, t, symbols, h * w, plane, this.q);
+    }
     const { first, taps } = inColumns, k = taps.shape[1];
     return (y, columns, x, at) => {
-      mix(inRows, y, plane, w, line, 1);
+      mix(inRows, y, plane, w, line, factor);
       for (const column of columns) {
         let sum = 0;
         for (let i = 0, from = first[column]; i < k; i++) sum += taps[column * k + i] * line[from + i];
@@ -154,27 +157,32 @@ class FittedCodec {
     return grid;
   }
 
-  // three planes of `count` pixels each, used again by the next decoding of that size
-  planes(which, count) {
-    if (this.scratch.get(which)?.[0].length !== count) {
-      this.scratch.set(which, [0, 1, 2].map(() => new Float32Array(count)));
-    }
-    return this.scratch.get(which);
+  // an array that the next decoding uses again: new ones would fill the memory with garbage
+  buffer(name, Type, count) {
+    if (this.scratch.get(name)?.length !== count) this.scratch.set(name, new Type(count));
+    return this.scratch.get(name);
+  }
+
+  // give all buffers back at once, without waiting for the garbage collector, until the next decoding
+  release() {
+    for (const { buffer } of this.scratch.values()) buffer.transfer?.(0);
+    this.scratch.clear();
   }
 
   // Steps of decoding frame t with only the grids of `on` (others are zero); yields after every
   // row, so that a page stays awake, and returns {rgba, width, height}. stride > 1: a preview of
-  // every stride-th row and column. Only one full-size decoding may be under way.
+  // every stride-th row and column. Another decoding, once begun, spoils one that is under way.
   *decode(on, t, stride = 1) {
     const reach = stride === 1 ? this.reach : 0;
     const window = [Math.max(0, t - reach), Math.min(this.shape[0] - 1, t + reach)];
     const rows = every(this.shape[1], stride), columns = every(this.shape[2], stride);
     const frames = window[1] - window[0] + 1, width = columns.length, size = rows.length * width;
     const widest = Math.max(...this.layers.flatMap((layer) => layer.weight.shape));
-    const x = new Float64Array(widest * width), spare = new Float64Array(widest * width);
-    const name = stride === 1 ? "full" : "preview";
-    let planes = this.planes(`${name} a`, frames * size);
-    let spares = this.planes(`${name} b`, frames * size);
+    const x = this.buffer(`x ${stride}`, Float64Array, widest * width);
+    const spare = this.buffer(`y ${stride}`, Float64Array, widest * width);
+    const three = (name) => [0, 1, 2].map((c) =>
+      this.buffer(`${name} ${c} ${stride}`, Float32Array, frames * size));
+    let planes = three("color"), spares = this.convs.length ? three("spare") : null;
     let first = 0;
     for (let frame = window[0]; frame <= window[1]; frame++) {
       const fill = on.map((used, n) => (used ? this.upsampled(n, frame) : null));

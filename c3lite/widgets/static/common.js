@@ -250,6 +250,47 @@ async function unpack(value) {
   return Object.fromEntries(names.map((name, i) => [name, parts[i]]));
 }
 
+// Run f(0), ..., f(times - 1), a task each. Browsers compile what has run for a while: what a slider
+// calls is run before the slider is there, so that its first moves are as fast as all others.
+async function warmUp(times, f) {
+  for (let i = 0; i < times; i++) {
+    f(i);
+    await new Promise((done) => setTimeout(done));
+  }
+}
+
 // a picture of `lossless` in Python, to be drawn
 const bitmap = (picture) => createImageBitmap(new Blob([picture.bytes], { type: picture.mime }),
   { colorSpaceConversion: "none", premultiplyAlpha: "none" });
+
+const FRAME_BYTES = 16e6;  // of decoded frames in memory
+
+// Frames of a clip as bitmaps, by number: those of `clip.frames` that Python sent at once, and others
+// when they are asked for; until they come they are undefined, and then `arrived` is called.
+function clipFrames(ui, model, clip, arrived) {
+  const kept = new Map(), asked = new Set();
+  const most = Math.max(4, Math.floor(FRAME_BYTES / (4 * clip.width * clip.height)));
+  const keep = (t, image) => {
+    kept.set(t, image);
+    while (kept.size > most) {
+      const [oldest, old] = kept.entries().next().value;
+      old.close();
+      kept.delete(oldest);
+    }
+  };
+  model.on("msg:custom", ui.guard(async (message, buffers) => {
+    if (message.frame === undefined) return;
+    const image = await bitmap({ mime: message.mime, bytes: buffers[0] });
+    asked.delete(message.frame);
+    keep(message.frame, image);
+    arrived(message.frame);
+  }));
+  return async (t) => {
+    if (!kept.has(t) && clip.frames[t]) keep(t, await bitmap(clip.frames[t]));
+    else if (!kept.has(t) && !model.exported && !asked.has(t)) {
+      asked.add(t);
+      model.send({ frame: t });
+    }
+    return kept.get(t);
+  };
+}

@@ -3,8 +3,8 @@
 // Every change is decoded here. A large picture is first shown from fewer pixels, at once, and is
 // completed a few milliseconds at a time.
 
-const PREVIEW_PIXELS = 20_000;  // decoded in some 20 ms
-const KEPT = 9;  // decoded pictures in memory
+const PREVIEW_PIXELS = 20_000;  // decoded in some 12 ms
+const PREVIEWS = 64;  // kept in memory, at most 80 kB each
 
 async function render({ model, el }) {
   const ui = panel(el, model, "Latent grids: what does each one add?",
@@ -16,10 +16,22 @@ async function render({ model, el }) {
 async function build(ui, model) {
   const data = await unpack(model.get("data"));
   const codec = new FittedCodec(data.codec), [frames, height, width] = codec.shape;
-  const original = data.original ? await pixelsOf(data.original) : null;
   const state = { on: codec.grids.map(() => true), frame: frames >> 1, at: [frames >> 1, height >> 1, width >> 1],
     bits: false };
-  const count = codec.grids.length;
+  const count = codec.grids.length, rung = (k) => state.on.map((_, n) => n >= count - k);
+
+  // what is shown while the whole picture is not there yet; of a small image it is the whole picture
+  const least = Math.ceil(Math.sqrt((height * width) / PREVIEW_PIXELS)), small = least === 1 && frames === 1;
+  const stride = small ? 1 : Math.max(2, least), previews = new Map();
+  function preview(on) {
+    const key = keyOf(on);
+    if (!previews.has(key)) {
+      previews.set(key, finish(codec.decode(on, state.frame, stride)));
+      if (previews.size > PREVIEWS) previews.delete(previews.keys().next().value);
+    }
+    return previews.get(key);
+  }
+  await warmUp(count + 1, (k) => preview(rung(k)));
 
   const top = ui.row();
   const left = ui.row(top, "c3-column"), right = ui.row(top, "c3-column");
@@ -36,7 +48,7 @@ async function build(ui, model) {
   const ladder = ui.slider(right, { label: "Coarse to fine", min: 0, max: count, value: count,
     show: (k) => (k === 0 ? "no grid" : k === count ? "all grids" : `${k} coarsest`),
     hint: "Only so many of the coarsest grids are switched on" }, (k) => {
-    state.on = state.on.map((_, n) => n >= count - k);
+    state.on = rung(k);
     changed();
   });
   if (frames > 1) ui.slider(right, { label: "Frame", min: 0, max: frames - 1, value: state.frame }, (t) => {
@@ -112,32 +124,40 @@ async function build(ui, model) {
   }
 
   // ------------------------------------------------------------ the reconstruction
-  const kept = new Map();
-  let stop = () => {};
-  const keyOf = (on) => `${state.frame} ${on.map(Number).join("")}`;
+  const kept = new Map(), most = count + 2;  // of the slider's pictures, and one more
+  let stop = () => {}, said = () => {};
+  function keyOf(on) { return `${state.frame} ${on.map(Number).join("")}`; }
+
+  // of the frame that is shown, when it has come
+  let original = { t: -1, rgba: null };
+  const frameOf = clipFrames(ui, model, data.clip, (t) => { if (t === state.frame) findOriginal(); });
+  const findOriginal = ui.guard(async () => {
+    const t = state.frame, image = original.t === t ? null : await frameOf(t);
+    if (!image || t !== state.frame) return;
+    original = { t, rgba: pixelsOf(image, width, height) };
+    said();
+  });
 
   function put({ rgba, width: w, height: h }) {
     const context = canvas.getContext("2d");
     if (w === width && h === height) return context.putImageData(new ImageData(rgba, w, h), 0, 0);
-    small.width = w;
-    small.height = h;
-    small.getContext("2d").putImageData(new ImageData(rgba, w, h), 0, 0);
-    context.drawImage(small, 0, 0, width, height);
+    coarse.width = w;
+    coarse.height = h;
+    coarse.getContext("2d").putImageData(new ImageData(rgba, w, h), 0, 0);
+    context.drawImage(coarse, 0, 0, width, height);
   }
-  const small = document.createElement("canvas");
+  const coarse = document.createElement("canvas");
 
   function keep(key, image) {
-    if (original) image.psnr ??= psnr(image.rgba, original);
     kept.set(key, image);
-    if (kept.size > KEPT) kept.delete(kept.keys().next().value);
+    if (kept.size > most) kept.delete(kept.keys().next().value);
   }
 
   function changed() {
     stop();
     tiles.forEach((tile, n) => { tile.box.checked = state.on[n]; });
     const on = state.on.slice(), key = keyOf(on), used = on.filter(Boolean).length;
-    const rung = on.every((v, n) => v === (n >= count - used));
-    if (rung) ladder.set(used);
+    if (on.every((v, n) => v === rung(used)[n])) ladder.set(used);
     else ladder.say(`${used} of ${count} grids`);
     const done = (image) => {
       keep(key, image);
@@ -145,11 +165,10 @@ async function build(ui, model) {
       describe(on, image);
       fillLadder();
     };
-    const ready = kept.get(key);
+    findOriginal();
+    const ready = kept.get(key) ?? (small ? preview(on) : null);
     if (ready) return done(ready);
-    const stride = Math.ceil(Math.sqrt((height * width) / PREVIEW_PIXELS));
-    if (stride === 1 && frames === 1) return done(finish(codec.decode(on, 0)));
-    put(finish(codec.decode(on, state.frame, Math.max(2, stride))));
+    put(preview(on));
     describe(on, null);
     stop = inSlices(codec.decode(on, state.frame), ui.guard(done));
   }
@@ -157,7 +176,7 @@ async function build(ui, model) {
   // the slider's other pictures, while nothing else is to do
   function fillLadder() {
     for (let k = count; k >= 0; k--) {
-      const on = state.on.map((_, n) => n >= count - k), key = keyOf(on);
+      const on = rung(k), key = keyOf(on);
       if (kept.has(key)) continue;
       stop = inSlices(codec.decode(on, state.frame), (image) => {
         keep(key, image);
@@ -165,6 +184,7 @@ async function build(ui, model) {
       }, 6);
       return;
     }
+    codec.release();
   }
 
   function describe(on, image) {
@@ -172,8 +192,10 @@ async function build(ui, model) {
     const used = on.reduce((sum, v, n) => sum + (v ? codec.grids[n].total_bits : 0), 0);
     let text = `Shown: ${names.length === count ? "all grids" : names.length ? "grid " + names.join(", ") : "no grid"}` +
       `\nTheir latents take ${number(used / pixels)} bits per pixel`;
-    if (image && original) text += `\n${image.psnr.toFixed(2)} dB against the original`;
-    else if (original) text += "\n…";
+    if (image && original.t === state.frame) image.psnr ??= psnr(image.rgba, original.rgba);
+    text += image?.psnr === undefined ? "\n…" :
+      `\n${image.psnr.toFixed(2)} dB against the original${frames > 1 ? " of this frame" : ""}`;
+    said = () => describe(on, image);
     say(text);
     canvas.setAttribute("aria-label", `Reconstruction. ${text}`);
   }
@@ -191,11 +213,13 @@ function psnr(a, b) {
   return -10 * Math.log10(Math.max(1e-12, (4 * sum) / (3 * a.length * 255 * 255)));
 }
 
-async function pixelsOf(picture) {
-  const canvas = make("canvas", { width: picture.width, height: picture.height });
+function pixelsOf(image, width, height) {
+  const canvas = make("canvas", { width, height });
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.drawImage(await bitmap(picture), 0, 0);
-  return context.getImageData(0, 0, picture.width, picture.height).data;
+  context.drawImage(image, 0, 0);
+  const { data } = context.getImageData(0, 0, width, height);
+  canvas.width = 0;  // frees it now
+  return data;
 }
 
 export default { render };

@@ -54,16 +54,9 @@ async function build(ui, model, play) {
 
   // ------------------------------------------------------------ the clip
   const lag = () => 2 ** (data.exponents[state.n]);  // frames between a latent frame and the one before
-  const bitmaps = new Map(), zoom = clip ? Math.max(1, Math.floor(440 / clip.width)) : 1;
-  let wanted = null, slider, before, now;
-  async function frame(t) {
-    if (!bitmaps.has(t) && clip.frames[t]) bitmaps.set(t, await bitmap(clip.frames[t]));
-    if (!bitmaps.has(t) && !model.exported) {
-      wanted = t;
-      model.send({ frame: t });
-    }
-    return bitmaps.get(t);
-  }
+  const zoom = clip ? Math.max(1, Math.floor(440 / clip.width)) : 1;
+  const frame = clip && clipFrames(ui, model, clip, () => draw());
+  let slider, before, now;
   if (clip) {
     const bar = ui.row(right, "c3-row c3-controls");
     slider = ui.slider(bar, { label: "Frame", min: 0, max: clip.count - 1, value: state.t }, (t) => { state.t = t; draw(); });
@@ -83,13 +76,6 @@ async function build(ui, model, play) {
     };
     now = show("A latent (orange) and its context in this frame");
     before = show("Its mask in the latent frame before (blue); dashed: the same place");
-    model.on("msg:custom", ui.guard(async (message, buffers) => {
-      if (message.frame === undefined) return;
-      bitmaps.set(message.frame, await bitmap({ mime: message.mime, bytes: buffers[0] }));
-      if (bitmaps.size > 60) bitmaps.delete(bitmaps.keys().next().value);
-      if (message.frame === wanted) wanted = null;
-      draw();
-    }));
   }
 
   function moveTarget(y, x) {
@@ -158,7 +144,8 @@ async function build(ui, model, play) {
     slider.say(t < step ? `${t}: no frame before` : `${t} and ${t - step}`);
     const [top, low] = [Math.floor(y / unit) * unit, Math.floor(x / unit) * unit];
     const current = await frame(t), previous = t >= step ? await frame(t - step) : null;
-    if (t !== state.t) return;
+    // asked for: what is seen stays until it has come
+    if (t !== state.t || !current || (t >= step && !previous)) return;
     const pen = now.getContext("2d"), big = unit * zoom;
     const outline = (pen, color, dy, dx, h = 1, w = 1) => {
       pen.strokeStyle = color;
@@ -168,7 +155,7 @@ async function build(ui, model, play) {
       pen.imageSmoothingEnabled = false;
       pen.drawImage(image, 0, 0, now.width, now.height);
     };
-    if (current) picture(pen, current);
+    picture(pen, current);
     pen.lineWidth = 1;
     for (const [dy, dx] of data.offsets) outline(pen, "#56B4E9", dy, dx);
     pen.lineWidth = 2;

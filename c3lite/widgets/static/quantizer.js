@@ -58,7 +58,7 @@ function meanSlope(z, T, a, secondIsS) {
 const temperature = (position) => (position >= 100 ? Infinity : 0.02 * 50 ** (position / 99));
 const position = (T) => (T === Infinity ? 100 : Math.round((99 * Math.log(T / 0.02)) / Math.log(50)));
 
-function render({ model, el }) {
+async function render({ model, el }) {
   const { temperature: ends, noise_shape: shapes } = model.get("data");
   const ui = panel(el, model, "How rounding is imitated in stage 1",
     "A latent z is soft-rounded, noise is added, and the sum is soft-rounded again. Move through " +
@@ -139,7 +139,7 @@ function render({ model, el }) {
       { line: [[-0.5, ...us, 0.5], [0, ...us.map(p), 0]], color: ORANGE }] });
     say(words);
   }
-  ui.guard(draw)();
+  await ui.guard(warmUp)(4, draw);
 }
 
 export default { render };
