@@ -14,7 +14,7 @@ Small pictures pay for headers: some 280 bytes in a JPEG, 300 in an AVIF, 30 in 
 
 import io
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from operator import index as as_index
@@ -132,27 +132,57 @@ def hevc(
         RuntimeError: when PyAV's FFmpeg has no libx265 (its wheels have it).
     """
     x = _pixels(video, "a video", "(3, T, H, W)", 4)
-    height, width = x.shape[2:]
-    if height % 2 or width % 2 or min(height, width) < 16:
-        raise ValueError(f"HEVC in 4:2:0 needs even sides of at least 16, not {height} x {width}: "
-                         "crop the clip")
-    qps = [_quality(qp, 0, 51) for qp in qps]
-    if "libx265" not in av.codecs_available:
-        raise RuntimeError(f"this PyAV ({av.__version__}) was built without libx265; install a "
-                           "wheel of it")
-    chosen = matrix or yuv.assumed_matrix(height)
-    rounded = np.round(255 * x.astype(np.float64)) / 255
-    planes = [yuv.to_planes(rounded[:, t], chosen, False) for t in range(x.shape[1])]
     points = []
-    for qp in tqdm(qps, "HEVC", delay=2, file=sys.stdout, unit="QP", leave=False, ncols=100):
-        stream = _encode_hevc(planes, qp, fps)
-        decoded = [yuv.to_rgb(p, chosen, False) for p in _decode_hevc(stream, height, width)]
-        reconstruction = np.stack(decoded, axis=1)
+    for qp, stream, decoded in _hevc(np.moveaxis(x, 1, 0), qps, fps, matrix):
+        reconstruction = np.stack(list(decoded), axis=1)
         points.append(Coded(
             codec="hevc", quality=qp, data_bytes=len(stream),
             bpp=metrics.bpp(8 * len(stream), x.shape[1:]),
             psnr=metrics.mean_frame_psnr(reconstruction, x), reconstruction=reconstruction))
     return points
+
+
+def hevc_curve(
+    frames: Callable[[], Iterable[Float[np.ndarray, "3 H W"]]],
+    qps: Iterable[SupportsIndex] = (22, 27, 32, 37),
+    *,
+    fps: int = 30,
+    matrix: yuv.Matrix | None = None,
+) -> tuple[list[float], list[float]]:
+    """Bits per pixel and PSNR of `hevc` at each QP, for a clip that need not fit into memory.
+
+    Args:
+        frames: gives the clip from its first frame on, each time it is called.
+        qps, fps, matrix: as for `hevc`, whose errors it raises, too.
+    """
+    rates, psnrs = [], []
+    for _, stream, decoded in _hevc(frames(), qps, fps, matrix):
+        errors = [(metrics.psnr(ours, theirs), theirs.shape[1:])
+                  for ours, theirs in zip(decoded, frames(), strict=True)]
+        rates.append(metrics.bpp(8 * len(stream), (len(errors), *errors[0][1])))
+        psnrs.append(float(np.mean([error for error, _ in errors])))
+    return rates, psnrs
+
+
+def _hevc(frames, qps, fps, matrix) -> Iterator[tuple[int, bytes, Iterator[np.ndarray]]]:
+    """For each QP the stream, and its decoded frames."""
+    qps = [_quality(qp, 0, 51) for qp in qps]
+    if "libx265" not in av.codecs_available:
+        raise RuntimeError(f"this PyAV ({av.__version__}) was built without libx265; install a "
+                           "wheel of it")
+    planes = []
+    for frame in frames:
+        height, width = _pixels(frame, "a frame", "(3, H, W)", 3).shape[1:]
+        if height % 2 or width % 2 or min(height, width) < 16:
+            raise ValueError("HEVC in 4:2:0 needs even sides of at least 16, not "
+                             f"{height} x {width}: crop the clip")
+        chosen = matrix or yuv.assumed_matrix(height)
+        rounded = np.round(255 * frame.astype(np.float64)) / 255
+        planes.append(yuv.to_planes(rounded, chosen, False))
+    for qp in tqdm(qps, "HEVC", delay=2, file=sys.stdout, unit="QP", leave=False, ncols=100):
+        stream = _encode_hevc(planes, qp, fps)
+        yield qp, stream, (yuv.to_rgb(p, chosen, False)
+                           for p in _decode_hevc(stream, height, width))
 
 
 def _encode_hevc(planes: list[tuple[np.ndarray, ...]], qp: int, fps: int) -> bytes:

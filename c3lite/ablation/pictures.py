@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
 
 from c3lite import data
+from c3lite.ablation.store import image_digest
 from c3lite.fit import check_image
+from c3lite.patches import patch_slices
 
 _NAME = re.compile(r"(?P<name>[^\[\]]+)(\[(?P<part>\d+:\d+(, ?\d+:\d+){1,2})\])?")
 
@@ -25,6 +27,14 @@ def load(name: str) -> Float[np.ndarray, "3 *shape"]:
     Raises `ValueError` for a name that is none, `data.DataError` or `OSError` when the file cannot
     be had; each says which and what to do.
     """
+    base, slices = _taken_apart(name)
+    try:
+        return _load(base, slices)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+
+
+def _taken_apart(name: str) -> tuple[str, list[tuple[int, int]]]:
     match = _NAME.fullmatch(name)
     if not match:
         raise ValueError(f"{name!r} names no image: write kodim05, clic2020/NAME or a path, and a "
@@ -32,10 +42,7 @@ def load(name: str) -> Float[np.ndarray, "3 *shape"]:
     slices = [tuple(map(int, side.split(":"))) for side in (match["part"] or "").split(",") if side]
     if any(start >= stop for start, stop in slices):
         raise ValueError(f"{name} is an empty part")
-    try:
-        return _load(match["name"], slices)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
+    return match["name"], slices
 
 
 def _load(name: str, slices: Sequence[tuple[int, int]]) -> Float[np.ndarray, "3 *shape"]:
@@ -63,14 +70,103 @@ def _image(name: str) -> Float[np.ndarray, "3 height width"]:
     return data.image(name)
 
 
+FRAMES_AT_ONCE = 10
+"""Of a clip that is read frame by frame."""
+
+
+class Pictures(Mapping):
+    """Images and clips by name, and the patches of clips (`patches` names them).
+
+    A sequence of UVG is 15 GB: it is not held, and its patches are read when they are asked for.
+    """
+
+    def __init__(self, images: Mapping[str, Float[np.ndarray, "3 *shape"] | None]):
+        self._images = dict(images)
+        self._parts: dict[str, tuple[str, tuple[slice, ...]]] = {}
+        self._digests: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._images)
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, name: str) -> Float[np.ndarray, "3 *shape"]:
+        whole, part = self._parts.get(name, (name, ()))
+        x = self._images[whole]
+        return check_image(load(name) if x is None else x[(slice(None), *part)])
+
+    def held(self, name: str) -> bool:
+        """Whether it is in memory, and not read each time it is asked for."""
+        return self._images[self._parts.get(name, (name,))[0]] is not None
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """(height, width) or (frames, height, width)."""
+        if name in self._parts:
+            return tuple(side.stop - side.start for side in self._parts[name][1])
+        x = self._images[name]
+        return _clip_shape(name) if x is None else x.shape[1:]
+
+    def frames(self, name: str) -> Iterator[Float[np.ndarray, "3 height width"]]:
+        """The frames of a clip, one after another; never the whole clip, where it is not held."""
+        count, *sides = self.shape(name)
+        if not self.held(name):
+            parts = self.patches(name, (min(FRAMES_AT_ONCE, count), *sides))
+        else:
+            parts = [name]
+        for part in parts:
+            yield from np.moveaxis(self[part], 1, 0)
+
+    def digest(self, name: str) -> str:
+        """`image_digest`, computed once."""
+        if name not in self._digests:
+            self._digests[name] = image_digest(self[name])
+        return self._digests[name]
+
+    def patches(self, name: str, size: Sequence[int]) -> list[str]:
+        """Names of the patches of a clip, in the order of `split_patches`."""
+        base, slices = _taken_apart(name)
+        corner = [start for start, _ in slices] or [0] * len(size)
+        names = []
+        for part in patch_slices(self.shape(name), size):
+            sides = (f"{at + side.start}:{at + side.stop}"
+                     for at, side in zip(corner, part, strict=True))
+            names.append(f"{base}[{','.join(sides)}]")
+            self._parts[names[-1]] = name, part
+        return names
+
+
+def _clip_shape(name: str) -> tuple[int, ...]:
+    """Of a sequence of UVG, or of a part of one, without reading it."""
+    base, slices = _taken_apart(name)
+    if not slices:
+        return data.uvg_shape(base.removeprefix("uvg/"))
+    if len(slices) != 3:
+        raise ValueError(f"{name}: a part of a clip has frames, rows and columns")
+    return tuple(stop - start for start, stop in slices)
+
+
 def named(
     images: Mapping[str, Float[np.ndarray, "3 *shape"]] | Sequence,
-) -> dict[str, Float[np.ndarray, "3 *shape"]]:
-    """Images by name: from names, or from arrays (which get the names image1, image2, ...)."""
+) -> Pictures:
+    """Images by name: from names, or from arrays (which get the names image1, image2, ...).
+
+    All but UVG's sequences are read now. Errors as for `load` and `fit.check_image`.
+    """
+    if isinstance(images, Pictures):
+        return images
     if isinstance(images, Mapping):
-        return {name: check_image(x) for name, x in images.items()}
+        return Pictures({name: check_image(x) for name, x in images.items()})
     if isinstance(images, str):
         raise ValueError(f"images are a list of names or arrays, not one name: [{images!r}]")
-    return {x if isinstance(x, str) else f"image{i}": check_image(load(x) if isinstance(x, str)
-                                                                  else x)
-            for i, x in enumerate(images, start=1)}
+    return Pictures({x if isinstance(x, str) else f"image{i}": _read_now(x)
+                     for i, x in enumerate(images, start=1)})
+
+
+def _read_now(x) -> Float[np.ndarray, "3 *shape"] | None:
+    if not isinstance(x, str):
+        return check_image(x)
+    if x.startswith("uvg/"):
+        _clip_shape(x)  # raises for what is none
+        return None
+    return check_image(load(x))

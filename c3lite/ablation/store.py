@@ -16,6 +16,7 @@ import dataclasses
 import gzip
 import hashlib
 import json
+import math
 import os
 import platform
 import re
@@ -29,6 +30,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from c3lite.bitstream import encode
 from c3lite.checkpoint import write_atomically
 from c3lite.config import Config
 from c3lite.fit import Fit, FitError
@@ -74,6 +76,10 @@ class Record:
     """step, loss, bits, mse, learning_rate: thinned to about `HISTORY_POINTS`."""
     error: str | None = None
     """Why the fit failed, when its loss stopped being finite."""
+    frame_mse: list[float] | None = None
+    """Of a clip, the mean squared error of each frame: its patches are joined by it."""
+    file_bytes: int | None = None
+    """Of the real file; None where it was not kept: in older stores, and for a fit that failed."""
 
     @property
     def pixels(self) -> int:
@@ -84,6 +90,11 @@ class Record:
     def bpp(self) -> float:
         """Estimated bits per pixel, networks included."""
         return sum(self.bits.values()) / self.pixels
+
+    @property
+    def file_bpp(self) -> float:
+        """Bits per pixel of the real file; NaN where its size was not kept."""
+        return math.nan if self.file_bytes is None else 8 * self.file_bytes / self.pixels
 
     @property
     def latents_bpp(self) -> float:
@@ -151,7 +162,15 @@ def record(
         return Record(**about, bits={}, psnr_db=float("nan"), loss=float("nan"), steps=0,
                       history={}, error=str(result))
     return Record(**about, bits=result.bits, psnr_db=result.psnr, loss=result.loss,
-                  steps=len(result.history.loss), history=thinned(result.history))
+                  steps=len(result.history.loss), history=thinned(result.history),
+                  frame_mse=_frame_mse(result), file_bytes=len(encode(result)))
+
+
+def _frame_mse(result: Fit) -> list[float] | None:
+    if len(result.shape) < 3:
+        return None
+    errors = np.square(result.reconstruction.astype(np.float64) - result.image).mean((0, 2, 3))
+    return [float(f"{error:.7g}") for error in errors]
 
 
 def _device() -> str:
@@ -303,6 +322,7 @@ class BadRecord(ValueError):
 
 
 _FIELDS = {f.name for f in dataclasses.fields(Record)}
+_NEEDED = _FIELDS - {"file_bytes", "frame_mse"}
 
 
 def _parse(text: str, key: str | None = None) -> Record:
@@ -310,7 +330,7 @@ def _parse(text: str, key: str | None = None) -> Record:
         values = json.loads(text)
     except json.JSONDecodeError as error:
         raise BadRecord("it is torn or not JSON") from error
-    if not isinstance(values, dict) or set(values) != _FIELDS:
+    if not isinstance(values, dict) or not _NEEDED <= set(values) <= _FIELDS:
         raise BadRecord("it is not a fit of c3lite")
     if key is not None and values["key"] != key:
         raise BadRecord(f"it holds the fit {values['key']}")

@@ -6,6 +6,7 @@ Both would silently run something else for hours, so `Study` reads the notebook'
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import types
@@ -207,7 +208,11 @@ class Study:
     def describe(self, rows: list[Row], images) -> str:
         """What will be run, and about how long it takes."""
         p = self.parameters
-        jobs = [job for job, _ in plan(rows, images, p.rd_weights, p.seeds)]
+        planned = plan(rows, images, p.rd_weights, p.seeds, progress=True)
+        jobs = [job for job, _ in planned]
+        patches = {place.image: set() for _, places in planned for place in places}
+        for place in (place for _, places in planned for place in places):
+            patches[place.image].add(place.patch.count)
         missing = [job for job in jobs if not self.store.path(job.key).exists()]
         seconds = devices.expected_seconds(sum(job.cost for job in missing))
         largest = max((job.shape for job in jobs), key=math.prod)
@@ -218,8 +223,8 @@ class Study:
             f"{self.name}, preset {p.preset}: {len(rows)} rows, {len(images)} images, "
             f"{len(p.rd_weights)} rate weights ({', '.join(f'{w:g}' for w in p.rd_weights)}), "
             f"{len(p.seeds)} seeds, up to {steps:,} steps",
-            "images: " + ", ".join(f"{name} {'x'.join(map(str, x.shape[1:]))}"
-                                   for name, x in images.items()),
+            "images: " + ", ".join(_size(name, images.shape(name), patches[name])
+                                   for name in images),
             f"{len(jobs)} different fits, {len(jobs) - len(missing)} of them in the store; the "
             "others take about " + (duration(seconds) if seconds is not None
                                     else "a time not measured on this device")
@@ -251,9 +256,9 @@ class Study:
     def hevc(self, qps: Iterable[int] = (17, 22, 27, 32, 37, 42)) -> Anchor:
         """The anchor of Table 12: HEVC's curve on each clip of this run, from its real streams."""
         curves = {}
-        for name in self.image_names:
-            points = codecs.hevc(pictures.load(name), qps)
-            curves[name] = [p.bpp for p in points], [p.psnr for p in points]
+        images = pictures.named(self.image_names)
+        for name in images:
+            curves[name] = codecs.hevc_curve(functools.partial(images.frames, name), qps)
         return curves
 
     def show(self, results: Iterable[Result], table: Table) -> None:
@@ -268,6 +273,13 @@ class Study:
         plots.show(ax, f"Rate-distortion curves of the rows of {self.about.title}.")
         if is_result and not all(math.isnan(line.bd_rate.value) for line in table.lines):
             plots.show(ablation_bars(table), f"The BD-rates of this table as bars:\n{table}")
+
+
+def _size(name: str, shape: tuple[int, ...], patches: set[int]) -> str:
+    text = f"{name} {'x'.join(map(str, shape))}"
+    if patches == {1}:
+        return text
+    return f"{text} (in {' or '.join(map(str, sorted(patches)))} patches, by rate weight)"
 
 
 def _changed(values: Mapping[str, Any], notebook: str) -> list[str]:

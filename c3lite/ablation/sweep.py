@@ -13,6 +13,7 @@ import hashlib
 import inspect
 import math
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -20,12 +21,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jaxtyping import Float
+from tqdm import tqdm
 
 from c3lite.ablation import devices, pictures
 from c3lite.ablation.rows import Row
 from c3lite.ablation.store import Record, Store, canonical, image_digest, key_of, record
 from c3lite.config import Config, edit, nearest
 from c3lite.fit import FitError, fit, fit_many
+from c3lite.patches import patch_size
 from c3lite.video import with_masks
 
 SECONDS_BETWEEN_LINES = 60.0
@@ -61,6 +64,26 @@ class Job:
         return float(self.steps * math.prod(self.shape))
 
 
+class Patch(NamedTuple):
+    """Which part of a clip a fit is of: one of `count`, in the order of `split_patches`."""
+
+    number: int = 0
+    count: int = 1
+    first_frame: int = 0
+
+
+WHOLE = Patch()
+
+
+class Place(NamedTuple):
+    """Where a fit belongs in a table."""
+
+    row: str
+    image: str
+    rd_weight: float
+    patch: Patch
+
+
 class Result(NamedTuple):
     """A finished fit in its place in a table."""
 
@@ -69,19 +92,24 @@ class Result(NamedTuple):
     rd_weight: float
     seed: int
     record: Record
+    patch: Patch = WHOLE
+    """Of the clip `image`, where that was fitted in several (`clips.whole` joins them)."""
 
 
 Images = Mapping[str, Float[np.ndarray, "3 *shape"]]
 
 
 def plan(
-    rows: Sequence[Row], images: Images, rd_weights: Sequence[float], seeds: Sequence[int]
-) -> list[tuple[Job, list[tuple[str, float]]]]:
-    """Every different fit, with the places (row, rate weight) it has in the table.
+    rows: Sequence[Row], images: Images, rd_weights: Sequence[float], seeds: Sequence[int],
+    progress: bool = False,
+) -> list[tuple[Job, list[Place]]]:
+    """Every different fit, with the places it has in the table.
 
-    All rows of the first image come first, so that a sweep that is cut off leaves whole tables of
-    fewer images. Raises `ValueError` for an empty or impossible grid.
+    A clip larger than the paper's patches for a rate weight (`patch_size`) is fitted patch by
+    patch. All rows of the first image come first, so that a sweep that is cut off leaves whole
+    tables of fewer images. Raises `ValueError` for an empty or impossible grid.
     """
+    images = pictures.named(images)
     for what, values in (("row", rows), ("image", images), ("rate weight", rd_weights),
                          ("seed", seeds)):
         if not len(values):
@@ -91,15 +119,38 @@ def plan(
     # what depends on the config alone, once and not for every image and seed
     cells = [_cell(row.name, edit(config, rd_weight=rd_weight))
              for row in rows for rd_weight in rd_weights for config in row.configs]
-    jobs: dict[str, tuple[Job, list[tuple[str, float]]]] = {}
-    for name, x in images.items():
-        digest = image_digest(x)
+    jobs: dict[str, tuple[Job, list[Place]]] = {}
+    for name in images:
+        parts = {w: _parts(images, name, w) for w in dict.fromkeys(cell[1] for cell in cells)}
+        _read(images, [part for each in parts.values() for part, _ in each], progress)
         for seed in seeds:
             for row, rd_weight, text, identity, steps, program in cells:
-                key = key_of(identity, digest, seed)
-                job = Job(key, row, text, name, digest, x.shape[1:], seed, steps, program)
-                jobs.setdefault(key, (job, []))[1].append((row, rd_weight))
+                for part, patch in parts[rd_weight]:
+                    digest = images.digest(part)
+                    key = key_of(identity, digest, seed)
+                    job = Job(key, row, text, part, digest, images.shape(part), seed, steps,
+                              program)
+                    place = Place(row, name, rd_weight, patch)
+                    jobs.setdefault(key, (job, []))[1].append(place)
     return list(jobs.values())
+
+
+def _parts(images: pictures.Pictures, name: str, rd_weight: float) -> list[tuple[str, Patch]]:
+    """The name of the image, or those of a clip's patches, with their places in it."""
+    shape = images.shape(name)
+    size = patch_size(rd_weight, shape) if len(shape) == 3 else shape
+    if size == shape:
+        return [(name, WHOLE)]
+    names = images.patches(name, size)
+    across = math.prod(-(-side // step) for side, step in zip(shape[1:], size[1:], strict=True))
+    return [(part, Patch(n, len(names), n // across * size[0])) for n, part in enumerate(names)]
+
+
+def _read(images: pictures.Pictures, names: Iterable[str], progress: bool) -> None:
+    """Compute the digests of images, which reads those that are not held."""
+    for name in tqdm(dict.fromkeys(names), "reading", delay=2, file=sys.stdout, unit="patch",
+                     leave=False, ncols=100, disable=not progress):
+        images.digest(name)
 
 
 def _cell(row: str, config: Config) -> tuple[str, float, str, str, int, str]:
@@ -203,7 +254,7 @@ def sweep(
     store = store if isinstance(store, Store) else Store(store)
     run = executor_of(executor)
     images = pictures.named(images)
-    planned = plan(rows, images, rd_weights, seeds)
+    planned = plan(rows, images, rd_weights, seeds, progress)
     largest = max((job for job, _ in planned), key=lambda job: math.prod(job.shape))
     batch = batch or devices.batch_size(largest.shape)
     devices.check_memory(largest.shape, largest.image)
@@ -211,7 +262,8 @@ def sweep(
     store.keep_plan(label, {job.key: job.cost for job in jobs})
     if run is not in_process:
         for job in jobs:
-            store.keep_image(job.image_sha256, images[job.image])
+            if images.held(job.image):
+                store.keep_image(job.image_sha256, images[job.image])
     return _run(planned, grouped(jobs, batch), store, images, run, minutes, progress)
 
 
@@ -220,8 +272,8 @@ def _run(planned, groups, store, images, run, minutes, progress) -> Iterator[Res
     places = {job.key: where for job, where in planned}
 
     def results(found: Record) -> Iterator[Result]:
-        for row, rd_weight in places[found.key]:
-            yield Result(row, found.image, rd_weight, found.seed, found)
+        for row, image, rd_weight, patch in places[found.key]:
+            yield Result(row, image, rd_weight, found.seed, found, patch)
 
     pending = []
     for group in groups:
@@ -289,7 +341,7 @@ def run_group(
 
 
 def _image(job: Job, store: Store, images: Images) -> Float[np.ndarray, "3 *shape"]:
-    if job.image in images:
+    with contextlib.suppress(KeyError):
         return images[job.image]
     x = store.image(job.image_sha256)
     x = pictures.load(job.image) if x is None else x

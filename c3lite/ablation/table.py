@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from c3lite.ablation.clips import whole
 from c3lite.ablation.sweep import Result
 from c3lite.metrics import bd_rate
 
@@ -192,7 +193,7 @@ def loss_changes(results: Iterable[Result]) -> dict[str, dict[float, float]]:
     Geometric means over the images and seeds that both have.
     """
     logs: dict[str, dict[float, dict[tuple[str, int], float]]] = {}
-    for r in results:
+    for r in whole(results):
         if r.record.error is None:
             place = logs.setdefault(r.row, {}).setdefault(r.rd_weight, {})
             loss = math.log(r.record.loss)
@@ -213,10 +214,14 @@ def _curves(results: Iterable[Result]):
     """For each row its curves and steps; the rate weights of all; failed fits by row."""
     best: dict[str, dict[tuple[str, int], dict[float, Result]]] = {}
     failed: dict[str, int] = {}
+    results = list(results)
     for result in results:
-        places = best.setdefault(result.row, {})
+        best[result.row] = {}
         if result.record.error is not None:
             failed[result.row] = failed.get(result.row, 0) + 1
+    for result in whole(results):
+        places = best[result.row]
+        if result.record.error is not None:
             continue
         place = places.setdefault((result.image, result.seed), {})
         old = place.get(result.rd_weight)

@@ -37,12 +37,9 @@ def uvg(
         ValueError: for another name, or as `video`.
         DataError: when the file is not there, or as `video`.
     """
-    known = {n.casefold(): n for n in UVG_NAMES}
-    plain = name.casefold().replace("readysteadygo", "readysetgo")
-    if plain not in known:
-        raise ValueError(f"the UVG set has {', '.join(UVG_NAMES)}, not {name!r}")
+    sequence = _uvg_name(name)
     folder = images._user_folder("uvg")
-    usual = f"{known[plain]}_1920x1080_120fps_420_8bit_YUV.yuv"
+    usual = f"{sequence}_1920x1080_120fps_420_8bit_YUV.yuv"
     if folder is None or not folder.is_dir():
         raise DataError(f"UVG is not downloaded by itself: put {usual} (or .y4m) from "
                         "ultravideo.fi into DIR/uvg and set C3LITE_DATA=DIR")
@@ -50,10 +47,26 @@ def uvg(
                          r"_1920x1080_120fps_420_8bit_yuv(_y4m)?\.y4m|\.y4m)")
     for file in sorted(folder.iterdir()):
         match = pattern.fullmatch(file.name.casefold())
-        if match and match[1].replace("readysteadygo", "readysetgo") == plain:
+        if match and match[1].replace("readysteadygo", "readysetgo") == sequence.casefold():
             return videos.video(
                 file, frames=frames, patch=patch, start=start, matrix="bt709", full_range=False)
     raise DataError(f"there is no {usual} (or .y4m) in {folder}")
+
+
+def uvg_shape(name: str) -> tuple[int, int, int]:
+    """(frames, height, width) of a sequence of the UVG set, without its file.
+
+    Raises `ValueError` for another name.
+    """
+    return 300 if _uvg_name(name) == "ShakeNDry" else 600, 1080, 1920
+
+
+def _uvg_name(name: str) -> str:
+    known = {n.casefold(): n for n in UVG_NAMES}
+    plain = name.casefold().replace("readysteadygo", "readysetgo")
+    if plain not in known:
+        raise ValueError(f"the UVG set has {', '.join(UVG_NAMES)}, not {name!r}")
+    return known[plain]
 
 
 def bunny(
