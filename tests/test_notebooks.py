@@ -7,6 +7,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from tests.tools import run_notebooks
+
 REPOSITORY = Path(__file__).parents[1]
 NOTEBOOKS = sorted((REPOSITORY / "notebooks").glob("*.ipynb"))
 MEGABYTE = 1_000_000
@@ -29,7 +31,9 @@ def test_committed_with_outputs_and_little_else(path):
     assert any(output.output_type == "display_data" for output in outputs)
     assert not [output.evalue for output in outputs if output.output_type == "error"]
     assert not [output for output in outputs if output.get("name") == "stderr"]
+    # of widgets only stills: without its state a view is an error message
     assert "widgets" not in notebook.metadata
+    assert not [output for output in outputs if run_notebooks.VIEW in output.get("data", {})]
     assert path.stat().st_size < 2 * MEGABYTE
 
 

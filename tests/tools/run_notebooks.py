@@ -1,7 +1,7 @@
 """Execute notebooks in place: `python -m tests.tools.run_notebooks [NOTEBOOK ...]`, or all.
 
-As `nbconvert --execute --inplace`, with what a progress bar overwrote left out, and without the
-state of widgets, whose stills stay. A notebook is written when all of it has run.
+As `nbconvert --execute --inplace`, with what a progress bar overwrote left out, and of widgets only
+their stills. A notebook is written when all of it has run.
 """
 
 import sys
@@ -12,6 +12,21 @@ from nbclient import NotebookClient
 from tqdm import tqdm
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def stills_only(notebook: nbformat.NotebookNode) -> None:
+    """Leave out the views of widgets that also are pictures.
+
+    JupyterLab prefers a view wherever it trusts a notebook, and shows an error in its place until
+    the cell is run.
+    """
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                output["data"].pop(VIEW, None)
 
 
 def main(names: list[str]) -> None:
@@ -25,6 +40,7 @@ def main(names: list[str]) -> None:
             store_widget_state=False, resources={"metadata": {"path": str(path.parent)}}).execute()
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)  # when each cell ran, which changes every time
+        stills_only(notebook)
         nbformat.write(notebook, path)
 
 
