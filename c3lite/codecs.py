@@ -13,6 +13,7 @@ Small pictures pay for headers: some 280 bytes in a JPEG, 300 in an AVIF, 30 in 
 """
 
 import io
+import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -99,6 +100,36 @@ def rd_curve(
         ValueError, RuntimeError: as the codec does.
     """
     return [codec(image, quality) for quality in qualities]
+
+
+def at_bpp(
+    image: Float[ArrayLike, "3 H W"], codec: Callable[[Any, int], Coded], bpp: float | int
+) -> Coded:
+    """The file nearest to a rate, for a comparison at equal rates: `at_bpp(photo, jpeg, fit.bpp)`.
+
+    Bisects over the qualities 1 to 100, with which the rate rises (WebP's by and large): 7 files
+    are made. Near means a small ratio of the rates. A codec has no file for a rate below its
+    smallest or above its largest one; then it is that one, so look at the result's `bpp`.
+
+    Args:
+        image: (3, H, W), values in [0, 1].
+        codec: one of this module's for images, for example `avif`.
+        bpp: the wanted bits per pixel.
+
+    Raises:
+        ValueError, RuntimeError: as the codec does; ValueError for a rate that is not positive.
+    """
+    if not (math.isfinite(bpp) and bpp > 0):
+        raise ValueError(f"a rate is a positive number of bits per pixel, not {bpp}")
+    low, high, tried = 1, 100, []
+    while low <= high:
+        quality = (low + high) // 2
+        tried.append(codec(image, quality))
+        if tried[-1].bpp < bpp:
+            low = quality + 1
+        else:
+            high = quality - 1
+    return min(tried, key=lambda coded: abs(math.log(coded.bpp / bpp)))
 
 
 def hevc(

@@ -57,6 +57,23 @@ def test_the_numbers_are_those_of_the_file_and_the_pixels(codec, image, monkeypa
     assert "reconstruction" not in repr(coded)
 
 
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("wanted", [0.1, 1.7, 3.0, 50.0])
+def test_at_bpp_finds_the_nearest_of_all_qualities(codec, wanted, image):
+    found = codecs.at_bpp(image, codec, wanted)
+    qualities = range(1, 101, 11 if codec is codecs.avif else 1)
+    off = [abs(math.log(c.bpp / wanted)) for c in codecs.rd_curve(image, codec, qualities)]
+    # the rate of a small WebP now and then falls by a few bytes where the quality rises
+    assert abs(math.log(found.bpp / wanted)) <= min(off) + (0.01 if codec is codecs.webp else 0)
+    assert found.bpp == codec(image, found.quality).bpp
+
+
+def test_at_bpp_wants_a_positive_rate(image):
+    for wanted in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="positive"):
+            codecs.at_bpp(image, codecs.jpeg, wanted)
+
+
 def test_channels_and_axes_are_in_order():
     # A wrong transpose keeps the size and would only cost PSNR.
     image = np.zeros((3, 16, 48))

@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from c3lite import metrics, plots
-from c3lite.fit import Fit
 from c3lite.widgets.base import Explorer, lossless, script
 
 
@@ -18,7 +17,8 @@ def compare(images: Mapping[str, Any]) -> Compare:
 
     Args:
         images: names and pictures: arrays (3, height, width) in [0, 1], fits of images, or what
-            `c3lite.codecs` gives back. The first is what the others' PSNR is against.
+            `c3lite.codecs` gives back (`at_bpp` for equal rates). Rates are those of real files.
+            The first is what the others' PSNR is against.
 
     Raises:
         ValueError: for fewer than two pictures, of different shapes, or not pictures.
@@ -43,8 +43,8 @@ class Compare(Explorer):
         self._words = {}
         for name, x in self._images.items():
             parts = [name]
-            if (rate := _rate(images[name])) is not None:
-                parts.append(f"{rate:.3f} bits per pixel")
+            if (bpp := getattr(images[name], "bpp", None)) is not None:
+                parts.append(f"{bpp:.3f} bits per pixel")
             if x is not first:
                 parts.append(f"{metrics.psnr(x, first):.2f} dB")
             self._words[name] = ", ".join(parts)
@@ -69,8 +69,3 @@ class Compare(Explorer):
             plots.image(x, ax).set_title(self._words[name].replace(" bits per pixel", " bpp"),
                                          fontsize=9)
         return figure
-
-
-def _rate(x: Any) -> float | None:
-    """Bits per pixel where they are known: the estimate of a fit, as in the tables."""
-    return x.bpp_estimate if isinstance(x, Fit) else getattr(x, "bpp", None)

@@ -104,10 +104,11 @@ async function build(ui, model) {
       pen.restore();
       if (at > 0 && at < shownWidth) line(pen, at);
     }
-    if (mode === FLIP) tag(pen, state.front ? `B: ${names[b]}` : `A: ${names[a]}`, 0, "left");
+    const caption = (i) => pictures[i].words.replace(" bits per pixel", " bpp");
+    if (mode === FLIP) tag(pen, state.front ? `B: ${caption(b)}` : `A: ${caption(a)}`, 0, "left");
     else {
-      tag(pen, `A: ${names[a]}`, 0, "left");
-      tag(pen, `B: ${names[b]}`, shownWidth, "right");
+      tag(pen, `A: ${caption(a)}`, 0, "left");
+      tag(pen, `B: ${caption(b)}`, shownWidth, "right");
     }
     wipe.input.disabled = mode !== WIPE;
     flip.disabled = mode !== FLIP;
