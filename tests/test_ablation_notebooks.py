@@ -57,7 +57,7 @@ def test_the_templates_hold_the_laptop_preset():
 def test_presets_are_complete(preset):
     defaults = parameters(cells("table03")[0].source)
     study.check_parameters({**defaults, **PRESETS[preset]})
-    assert set(PRESETS) == {"smoke", "laptop", "gpu", "paper"}
+    assert set(PRESETS) == {"smoke", "short", "laptop", "gpu", "paper"}
     assert PRESETS[preset]["preset"] == preset
     assert len(PRESETS[preset]["rd_weights"]) >= 4  # as BD-rates need
     comment = (ABLATIONS / "presets" / f"{preset}.yaml").read_text()

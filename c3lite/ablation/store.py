@@ -6,6 +6,7 @@ appear whole or not at all, so any number of processes and machines may write to
 
     STORE/fits/<hash>.json      a finished fit
     STORE/checkpoints/<hash>    a batch of fits under way
+    STORE/masks/<hash>          the mask of a video's fit under way
     STORE/plans/<label>.json    what a sweep wants, for `status`
     STORE/images/<hash>.npy     images without a name, for other processes
 """
@@ -205,6 +206,16 @@ class Store:
         folder = self.folder / "checkpoints"
         folder.mkdir(parents=True, exist_ok=True)
         return folder / hashlib.sha256("".join(keys).encode()).hexdigest()[:32]
+
+    def mask(self, key: str) -> Path:
+        """Where the mask that a video's fit has learned is kept until the fit is done."""
+        folder = self.folder / "masks"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / key
+
+    def forget_mask(self, key: str) -> None:
+        """The fit is done."""
+        (self.folder / "masks" / key).unlink(missing_ok=True)
 
     def checkpoints(self) -> list[Path]:
         """The checkpoints there are."""
