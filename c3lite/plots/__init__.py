@@ -43,15 +43,15 @@ from c3lite.plots.published import (
 )
 from c3lite.plots.quantization import loss_bands, loss_rises
 from c3lite.plots.rd import estimate_against_file, published_curves, rd_curve
-from c3lite.plots.styles import METHOD_STYLE, label, show, style
+from c3lite.plots.styles import COLORS, METHOD_STYLE, label, show, style
 from c3lite.plots.transfers import transfer_matrix
 from c3lite.plots.video import context_on_frame, mask_heat_map
 
 __all__ = [
-    "METHOD_STYLE", "PART_NAMES", "bd_rate_against_macs", "bd_rate_bars", "bit_map", "changes",
-    "coding_intervals", "context_on_frame", "context_window", "correlation_map", "cost_by_size",
-    "decoder_networks", "error", "estimate_against_file", "film_strip", "history", "image",
-    "influence", "label", "latent_bits", "latent_grids", "learning_rates", "loss_bands",
+    "COLORS", "METHOD_STYLE", "PART_NAMES", "bd_rate_against_macs", "bd_rate_bars", "bit_map",
+    "changes", "coding_intervals", "context_on_frame", "context_window", "correlation_map",
+    "cost_by_size", "decoder_networks", "error", "estimate_against_file", "film_strip", "history",
+    "image", "influence", "label", "latent_bits", "latent_grids", "learning_rates", "loss_bands",
     "loss_rises", "losses", "macs_by_part", "mask_heat_map", "model_overview", "pixel_bits",
     "prediction", "published_curves", "published_macs", "ranked_curves", "rate_difference",
     "rd_curve", "rounding_bands", "show", "style", "symbol_grids", "trade_off", "transfer_matrix",

@@ -306,6 +306,10 @@ def trade_off(
     ax.set_xticks(ticks, ["∞" if not np.isfinite(settings[at == t]).all() else f"{t:g}"
                           for t in ticks])
     ax.xaxis.set_minor_formatter(NullFormatter())
+    plain = FuncFormatter(lambda value, _: f"{value:g}")
+    ax.yaxis.set_major_formatter(plain)
+    low, high = ax.get_ylim()  # within a decade the ticks between powers of ten are all there is
+    ax.yaxis.set_minor_formatter(plain if high < 8 * low else NullFormatter())
     ax.grid(alpha=0.3, which="both")
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend()
@@ -343,7 +347,7 @@ def changes(
         ax.plot([v for _, v in shown], [row for row, _ in shown], "D", color=ORANGE,
                 markeredgecolor="black", label="paper (BD-rate, %)", zorder=3)
     for row, mean, values in zip(rows, means, single, strict=True):
-        ax.annotate(f"{mean:+.1f}", (max(values.max(), 0), row), (6, 0),
+        ax.annotate(f"{round(mean, 1) + 0:+.1f}", (max(values.max(), 0), row), (6, 0),
                     textcoords="offset points", va="center", fontsize=9, zorder=4)
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_yticks(rows, list(ours))

@@ -32,6 +32,9 @@ METHOD_STYLE: dict[str, dict[str, Any]] = {
 }
 """Line and marker of each method, the same in the whole series."""
 
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#595959")
+"""Colors of what is no method, such as settings of C3, in turn: the same eight, and a gray."""
+
 
 _ALIASES = {"Cool-Chic v1.0": "COOL-CHIC", "Cool-Chic v2.0": "COOL-CHICv2"}
 OTHER = {"color": "#A6A6A6", "marker": ".", "linewidth": 1.0, "zorder": 1}
