@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -125,19 +126,34 @@ def stored(fits):
 
 def warm_start():
     """The notebook of Table 3 when its store is complete: kernel, table and pictures."""
-    store = ABLATIONS / "results" / "table03" / "laptop" / "store"
-    if not store.is_dir():
-        print("  warm start: there is no finished Table 3 here")
+    import yaml
+
+    from c3lite.ablation import pictures
+
+    finished = ABLATIONS / "results" / "table03" / "laptop" / "store"
+    preset = ABLATIONS / "presets" / "laptop.yaml"
+    if not finished.is_dir():
+        print("  warm start: there is no finished Table 3 here: skipped")
+        return
+    try:
+        pictures.named(yaml.safe_load(preset.read_text())["images"]["kodak"])
+    except (ValueError, OSError) as error:
+        print(f"  warm start: skipped, as an image of Table 3 cannot be had ({error})")
         return
     with tempfile.TemporaryDirectory() as folder:
+        copy = shutil.copytree(finished, Path(folder) / "store")  # the plan in it is rewritten
         for attempt in ("first", "second"):
             began = time.perf_counter()
-            subprocess.run(
+            done = subprocess.run(
                 [sys.executable, "-m", "papermill", str(ABLATIONS / "table03.ipynb"),
-                 str(Path(folder) / "out.ipynb"), "-f", str(ABLATIONS / "presets" / "laptop.yaml"),
-                 "--cwd", str(ABLATIONS), "--no-progress-bar"], check=True, capture_output=True)
+                 str(Path(folder) / "out.ipynb"), "-f", str(preset), "-p", "store", str(copy),
+                 "--cwd", str(ABLATIONS), "--no-progress-bar"], capture_output=True, text=True)
+            seconds = time.perf_counter() - began
+            if done.returncode:
+                print(f"  warm start: the notebook failed: {done.stderr.strip().splitlines()[-1]}")
+                return
             print(f"  warm start of the finished Table 3, {attempt}: "
-                  f"{time.perf_counter() - began:.1f} s (to reach: under 15 s)", flush=True)
+                  f"{seconds:.1f} s (to reach: under 15 s)", flush=True)
 
 
 def main():
