@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -242,6 +243,14 @@ def test_decoding_compiles_nothing(typical, monkeypatch):
     with pytest.raises(AssertionError):
         jnp.zeros(3) + 1
     c3.decode(data)
+
+
+def test_a_file_of_another_day_still_decodes():
+    """Kodak 23 in 64x96 pixels after 660 steps, written on 2026-11-25 on an x86-64 of 2 cores."""
+    data = (Path(__file__).parent / "files" / "kodim23_64x96.c3").read_bytes()
+    assert zlib.crc32(contents_of(data).symbols.astype("<i4").tobytes()) == 1905443605
+    x = c3.data.crop(c3.data.kodak(23), 192, 288, 64, 96)
+    assert c3.metrics.psnr(c3.decode(data), x) == pytest.approx(37.63, abs=0.005)
 
 
 # Refusals ---------------------------------------------------------------------------------------

@@ -43,3 +43,11 @@ def test_make_targets_exist():
 def test_presets_and_modules_that_it_names_are_there():
     for name in re.findall(r"`([A-Z][A-Z0-9_]+)`", README):
         assert hasattr(c3, name), name
+
+
+@pytest.mark.parametrize("named", sorted(set(re.findall(
+    r"`(tests/\S+\.py::\w+)`",
+    (REPOSITORY / "ablations/results/reliability.md").read_text(encoding="utf-8")))))
+def test_the_tests_that_the_reliability_page_names_are_there(named):
+    file, name = named.split("::")
+    assert re.search(rf"^def {name}\(", (REPOSITORY / file).read_text("utf-8"), re.MULTILINE)
