@@ -1,5 +1,6 @@
 """Ablations: the rows of the paper's tables, a resumable grid of fits, and BD-rates."""
 
+from c3lite.ablation.found import stores
 from c3lite.ablation.rows import (
     KNOCKOUTS,
     Row,
@@ -18,5 +19,5 @@ from c3lite.ablation.table import Table, bd_table, loss_changes, mean_curve
 __all__ = [
     "KNOCKOUTS", "Job", "Record", "Result", "Row", "Store", "Study", "Table", "annealing",
     "bd_table", "knockouts", "loss_changes", "mean_curve", "run_group", "schedules", "sequential",
-    "stages", "sweep", "video_settings",
+    "stages", "stores", "sweep", "video_settings",
 ]

@@ -50,7 +50,8 @@ def bd_rate_bars(
         ax.barh(row, value, 0.7, color=style(name)["color"])
         away, outer, side = (4, max, "left") if value >= 0 else (-4, min, "right")
         ax.annotate(f"{value:+.1f}".replace("-", "−"), (outer(value, beside.get(name, 0)), row),
-                    xytext=(away, 0), textcoords="offset points", fontsize=9, va="center", ha=side)
+                    xytext=(away, 0), textcoords="offset points", fontsize=9, va="center", ha=side,
+                    zorder=3, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
     rows = [list(rates_percent).index(name) for name in beside]
     if rows:
         ax.vlines(list(beside.values()), np.array(rows) - 0.42, np.array(rows) + 0.42,
@@ -79,12 +80,18 @@ def bd_rate_against_macs(
     if not names:
         raise ValueError("no name has both a BD-rate and MACs per pixel")
     ax = new_axes(ax)
-    for name in names:
+    height = np.ptp([rates_percent[name] for name in names]) or 1
+    named: list[str] = []  # above their points
+    for name in sorted(names, key=lambda name: macs[name]):
+        crowded = any(macs[name] < 3.5 * macs[n] and abs(
+            rates_percent[name] - rates_percent[n]) < 0.05 * height for n in named[-2:])
+        if not crowded:
+            named.append(name)
         look = style(name)
         ax.plot(macs[name], rates_percent[name], look["marker"], color=look["color"],
                 markersize=8 if look["color"] != OTHER["color"] else 6, zorder=3)
-        ax.annotate(label(name), (macs[name], rates_percent[name]), xytext=(7, 4),
-                    textcoords="offset points", fontsize=9)
+        ax.annotate(label(name), (macs[name], rates_percent[name]),
+                    xytext=(7, -11 if crowded else 4), textcoords="offset points", fontsize=9)
     ax.axhline(0, color="gray", linewidth=0.8, linestyle="--")
     ax.set_xscale("log")
     low, high = min(macs[n] for n in names), max(macs[n] for n in names)
