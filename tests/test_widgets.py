@@ -230,6 +230,9 @@ def test_live_fit_pauses_resumes_and_stops_with_a_usable_fit():
     assert len(c3.encode(less)) > 0
     # one seed: the first losses differ by the rate's weight alone
     assert less.history.mse[0] == more.history.mse[0]
+    # side by side: neither is ahead by more than steps that were under way
+    ahead = abs(len(less.history.loss) - len(more.history.loss))
+    assert ahead <= max(len(past.loss) for run in watched._runs for past in run.past)
 
 
 def test_live_fit_shows_why_it_failed():

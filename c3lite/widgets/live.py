@@ -33,7 +33,7 @@ PICTURE_WIDTH = 640
 
 
 class LiveFit(Explorer):
-    """Fit an image while you watch. Two configs take turns, from the same seed.
+    """Fit an image while you watch. Two configs advance side by side, from the same seed.
 
         live = widgets.LiveFit(photo, c3.edit(c3.C3, steps=2000, stage2_steps=200))
         live            # press start; then, in another cell, live.fit
@@ -155,9 +155,11 @@ class LiveFit(Explorer):
             for run in self._runs:
                 run.begin(self._key)
             shown, cost_s = time.perf_counter(), 0.0
-            going = self._runs
+            going = list(self._runs)
             while going and not self._stopped:
-                going = [run for run in going if run.advance()]  # in turn, a second or so each
+                last = min(going, key=lambda run: run.done)  # so that they stay side by side
+                if not last.advance():  # a second or so
+                    going.remove(last)
                 now = time.perf_counter()
                 if now - shown > max(UPDATE_S, cost_s / UPDATE_SHARE):
                     if self.status == "running":
@@ -234,6 +236,11 @@ class _Run:
         self.steps_a_second = len(found[1].loss) / max(time.perf_counter() - began, 1e-9)
         return True
 
+    @property
+    def done(self) -> int:
+        """Steps taken."""
+        return sum(len(past.loss) for past in self.past)
+
     def history(self) -> History:
         empty = History(*[np.zeros(0, np.float32)] * len(History._fields))
         return History(*map(np.concatenate, zip(empty, *self.past, strict=True)))
@@ -257,8 +264,7 @@ class _Run:
         return x if x.ndim == 3 else x[:, x.shape[1] // 2]
 
     def report(self) -> dict[str, Any]:
-        past, pixels = self.history(), self.x[0].size
-        done = len(past.loss)
+        past, pixels, done = self.history(), self.x[0].size, self.done
         steps = np.array_split(np.arange(done), min(POINTS, done) or 1) if done else []
         mean = {name: [float(np.mean(values[s])) for s in steps] for name, values in {
             "loss": past.loss, "bpp": past.bits / pixels,

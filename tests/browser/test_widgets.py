@@ -125,6 +125,13 @@ def test_opens_without_an_error_and_every_control_has_a_name(lab, name):
         !(e.getAttribute('aria-label') || e.labels?.[0]?.textContent || e.textContent).trim())
         .map((e) => e.outerHTML)""")
     assert unnamed == []
+    # a slider's value and a picture's content are there in words
+    silent = panel.evaluate("""(root) => [
+      ...[...root.querySelectorAll('input[type=range]')].filter((e) => !e.ariaValueText ||
+        !e.closest('label').querySelector('output').textContent),
+      ...[...root.querySelectorAll('canvas, :not(svg) > svg')].filter((e) => e.role !== 'img' ||
+        e.ariaLabel.length < 12)].map((e) => e.outerHTML)""")
+    assert silent == []
     # a key that a control does not use must not reach JupyterLab's shortcuts either
     assert panel.evaluate("root => root.closest('[data-lm-suppress-shortcuts]') !== null")
 

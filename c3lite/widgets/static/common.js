@@ -158,7 +158,8 @@ function marker(canvas, parent) {
 
 // ---------------------------------------------------------------- charts
 
-const INK = "currentColor", BLUE = "#0072B2", ORANGE = "#D55E00", GREEN = "#009E73", GRAY = "#888888";
+// blue and orange are lighter in a dark theme: widgets.css
+const INK = "currentColor", BLUE = "var(--c3-blue)", ORANGE = "var(--c3-orange)", GRAY = "#888888";
 const number = (value, digits = 3) => Number(value.toPrecision(digits)).toLocaleString("en-US",
   { maximumFractionDigits: 6 }).replace("-", "\u2212");
 const fixed = (value, digits) => value.toFixed(digits).replace("-", "\u2212");

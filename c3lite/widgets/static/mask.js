@@ -54,7 +54,8 @@ async function build(ui, model, play) {
 
   // ------------------------------------------------------------ the clip
   const lag = () => 2 ** (data.exponents[state.n]);  // frames between a latent frame and the one before
-  const zoom = clip ? Math.max(1, Math.floor(440 / clip.width)) : 1;
+  const whole = clip ? Math.max(1, Math.floor(440 / clip.width)) : 1;  // screen pixels a pixel, unzoomed
+  state.zoom = Math.ceil(3 / whole);  // so that a latent of the finest grid is seen
   const frame = clip && clipFrames(ui, model, clip, () => draw());
   let slider, before, now;
   if (clip) {
@@ -66,16 +67,34 @@ async function build(ui, model, play) {
       button.textContent = playing ? "pause" : "play";
       play(playing ? ui.guard(() => { state.t = (state.t + 1) % clip.count; draw(); }) : null);
     });
+    ui.slider(right, { label: "Zoom", min: 1, max: 8, value: state.zoom, show: (v) => `${v}×` }, (v) => {
+      state.zoom = v;
+      draw();
+    });
     // drawn as large as it is shown, for thin lines
     const show = (title) => {
       right.append(make("div", { class: "c3-label" }, title));
-      const canvas = ui.picture(right, title, clip.width * zoom, clip.height * zoom, { hint: "Click, or focus and use the arrow keys",
+      const canvas = ui.picture(right, title, clip.width * whole, clip.height * whole, { hint: "Click, or focus and use the arrow keys",
         move: (dx, dy) => moveTarget(state.at[0] + dy, state.at[1] + dx),
-        point: (x, y, event) => { if (event.buttons) moveTarget(y / zoom, x / zoom); } });
+        point: (x, y, event) => {
+          if (event.type !== "pointerdown") return;
+          const { scale, top, left } = view();
+          moveTarget(top + y / scale, left + x / scale);
+        } });
       return canvas;
     };
     now = show("A latent (orange) and its context in this frame");
     before = show("Its mask in the latent frame before (blue); dashed: the same place");
+  }
+
+  // the part of a frame that is seen: around the latent and the box, if both fit in
+  function view() {
+    const unit = lag(), place = (axis, side) => {
+      const length = side / state.zoom, offset = unit * (state.box[axis] + [boxHeight, boxWidth][axis] / 2);
+      const middle = state.at[axis] + clamp(offset / 2, unit - length / 2, length / 2 - unit);
+      return clamp(middle - length / 2, 0, side - length);
+    };
+    return { scale: whole * state.zoom, top: place(0, clip.height), left: place(1, clip.width) };
   }
 
   function moveTarget(y, x) {
@@ -86,6 +105,16 @@ async function build(ui, model, play) {
   function moveBox(dy, dx) {
     state.box = [clamp(dy, -center, window - center - boxHeight), clamp(dx, -center, window - center - boxWidth)];
     draw();
+  }
+
+  const maps = new Map();
+  function mapOf(n) {
+    if (!maps.has(n)) {
+      const values = data.heat_maps[n], most = Math.max(...values) || 1;
+      maps.set(n, make("canvas", { width: window, height: window }));
+      paint(maps.get(n), values, 0, (v) => heatColor(Math.sqrt(v / most)));
+    }
+    return maps.get(n);
   }
 
   function sumIn(n, [dy, dx]) {
@@ -100,12 +129,9 @@ async function build(ui, model, play) {
 
   function draw() {
     const { n, box } = state, values = data.heat_maps[n], pen = heat.getContext("2d");
-    let most = 0, total = 0;
-    for (const v of values) { most = Math.max(most, v); total += v; }
-    for (let i = 0; i < window; i++) for (let j = 0; j < window; j++) {
-      pen.fillStyle = `rgb(${heatColor(Math.sqrt(values[i * window + j] / (most || 1)))})`;
-      pen.fillRect(j * SCALE, i * SCALE, SCALE, SCALE);
-    }
+    const total = values.reduce((sum, v) => sum + v, 0);
+    pen.imageSmoothingEnabled = false;
+    pen.drawImage(mapOf(n), 0, 0, heat.width, heat.height);
     const place = (v) => (v + center) * SCALE;
     pen.lineWidth = 2;
     pen.strokeStyle = "#fff";
@@ -146,14 +172,19 @@ async function build(ui, model, play) {
     const current = await frame(t), previous = t >= step ? await frame(t - step) : null;
     // asked for: what is seen stays until it has come
     if (t !== state.t || !current || (t >= step && !previous)) return;
-    const pen = now.getContext("2d"), big = unit * zoom;
+    const pen = now.getContext("2d"), seen = view(), { scale } = seen, big = unit * scale;
     const outline = (pen, color, dy, dx, h = 1, w = 1) => {
-      pen.strokeStyle = color;
-      pen.strokeRect((low + dx * unit) * zoom, (top + dy * unit) * zoom, w * big, h * big);
+      const place = [(low + dx * unit - seen.left) * scale, (top + dy * unit - seen.top) * scale, w * big, h * big];
+      const strokes = pen.lineWidth > 1 ? [["#000", pen.lineWidth + 2], [color, pen.lineWidth]] : [[color, 1]];
+      for (const [style, width] of strokes) {  // dark around it, to be seen on any picture
+        pen.strokeStyle = style;
+        pen.lineWidth = width;
+        pen.strokeRect(...place);
+      }
     };
     const picture = (pen, image) => {
       pen.imageSmoothingEnabled = false;
-      pen.drawImage(image, 0, 0, now.width, now.height);
+      pen.drawImage(image, -seen.left * scale, -seen.top * scale, clip.width * scale, clip.height * scale);
     };
     picture(pen, current);
     pen.lineWidth = 1;
