@@ -52,12 +52,12 @@ def test_a_768x512_fit_is_smooth_from_its_first_moment_and_small(page, tmp_path)
     rungs = [7, 6, 5, 4, 3, 2, 1, 0, 1, 2, 3, 4, 5, 6]
     latency(panel, "Coarse to fine", rungs * 4, ", at once after opening")
     most = private_mb()
-    page.wait_for_timeout(3000)
+    page.wait_for_timeout(2000)
     latency(panel, "Coarse to fine", rungs * 4, ", later")
     # pictures that no slider asks for were never decoded before
     for n in range(7):
         panel.get_by_role("button", name=f"only grid {n}").click()
-    page.wait_for_timeout(3000)
+    page.wait_for_timeout(2000)
     session = page.context.new_cdp_session(page)
     print(f"the page's process: {most:.0f} MB of memory while busy, {private_mb():.0f} at rest, "
           f"{blank:.0f} when blank")

@@ -132,7 +132,11 @@ async function build(ui, model) {
   let original = { t: -1, rgba: null };
   const frameOf = clipFrames(ui, model, data.clip, (t) => { if (t === state.frame) findOriginal(); });
   const findOriginal = ui.guard(async () => {
-    const t = state.frame, image = original.t === t ? null : await frameOf(t);
+    const t = state.frame;
+    if (original.t === t) return;
+    // frames that a slider only passes are not asked for
+    if (frames > 1) await new Promise((done) => setTimeout(done, 100));
+    const image = t === state.frame && await frameOf(t);
     if (!image || t !== state.frame) return;
     original = { t, rgba: pixelsOf(image, width, height) };
     said();

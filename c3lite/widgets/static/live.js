@@ -65,6 +65,7 @@ function render({ model, el }) {
     const { width, height } = run.picture;
     const canvas = ui.picture(column, run.name, width, height);
     canvas.style.width = `${pictureWidth(width, 430)}px`;
+    column.style.maxWidth = `${Math.max(280, pictureWidth(width, 430))}px`;  // two beside each other
     const caption = make("div", { class: "c3-readout" });
     column.append(caption);
     return { canvas, caption };
