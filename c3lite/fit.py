@@ -17,7 +17,7 @@ from jaxtyping import ArrayLike, Float, PRNGKeyArray
 from tqdm import tqdm
 
 from c3lite import decoder, parameters, training
-from c3lite.checkpoint import Checkpoint
+from c3lite.checkpoint import Checkpoint, Kept
 from c3lite.codec import Codec
 from c3lite.config import C3, Config
 from c3lite.context import check_reach
@@ -183,16 +183,41 @@ def fit(
     The same key gives the same result on the same machine. Raises `ValueError` for bad input and
     `FitError` when the loss stops being finite.
     """
-    x = check_image(x)
+    result, store = _fit(check_image(x), config, key, progress, callback, checkpoint)
+    if store is not None and not result.interrupted:
+        store.remove()
+    return result
+
+
+def _fit(x, config, key, progress, callback, checkpoint) -> tuple[Fit, Checkpoint | None]:
+    """The fit, and its checkpoint, which is still there."""
     key = jax.random.key(0) if key is None else key
     began = time.perf_counter()
-    state, past, store = begin(x, config, key), [], None
-    if checkpoint is not None:
-        store = Checkpoint(checkpoint, [x], [config], [key], like=state)
-        kept, past = store.load()
-        state = kept or state
+    store, state, past = resumed(checkpoint, [x], [config], [key], begin(x, config, key))
+    state, interrupted = run(x, config, state, past, progress, callback, store)
+    return finish(x, config, best_codec(state), joined(past), began, interrupted), store
+
+
+def resumed(
+    checkpoint: str | os.PathLike | None, images: Sequence, configs: Sequence[Config],
+    keys: Sequence[PRNGKeyArray], state: State,
+) -> tuple[Checkpoint | None, State, list[History]]:
+    """The checkpoint at a path, if one is wanted, and the state and history to go on from."""
+    if checkpoint is None:
+        return None, state, []
+    store = Checkpoint(checkpoint, images, configs, keys, like=state)
+    kept, past = store.load()
+    return store, kept or state, past
+
+
+def run(
+    x: Float[np.ndarray, "3 *shape"], config: Config, state: State, past: list[History],
+    progress: bool, callback: Callable[[State], None] | None = None,
+    store: Checkpoint | None = None,
+) -> tuple[State, bool]:
+    """Go on to the end, with a bar; `past` grows. Returns the state, and whether Ctrl-C ended it.
+    """
     bar = progress_bar(progress, int(config.steps) + int(config.stage2_steps), int(state.step))
-    interrupted = False
     try:
         with bar:
             for state, history in chunks(x, config, state):  # noqa: B020 - goes on from it
@@ -203,11 +228,8 @@ def fit(
                 if callback is not None:
                     callback(state)
     except KeyboardInterrupt:
-        interrupted = True
-    result = finish(x, config, best_codec(state), _joined(past), began, interrupted)
-    if store is not None and not interrupted:
-        store.remove()
-    return result
+        return state, True
+    return state, False
 
 
 def finish(
@@ -269,11 +291,8 @@ def fit_many(
     state = _stack([begin(x, c, k) for x, c, k in zip(images, configs, keys, strict=True)])
     state = state._replace(step=state.step[0])
     x = jnp.stack(images)
-    past, n, store = [], FIRST_CHUNK, None
-    if checkpoint is not None:
-        store = Checkpoint(checkpoint, images, configs, keys, like=state)
-        kept, past = store.load()
-        state = kept or state
+    store, state, past = resumed(checkpoint, images, configs, keys, state)
+    n = FIRST_CHUNK
     total = int(configs[0].steps) + int(configs[0].stage2_steps)
     with progress_bar(progress, total, int(state.step)) as bar:
         while True:
@@ -302,10 +321,10 @@ def fit_many(
 
 def _histories(past: Sequence[History], fits: int) -> list[History]:
     """The history of each fit of a batch, without the steps that it no longer took."""
-    joined = _joined(past)
+    whole = joined(past)
     if not past:
-        return [joined] * fits
-    each = [History(*(h[:, i] for h in joined)) for i in range(fits)]
+        return [whole] * fits
+    each = [History(*(h[:, i] for h in whole)) for i in range(fits)]
     return [History(*(h[~np.isnan(one.learning_rate)] for h in one)) for one in each]
 
 
@@ -320,20 +339,55 @@ def adaptive(
     key: PRNGKeyArray | None = None,
     progress: bool = True,
     mask_steps: int = 1000,
+    checkpoint: str | os.PathLike | None = None,
 ) -> Fit:
     """C3 adaptive: the fit of least RD loss over a list of configs (App. A.4).
 
     The lists of the paper are `ADAPTIVE_KODAK`, `ADAPTIVE_CLIC` and, for videos, `ADAPTIVE_UVG`.
     Masks without a position get one from `learn_offsets`, `mask_steps` steps, once for all configs
-    of the same masks.
+    of the same masks. With `checkpoint`, a path, the best so far is kept there, and what is under
+    way beside it: killed, it goes on with the same result. Ctrl-C ends it early with the best so
+    far, `interrupted=True`.
     """
+    x = check_image(x)
     if not configs:
         raise ValueError("adaptive needs at least one config")
+    key = jax.random.key(0) if key is None else key
+    kept = None if checkpoint is None else Kept(checkpoint, x, configs, key)
+    best = best_of(x, configs, key, progress, mask_steps, kept)
+    if kept is not None and not best.interrupted:
+        kept.remove()
+    return best
+
+
+def best_of(
+    x: Float[np.ndarray, "3 *shape"], configs: Sequence[Config], key: PRNGKeyArray, progress: bool,
+    mask_steps: int, kept: Kept | None,
+) -> Fit:
+    """`adaptive`, whose result stays in the file `kept`, from where it is had again at once."""
     from c3lite.video import with_masks  # which imports this module
 
-    configs = with_masks(x, configs, key=key, steps=mask_steps, progress=progress)
-    return min((fit(x, config, key=key, progress=progress) for config in configs),
-               key=lambda candidate: candidate.loss)
+    tried, best, masks = 0, None, None
+    if kept is not None:
+        tried, best = kept.load((0, None))
+        masks = kept.beside("masks")
+        kept.beside(f"fit{tried}").unlink(missing_ok=True)  # a kill may have left it
+    if tried < len(configs):
+        configs = with_masks(x, configs, key=key, steps=mask_steps, progress=progress,
+                             checkpoint=masks)
+    for n, config in enumerate(configs[tried:], start=tried + 1):
+        candidate, store = _fit(x, config, key, progress, None,
+                                None if kept is None else kept.beside(f"fit{n}"))
+        if best is None or candidate.loss < best.loss:
+            best = candidate
+        if candidate.interrupted:
+            return dataclasses.replace(best, interrupted=True)
+        if kept is not None:
+            kept.save((n, best))
+            store.remove()  # not before: a kill in between must not lose it
+    if masks is not None:
+        masks.unlink(missing_ok=True)
+    return best
 
 
 def _error(history: History, first_step: int = 0, last_good: float = math.nan) -> FitError | None:
@@ -358,7 +412,8 @@ def _measured(history: History, done) -> History:
     return History(*(np.asarray(h)[: int(done)] for h in history))
 
 
-def _joined(past: Sequence[History]) -> History:
+def joined(past: Sequence[History]) -> History:
+    """The history of all chunks."""
     if not past:
         return History(*(np.zeros(0, np.float32) for _ in History._fields))
     return History(*map(np.concatenate, zip(*past, strict=True)))

@@ -21,13 +21,11 @@ from c3lite.codec import Codec
 from c3lite.config import Config
 from c3lite.fit import (
     Fit,
-    _joined,
     best_codec,
     check_image,
-    chunks,
     finish,
-    progress_bar,
-    show_progress,
+    joined,
+    run,
 )
 from c3lite.fit import begin as start_afresh
 from c3lite.parameters import Networks
@@ -101,19 +99,10 @@ def refit(
     x = check_image(x)
     config = source.config if config is None else config
     key = jax.random.key(0) if key is None else key
-    began, past, interrupted = time.perf_counter(), [], False
+    began, past = time.perf_counter(), []
     state = begin(x, config, key, networks_of(source), frozen=frozen)
-    bar = progress_bar(progress, int(config.steps) + int(config.stage2_steps), 0)
-    try:
-        with bar:
-            for state, history in chunks(x, config, state):  # noqa: B020 - goes on from it
-                past.append(history)
-                show_progress(bar, state, history, x[0].size)
-                if callback is not None:
-                    callback(state)
-    except KeyboardInterrupt:
-        interrupted = True
-    codec, history = best_codec(state), _joined(past)
+    state, interrupted = run(x, config, state, past, progress, callback)
+    codec, history = best_codec(state), joined(past)
     if not frozen:
         return finish(x, config, codec, history, began, interrupted)
     return _with_networks_of(source, x, config, codec, history, began, interrupted)

@@ -7,11 +7,14 @@ time is halved with space.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -19,17 +22,18 @@ import numpy as np
 from jaxtyping import ArrayLike, Float, PRNGKeyArray
 
 from c3lite import context as ctx
+from c3lite.checkpoint import Kept
 from c3lite.config import ADAPTIVE_UVG, UVG, Config, edit
 from c3lite.fit import (
     Fit,
     History,
     State,
-    adaptive,
     begin,
+    best_of,
     check_image,
-    chunks,
-    progress_bar,
-    show_progress,
+    joined,
+    resumed,
+    run,
 )
 from c3lite.metrics import mean_frame_psnr
 from c3lite.patches import join_patches, patch_size, split_patches
@@ -118,6 +122,7 @@ def learn_offsets(
     window: int = WINDOW,
     progress: bool = True,
     callback: Callable[[LearnedOffsets], None] | None = None,
+    checkpoint: str | os.PathLike | None = None,
 ) -> LearnedOffsets:
     """Where each masked grid of a clip should look in the previous frame: App. A.3's three steps.
 
@@ -128,6 +133,7 @@ def learn_offsets(
 
     Some 250 steps are enough for a motion that all of the clip shares. `callback` is called after
     each chunk of steps with what has been found so far. `config` is by default E3 with S1.
+    `checkpoint` is as for `fit`.
 
     Raises `ValueError` for a config without a mask, an even window, one smaller than the mask, and
     a clip of one frame; and what `fit` raises.
@@ -145,22 +151,20 @@ def learn_offsets(
     key = jax.random.key(0) if key is None else key
     wide = _wide(config, window, steps)
     began = time.perf_counter()
-    state, past = begin(x, wide, key), []
+    store, state, past = resumed(checkpoint, [x], [wide], [key], begin(x, wide, key))
 
     def found(state):
-        joined = History(*(np.concatenate(h) for h in zip(*past, strict=True))) if past else (
-            History(*(np.zeros(0, np.float32) for _ in History._fields)))
         maps = tuple(_heat_maps(state, config, window))
         origins = tuple(_best_box(heat, config.mask_shape) for heat in maps)
-        return LearnedOffsets(edit(config, mask_origins=origins), maps, joined,
+        return LearnedOffsets(edit(config, mask_origins=origins), maps, joined(past),
                               time.perf_counter() - began)
 
-    with progress_bar(progress, steps, 0) as bar:
-        for state, history in chunks(x, wide, state):  # noqa: B020 - goes on from it
-            past.append(history)
-            show_progress(bar, state, history, x[0].size)
-            if callback is not None:
-                callback(found(state))
+    each = None if callback is None else lambda state: callback(found(state))
+    state, interrupted = run(x, wide, state, past, progress, each, store)
+    if interrupted:
+        raise KeyboardInterrupt("interrupted while learning a mask")
+    if store is not None:
+        store.remove()
     return found(state)
 
 
@@ -189,19 +193,28 @@ def _best_box(heat: Float[np.ndarray, "window window"], size) -> tuple[int, int]
 
 def with_masks(
     x: Float[ArrayLike, "3 *shape"], configs: Sequence[Config], *, key=None, steps: int = 1000,
-    progress: bool = True,
+    progress: bool = True, checkpoint: str | os.PathLike | None = None,
 ) -> list[Config]:
     """`configs`, those of a video that have masks without positions with learned ones.
 
     Configs of the same masks and number of grids share the positions that the first one learned.
+    With `checkpoint`, a path, learned positions are kept there (for the caller to remove), and the
+    fit under way beside it.
     """
-    ndim, learned, result = np.ndim(x) - 1, {}, []
+    ndim, learned, result, kept = np.ndim(x) - 1, {}, [], None
+    if checkpoint is not None:
+        key = jax.random.key(0) if key is None else key
+        kept = Kept(checkpoint, np.asarray(x), configs, key)
+        learned = kept.load({})
     for config in configs:
         if ctx.masked(config, ndim, 0) and not config.mask_origins:
             masks = config.mask_shape, config.masked_grids, config.num_grids
             if masks not in learned:
                 learned[masks] = learn_offsets(
-                    x, config, key=key, steps=steps, progress=progress).config.mask_origins
+                    x, config, key=key, steps=steps, progress=progress,
+                    checkpoint=None if kept is None else kept.beside("fit")).config.mask_origins
+                if kept is not None:
+                    kept.save(learned)
             config = edit(config, mask_origins=learned[masks])
         result.append(config)
     return result
@@ -278,6 +291,7 @@ def fit_video(
     key: PRNGKeyArray | None = None,
     progress: bool = True,
     mask_steps: int = 1000,
+    checkpoint: str | os.PathLike | None = None,
 ) -> VideoFit:
     """Fit a clip (3, frames, height, width) patch by patch, each with its own networks and masks.
 
@@ -287,6 +301,9 @@ def fit_video(
         patch: (frames, height, width); by default the paper's size for this rate weight
             (`patch_size`), or the clip's where that is smaller.
         mask_steps: of `learn_offsets`.
+        checkpoint: a folder, made if it is not there, in which finished patches are kept, and the
+            state of the one under way at least every half minute: killed or stopped, the same call
+            goes on from there with the same result. What it holds is removed at the end.
 
     Ctrl-C (the stop button) ends it with `KeyboardInterrupt`: a clip without all of its patches is
     none. Raises `ValueError` for a clip, a config or a patch that cannot be, as `fit`.
@@ -300,12 +317,22 @@ def fit_video(
     if patch is None:
         patch = patch_size(configs[0].rd_weight, x.shape[1:])
     key = jax.random.key(0) if key is None else key
-    parts, fits = split_patches(x, patch), []
+    if checkpoint is not None:
+        Path(checkpoint).mkdir(parents=True, exist_ok=True)
+    parts, fits, files = split_patches(x, patch), [], []
     for n, part in enumerate(parts):
         if progress and len(parts) > 1:
             print(f"patch {n + 1} of {len(parts)}: {' x '.join(map(str, part.shape[1:]))}")
-        fits.append(adaptive(part, configs, key=jax.random.fold_in(key, n), progress=progress,
-                             mask_steps=mask_steps))
+        part, own = np.ascontiguousarray(part), jax.random.fold_in(key, n)
+        kept = None if checkpoint is None else Kept(
+            Path(checkpoint) / f"patch{n + 1}", part, configs, own)
+        fits.append(best_of(part, configs, own, progress, mask_steps, kept))
         if fits[-1].interrupted:
             raise KeyboardInterrupt(f"interrupted in patch {n + 1} of {len(parts)}")
+        files.append(kept)
+    if checkpoint is not None:
+        for kept in files:
+            kept.remove()
+        with contextlib.suppress(OSError):  # something else is in it
+            Path(checkpoint).rmdir()
     return VideoFit(tuple(fits), x.shape[1:], tuple(map(int, patch)))

@@ -316,8 +316,9 @@ def run_group(
     configs = [Config.from_json(job.config) for job in jobs]
     keys = [jax.random.key(job.seed) for job in jobs]
     # masks that a video's config leaves to be learned; the same ones every time
-    configs = [with_masks(x, [c], key=k, steps=min(MASK_STEPS, int(c.steps)), progress=False)[0]
-               for x, c, k in zip(xs, configs, keys, strict=True)]
+    configs = [with_masks(x, [c], key=k, steps=min(MASK_STEPS, int(c.steps)), progress=False,
+                          checkpoint=store.mask(job.key) if x.ndim == 4 else None)[0]
+               for x, c, k, job in zip(xs, configs, keys, jobs, strict=True)]
     checkpoint = store.checkpoint(job.key for job in jobs)
     began = time.perf_counter()
     options = {"progress": False, "callback": callback, "checkpoint": checkpoint}
@@ -337,6 +338,7 @@ def run_group(
         records.append(record(result, job.key, config, job.image, job.image_sha256, job.shape,
                               job.seed, seconds, len(jobs)))
         store.add(records[-1])
+        store.forget_mask(job.key)
     return records
 
 
