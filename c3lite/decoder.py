@@ -10,7 +10,7 @@ from __future__ import annotations
 import collections
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,10 +18,10 @@ from jaxtyping import Float, Integer, Real
 
 from c3lite import context as ctx
 from c3lite import latents
+from c3lite.products import along, product
 
 BLOCK = 2**11
-"""Pixels that pass through all layers together. They fit into a core's cache, and their products
-are too small for BLAS to start threads, which costs more than it brings."""
+"""Pixels that pass through all layers together: they fit into a core's cache."""
 
 
 class ArrayInfo(NamedTuple):
@@ -105,16 +105,36 @@ def synthesize(
     if len(shape) == 3:
         return np.stack(list(synthesize_frames(
             config, shape, symbols, arrays, weight_step, bias_step)), 1)
+    upsampled, to_pixels = image_steps(config, shape, symbols, arrays, weight_step, bias_step)
+    return to_pixels(upsampled())
+
+
+def image_steps(
+    config,
+    shape: tuple[int, int],
+    symbols: Integer[np.ndarray, " latents"],
+    arrays: Sequence[Real[np.ndarray, "..."]],
+    weight_step: float,
+    bias_step: float,
+) -> tuple[Callable[[], np.ndarray], Callable[[np.ndarray], np.ndarray]]:
+    """What `synthesize` does for an image: upsampling, and then the rest, which takes its result.
+    """
     parts = _real(config, shape, arrays, weight_step, bias_step)
-    grids = [_times_step(config, grid) for grid in _grids(config, shape, symbols)]
-    x = upsample(config, grids, shape, parts.upsampling)
-    x = _pixelwise(config, x, parts.layers)
-    act = ACTIVATIONS[config.activation]
-    for i, (weight, bias) in enumerate(parts.convs):
-        x = residual_conv(x, weight, bias)
-        if i < len(parts.convs) - 1:
-            x = act(x)
-    return _to_8_bits(x)
+
+    def upsampled():
+        grids = [_times_step(config, grid) for grid in _grids(config, shape, symbols)]
+        return upsample(config, grids, shape, parts.upsampling)
+
+    def to_pixels(x):
+        x = _pixelwise(config, x, parts.layers)
+        act = ACTIVATIONS[config.activation]
+        for i, (weight, bias) in enumerate(parts.convs):
+            x = residual_conv(x, weight, bias)
+            if i < len(parts.convs) - 1:
+                x = act(x)
+        return _to_8_bits(x)
+
+    return upsampled, to_pixels
 
 
 def synthesize_frames(
@@ -219,7 +239,7 @@ def _resized(grid, paths, method):
     for axis in reversed(range(grid.ndim)):
         if len(set(paths[axis])) > 1:
             matrix = latents.path_matrix(paths[axis], method)
-            grid = np.moveaxis(np.tensordot(matrix, grid, ((1,), (axis,))), 0, axis)
+            grid = along(matrix, grid, axis)
     return grid
 
 
@@ -268,10 +288,10 @@ def _pixelwise(config, x, layers):
     for first in range(0, flat.shape[1], BLOCK):
         y = flat[:, first : first + BLOCK]
         for weight, bias in layers[:-1]:
-            z = weight @ y + bias[:, None]
+            z = product(weight, y) + bias[:, None]
             y = act(y + z if config.residual_layers and z.shape == y.shape else z)
         weight, bias = layers[-1]
-        y = weight @ y + bias[:, None]
+        y = product(weight, y) + bias[:, None]
         out[:, first : first + BLOCK] = act(y) if config.rgb_activation else y
     return out.reshape(3, *x.shape[1:])
 
@@ -305,7 +325,7 @@ def conv(
                          *(slice(t, t + m) for t, m in zip(tap[1:], shape[1:], strict=True)))]
                  for tap in taps]
         rows = np.concatenate(views).reshape(kernel.shape[1], -1)
-        y = kernel @ rows + bias[:, None]
+        y = product(kernel, rows) + bias[:, None]
         out[:, first : first + n] = y.reshape(-1, n, *shape[1:])
     return out
 

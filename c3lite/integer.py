@@ -26,6 +26,7 @@ import numpy as np
 from jaxtyping import Float, Int, Real
 
 from c3lite.networks import is_residual
+from c3lite.products import product
 from c3lite.rangecoder import Table
 
 WEIGHT_BITS = 16
@@ -91,7 +92,7 @@ class Layer(NamedTuple):
     shift: int
 
     def __call__(self, x: Float[np.ndarray, "n n_in"]) -> Float[np.ndarray, "n n_out"]:
-        y = x @ self.weight
+        y = product(x, self.weight)
         y += self.bias
         return np.floor(y, out=y)
 

@@ -51,30 +51,26 @@ class DecodeTime(NamedTuple):
 
 
 def decode_time(data: bytes, repeats: int = 3) -> DecodeTime:
-    """Decode a file `repeats` times: of each component, the least CPU time of this process.
+    """Decode an image `repeats` times: of each component, the least CPU time of this process.
 
     CPU time, not the clock's, so that a busy machine does not count; with a BLAS of several threads
     it is the sum over them. Raises `BitstreamError` as `decode`.
     """
-    entropy, pixels, upsampling = map(
-        min, zip(*(_decode(data) for _ in range(repeats)), strict=True))
-    # the least of differences would be that of the slowest upsampling
-    return DecodeTime(entropy, upsampling, max(pixels - upsampling, 0.0))
+    return DecodeTime(*map(min, zip(*(_decode(data) for _ in range(repeats)), strict=True)))
 
 
 def _decode(data: bytes) -> tuple[float, float, float]:
-    """Seconds of the roll-out, of all that follows it, and of upsampling, once more and alone."""
-    began = time.process_time()
+    """Seconds of the roll-out, of upsampling, and of all that follows."""
+    times = [time.process_time()]
     config, shape, weight_step, bias_step, arrays, symbols = bitstream._read(data)
-    read = time.process_time()
-    decoder.synthesize(config, shape, symbols, arrays, weight_step, bias_step)
-    done = time.process_time()
-    grids = [grid.astype(np.float32) * np.float32(config.quantization_step)
-             for grid in _grids(config, shape, symbols)]
-    kernel = np.float32(weight_step) * arrays[0] if config.upsampling == "learned" else None
-    again = time.process_time()
-    decoder.upsample(config, grids, shape, kernel)
-    return read - began, done - read, time.process_time() - again
+    times.append(time.process_time())
+    upsampled, to_pixels = decoder.image_steps(
+        config, shape, symbols, arrays, weight_step, bias_step)
+    x = upsampled()
+    times.append(time.process_time())
+    to_pixels(x)
+    times.append(time.process_time())
+    return tuple(np.diff(times).tolist())
 
 
 def _grids(config, shape: tuple[int, ...], symbols: np.ndarray) -> list[np.ndarray]:
