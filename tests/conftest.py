@@ -10,6 +10,7 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 os.environ.setdefault("MPLBACKEND", "agg")
 
+import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 from jaxtyping import install_import_hook  # noqa: E402
 
@@ -20,3 +21,20 @@ install_import_hook("c3lite", "beartype.beartype")
 # No deadline: the first example compiles. Fixed examples in CI: a red run can be repeated.
 settings.register_profile("c3lite", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("c3lite")
+
+
+@pytest.fixture
+def closed_figures():
+    """Figures are closed after the test."""
+    yield
+    import matplotlib.pyplot as plt  # slow to import, for tests that draw nothing
+
+    plt.close("all")
+
+
+@pytest.fixture
+def ax(closed_figures):
+    """Axes of a figure of their own."""
+    import matplotlib.pyplot as plt
+
+    return plt.subplots()[1]

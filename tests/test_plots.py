@@ -13,6 +13,8 @@ from c3lite import codecs, latents, plots, reference
 from c3lite.report import PART_COLORS
 from tests import made
 
+pytestmark = pytest.mark.usefixtures("closed_figures")
+
 
 @pytest.fixture(scope="module")
 def fit():
@@ -23,17 +25,6 @@ def fit():
 def video_fit():
     config = c3.edit(c3.C3, num_grids=3, context_size=(3, 3, 3), finest_grid=False)
     return made.fit((5, 9, 14), config)
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
-@pytest.fixture
-def ax():
-    return plt.subplots()[1]
 
 
 def shown(ax):

@@ -1,6 +1,5 @@
 """Pictures of clips: the marks are where the data say."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -8,11 +7,7 @@ import c3lite as c3
 from c3lite import motion, plots
 from c3lite.plots.clips import GAP
 
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("closed_figures")
 
 
 def test_the_circle_stays_on_one_thing_in_the_picture():

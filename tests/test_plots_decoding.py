@@ -1,18 +1,11 @@
 """Costs by size and by codec, from the figures given."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from c3lite import reference
 from c3lite.complexity import MACs
 from c3lite.plots import decoding
-
-
-@pytest.fixture
-def ax():
-    yield plt.subplots()[1]
-    plt.close("all")
 
 
 def test_cost_by_size(ax):

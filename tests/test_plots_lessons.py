@@ -3,7 +3,6 @@
 import inspect
 
 import jax.numpy as jnp
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -11,21 +10,12 @@ import c3lite as c3
 from c3lite import context, entropy, plots
 from tests import made
 
+pytestmark = pytest.mark.usefixtures("closed_figures")
+
 
 @pytest.fixture(scope="module")
 def fit():
     return made.fit((20, 33), c3.edit(c3.COOL_CHIC, num_grids=4))
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
-
-
-@pytest.fixture
-def ax():
-    return plt.subplots()[1]
 
 
 def texts(ax):

@@ -1,6 +1,5 @@
 """Pictures of many codecs show every number they are given, in the order they promise."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -8,15 +7,11 @@ import c3lite as c3
 from c3lite import complexity, plots, reference
 from c3lite.complexity import MACs
 
+pytestmark = pytest.mark.usefixtures("closed_figures")
+
 RATE = np.array([0.1, 0.2, 0.4, 0.8])
 QUALITY = np.array([28.0, 31.0, 34.0, 37.0])
 ANCHOR = reference.RDCurve(RATE, QUALITY)
-
-
-@pytest.fixture(autouse=True)
-def close_figures():
-    yield
-    plt.close("all")
 
 
 def texts(ax):

@@ -1,16 +1,9 @@
 """Loss bands and rises draw what they are given."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from c3lite.plots import quantization
-
-
-@pytest.fixture
-def ax():
-    yield plt.subplots()[1]
-    plt.close("all")
 
 
 def test_loss_bands_hold_all_seeds(ax):

@@ -1,14 +1,12 @@
 """The matrix of transfers has every pair in its place."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from c3lite.plots import transfers
 
 
-def test_transfer_matrix():
-    ax = plt.subplots()[1]
+def test_transfer_matrix(ax):
     rises = {("a", "b"): 12.34, ("b", "a"): -0.5, ("c", "a"): 150.0}
     assert transfers.transfer_matrix(rises, ax) is ax
     (image,) = ax.images
@@ -18,6 +16,5 @@ def test_transfer_matrix():
     assert {text.get_text() for text in ax.texts} == {"+12.3", "−0.5", "+150.0"}
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
     assert "networks from" in ax.get_ylabel() and "coded" in ax.get_xlabel()
-    plt.close("all")
     with pytest.raises(ValueError, match="at least one pair"):
         transfers.transfer_matrix({})

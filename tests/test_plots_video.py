@@ -1,7 +1,6 @@
 """Pictures of masks and contexts in videos."""
 
 import jax
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.patches import Rectangle
@@ -12,13 +11,9 @@ from c3lite.context import grid_offsets
 from c3lite.training import History
 from c3lite.video import LearnedOffsets
 
+pytestmark = pytest.mark.usefixtures("closed_figures")
+
 CONFIG = c3.edit(c3.ADAPTIVE_UVG[6], mask_origins=((-7, 18), (2, -5), (0, 0)))
-
-
-@pytest.fixture(autouse=True)
-def closed():
-    yield
-    plt.close("all")
 
 
 @pytest.fixture
