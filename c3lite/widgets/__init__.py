@@ -12,8 +12,9 @@
     widgets.export_html(widget, "page.html") # any of them as a page that works offline
 
 Each is a widget at the end of a cell. It answers in the browser, by mouse or keyboard, and carries
-a still picture for places where nothing runs: an untrusted notebook, GitHub, nbconvert. (Where
-JupyterLab trusts a notebook that was saved by hand, it says "model not found" until the cell runs.)
+a still picture for places where nothing runs: an untrusted notebook, GitHub, nbconvert. The Lab of
+`make lab` saves the stills alone. A notebook that another one saved and trusts says "model not
+found" instead, until the cell runs.
 """
 
 from c3lite.widgets.context import ContextExplorer

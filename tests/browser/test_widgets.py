@@ -62,7 +62,9 @@ def server(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(
             [str(REPOSITORY), *filter(None, [os.environ.get("PYTHONPATH")])]))
-        with lab_shot.jupyterlab(folder) as base, playwright.sync_playwright() as pw:
+        hook = "--ContentsManager.pre_save_hook=tests.tools.run_notebooks.before_saving"
+        assert hook in (REPOSITORY / "Makefile").read_text()
+        with lab_shot.jupyterlab(folder, extra=(hook,)) as base, playwright.sync_playwright() as pw:
             yield folder, base, pw
 
 
@@ -336,6 +338,20 @@ def test_live_fit_starts_pauses_goes_on_and_stops(lab):
     assert "networks included" in panel.inner_text()
     assert panel.locator(".c3-error:visible").count() == 0
     look(lab, "after")
+
+
+def test_what_is_saved_holds_stills_and_the_page_stays_live(lab, server):
+    for _ in range(2):  # the second finds its own file on the disk, and does not ask about it
+        lab.page.evaluate("""async () => {
+          jupyterapp.shell.currentWidget.model.dirty = true;
+          await jupyterapp.commands.execute('docmanager:save'); }""")
+        assert not lab.page.locator(".jp-Dialog").count()
+    saved = nbformat.read(server[0] / "explorers.ipynb", 4)
+    outputs = [o.data for cell in saved.cells for o in cell.outputs if "image/png" in o.data]
+    assert len(outputs) == len(TITLES)
+    assert not [data for data in outputs if run_notebooks.VIEW in data]
+    assert "widgets" not in saved.metadata
+    assert explorer(lab, "latents").is_visible() and not lab.broken()
 
 
 def test_errors_are_seen(lab):

@@ -6,6 +6,7 @@ their stills. A notebook is written when all of it has run.
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
@@ -17,16 +18,22 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 VIEW = "application/vnd.jupyter.widget-view+json"
 
 
-def stills_only(notebook: nbformat.NotebookNode) -> None:
+def stills_only(notebook: dict[str, Any]) -> None:
     """Leave out the views of widgets that also are pictures.
 
     JupyterLab prefers a view wherever it trusts a notebook, and shows an error in its place until
     the cell is run.
     """
-    for cell in notebook.cells:
+    for cell in notebook["cells"]:
         for output in cell.get("outputs", []):
             if "image/png" in output.get("data", {}):
                 output["data"].pop(VIEW, None)
+
+
+def before_saving(model: dict[str, Any], **_: Any) -> None:
+    """`stills_only` for what is saved in JupyterLab: the `pre_save_hook` of `make lab`."""
+    if model["type"] == "notebook" and model.get("content"):
+        stills_only(model["content"])
 
 
 def main(names: list[str]) -> None:
