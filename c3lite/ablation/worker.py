@@ -30,7 +30,7 @@ from pathlib import Path
 
 from c3lite.ablation.store import Store
 from c3lite.ablation.sweep import Job, run_group
-from c3lite.checkpoint import write_atomically
+from c3lite.checkpoint import steps_done, write_atomically
 
 SECONDS_BETWEEN_BEATS = 5.0
 """How often a worker says that it lives."""
@@ -206,7 +206,9 @@ def _fit(store, jobs, heart):
     def callback(state):
         heart.step = int(state.step)
 
-    _say(f"{len(jobs)} fits, first {jobs[0].row}, {jobs[0].image}")
+    done = steps_done(store.checkpoint(job.key for job in jobs))
+    _say(f"{len(jobs)} fits, first {jobs[0].row}, {jobs[0].image}"
+         + (f": from step {done} of a checkpoint" if done else ""))
     for found in run_group(jobs, store, callback=callback):
         _say(f"finished {found.key} {found.error or f'in {found.seconds:.1f} s'}")
     heart.keys = []

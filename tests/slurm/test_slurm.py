@@ -6,22 +6,29 @@
 import collections
 import contextlib
 import functools
+import json
 import os
 import pathlib
 import re
 import shutil
 import subprocess
+import sys
+import threading
 import time
 
+import nbformat
 import psutil
 import pytest
+import yaml
 
 pytest.importorskip("submitit", reason="needs submitit: make extras EXTRAS=slurm")
 
 import c3lite as c3
 from c3lite.ablation import Row, Store, executors, sweep, worker
+from tests.slurm import impatient
 from tests.small import SMALL, killed_in_a_fit, pictures
 
+ABLATIONS = pathlib.Path(__file__).parents[2] / "ablations"
 SCRIPT = pathlib.Path(__file__).parents[1] / "tools" / "slurm_local.sh"
 LONG = c3.edit(SMALL, steps=1500)
 """A fit that is still under way when the one before it has landed and been looked at."""
@@ -135,6 +142,44 @@ def test_a_killed_job(tmp_path, capfd):
     # nothing more is done when all is there
     assert len(list(slurm_sweep(LONG, tmp_path, fits_per_job=3))) == 6
     assert logs(tmp_path).keys() == said.keys()
+
+
+@pytest.mark.timeout(400)
+def test_a_long_fit_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr(executors, "SlurmWork", impatient.ImpatientWork)
+    store, results = Store(tmp_path), []
+    config = c3.edit(SMALL, steps=8000)
+    long = sweep([Row("base", (config,))], pictures(1), WEIGHTS[:1], store=tmp_path, batch=1,
+                 executor=functools.partial(executors.slurm, gpus=0, time_limit_min=10))
+    going = threading.Thread(target=lambda: results.extend(long))
+    going.start()
+    until(store.checkpoints, "a checkpoint", seconds=300)
+    ((killed, process),) = processes().items()
+    process.kill()
+    going.join()
+    said = logs(tmp_path)
+    assert len(said) == 2 and "from step" not in said.pop(killed)
+    ((_, after),) = said.items()
+    done = int(re.search(r"from step (\d+) of a checkpoint", after)[1])
+    assert 0 < done < 8000
+    assert results[0].record.steps > 8000 and not store.checkpoints()
+
+
+@pytest.mark.timeout(400)
+def test_papermill_runs_a_table_on_slurm(tmp_path):
+    out, store = tmp_path / "out.ipynb", tmp_path / "store"
+    options = {"rows": ["soft-rounding"], "store": str(store),
+               "executor": {"slurm": {"gpus": 0, "time_limit_min": 10}}}
+    subprocess.run(
+        [sys.executable, "-m", "papermill", str(ABLATIONS / "table03.ipynb"), str(out),
+         "-f", str(ABLATIONS / "presets" / "smoke.yaml"), "-y", yaml.safe_dump(options),
+         "--cwd", str(ABLATIONS), "--no-progress-bar"], check=True, timeout=380,
+        env=os.environ | {"PYTHONPATH": str(ABLATIONS.parent)}, capture_output=True)
+    text = json.dumps(nbformat.read(out, as_version=4))
+    assert "[8/8]" in text and "a test of the program" in text
+    keys = {r.key for r in Store(store).records()}
+    assert len(keys) == 8 and finished(store) == dict.fromkeys(keys, 1)
+    assert len(logs(store)) == 1  # one program, so one job
 
 
 def preempt(job):
