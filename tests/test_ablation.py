@@ -343,5 +343,8 @@ def test_clic_stands_in_where_it_is_not(monkeypatch, tmp_path):
                           pictures.named(about.image_names))
     assert "clic2020 is not in C3LITE_DATA" in text and "different fits" in text and "GB" in text
     assert "other than in the preset: images" in text
+    clips = study.Study("table12", {**GOOD, "store": str(tmp_path)})
+    assert clips.other_images and not study.Study("table12", {
+        **GOOD, "images": {"video": ["uvg/Beauty"]}, "store": str(tmp_path)}).other_images
     (tmp_path / "clic2020").mkdir()
     assert study.Study("table10", {**GOOD, "images": {"clic2020": ["x"]}}).dataset == "clic2020"

@@ -234,7 +234,15 @@ class Study:
         if self.dataset != self.about.dataset:
             lines.append(f"{self.about.dataset} is not in C3LITE_DATA: {self.dataset} stands in, "
                          "so the paper's numbers are of other images")
+        elif self.other_images:
+            lines.append("these clips are not UVG's: the paper's numbers are of other clips")
         return "\n".join(lines)
+
+    @property
+    def other_images(self) -> bool:
+        """Whether the paper's numbers are of other images, or clips, than this run's."""
+        return self.dataset != self.about.dataset or (
+            self.dataset == "video" and not all(n.startswith("uvg/") for n in self.image_names))
 
     def paper(self) -> dict[str, float]:
         """The paper's BD-rates by row, in percent."""
@@ -243,7 +251,8 @@ class Study:
     def table(self, results: Iterable[Result], anchor: str | Anchor | None = None,
               anchor_name: str = "anchor") -> Table:
         """The finished table. A run that is no result shows which fits there are, and no rates."""
-        other = "" if self.dataset == self.about.dataset else ", other images"
+        what = "clips" if self.dataset == "video" else "images"
+        other = f", other {what}" if self.other_images else ""
         table = bd_table(results, self.paper(), anchor=anchor, anchor_name=anchor_name,
                          paper_title=f"paper % ({self.about.dataset_title}{other})")
         if self.parameters.is_result:
