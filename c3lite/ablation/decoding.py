@@ -30,6 +30,7 @@ PARAMETERS = {name: study.PARAMETERS[name] for name in (
         "a list of pairs [height, width]",
         lambda v: study.is_list(v, lambda s: study.is_list(s, lambda n: study.is_integer(n, 1))
                                 and len(s) == 2) and len(v) > 0),
+    "starts": study.Parameter("a whole number above 0", lambda v: study.is_integer(v, 1)),
     "repeats": study.Parameter("a whole number above 0", lambda v: study.is_integer(v, 1)),
 }
 """What `complexity.ipynb` may set."""

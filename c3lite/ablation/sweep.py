@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import hashlib
 import inspect
+import itertools
 import math
 import os
 import sys
@@ -74,6 +75,9 @@ class Patch(NamedTuple):
 
 WHOLE = Patch()
 
+SEEDS_APART = 1_000_000
+"""Between the seeds of a row's starts."""
+
 
 class Place(NamedTuple):
     """Where a fit belongs in a table."""
@@ -81,6 +85,8 @@ class Place(NamedTuple):
     row: str
     image: str
     rd_weight: float
+    seed: int
+    """Of the table; further starts of a row have seeds of their own."""
     patch: Patch
 
 
@@ -117,20 +123,20 @@ def plan(
     if len({row.name for row in rows}) < len(rows):
         raise ValueError(f"two rows have one name: {', '.join(row.name for row in rows)}")
     # what depends on the config alone, once and not for every image and seed
-    cells = [_cell(row.name, edit(config, rd_weight=rd_weight))
+    cells = [(row.starts, *_cell(row.name, edit(config, rd_weight=rd_weight)))
              for row in rows for rd_weight in rd_weights for config in row.configs]
     jobs: dict[str, tuple[Job, list[Place]]] = {}
     for name in images:
-        parts = {w: _parts(images, name, w) for w in dict.fromkeys(cell[1] for cell in cells)}
+        parts = {w: _parts(images, name, w) for w in map(float, rd_weights)}
         _read(images, [part for each in parts.values() for part, _ in each], progress)
         for seed in seeds:
-            for row, rd_weight, text, identity, steps, program in cells:
-                for part, patch in parts[rd_weight]:
-                    digest = images.digest(part)
-                    key = key_of(identity, digest, seed)
-                    job = Job(key, row, text, part, digest, images.shape(part), seed, steps,
+            for starts, row, rd_weight, text, identity, steps, program in cells:
+                for (part, patch), start in itertools.product(parts[rd_weight], range(starts)):
+                    digest, own = images.digest(part), seed + start * SEEDS_APART
+                    key = key_of(identity, digest, own)
+                    job = Job(key, row, text, part, digest, images.shape(part), own, steps,
                               program)
-                    place = Place(row, name, rd_weight, patch)
+                    place = Place(row, name, rd_weight, seed, patch)
                     jobs.setdefault(key, (job, []))[1].append(place)
     return list(jobs.values())
 
@@ -272,8 +278,8 @@ def _run(planned, groups, store, images, run, minutes, progress) -> Iterator[Res
     places = {job.key: where for job, where in planned}
 
     def results(found: Record) -> Iterator[Result]:
-        for row, image, rd_weight, patch in places[found.key]:
-            yield Result(row, image, rd_weight, found.seed, found, patch)
+        for row, image, rd_weight, seed, patch in places[found.key]:
+            yield Result(row, image, rd_weight, seed, found, patch)
 
     pending = []
     for group in groups:
