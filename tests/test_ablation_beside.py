@@ -58,6 +58,14 @@ def test_what_was_not_published_has_no_numbers():
         beside.published("Cool-Chic v9", "kodim03", 1e-3)
 
 
+def test_of_several_starts_the_best_counts():
+    good = list(results("kodim03"))
+    dead = [r._replace(record=r.record.__class__(**{**r.record.__dict__, "loss": 1.0,
+                                                    "psnr_db": 12.0})) for r in good]
+    assert beside.image_by_image(dead + good) == beside.image_by_image(good)
+    assert beside.versions_table(dead + good) == beside.versions_table(good)
+
+
 def test_a_fit_of_an_older_store_has_no_file():
     config = c3.edit(c3.C3, rd_weight=1e-3)
     old = Result("C3", "kodim03", 1e-3, 0, swept.record(config, "kodim03"))
@@ -69,7 +77,7 @@ def test_a_fit_of_an_older_store_has_no_file():
 def test_presets_are_those_of_a_table(path):
     values = yaml.safe_load(path.read_text())
     known = yaml.safe_load((path.parents[1] / "laptop.yaml").read_text())
-    assert set(known) | {"minutes"} >= set(values) >= set(known)
+    assert set(known) | {"minutes", "rows"} >= set(values) >= set(known)
     for name, value in values.items():
         assert study.PARAMETERS[name].holds(value)
     assert values["preset"] == path.stem and path.read_text().startswith("# ")

@@ -50,6 +50,17 @@ def published(version: str, image: str, rd_weight: float) -> Published | None:
     return None
 
 
+def _best(results: Iterable[Result]) -> list[Result]:
+    """Of the several starts or configs of a row the fit of least RD loss, in order."""
+    best: dict[tuple, Result] = {}
+    for r in results:
+        place = r.image, r.rd_weight, r.row, r.seed
+        if r.record.error is None and (
+                place not in best or r.record.loss < best[place].record.loss):
+            best[place] = r
+    return [best[place] for place in sorted(best)]
+
+
 def image_by_image(results: Iterable[Result], versions: Sequence[str] = VERSIONS) -> Cells:
     """Every fit with its real file and PSNR, and how much more RD loss it has than each version.
 
@@ -59,9 +70,7 @@ def image_by_image(results: Iterable[Result], versions: Sequence[str] = VERSIONS
     head = ["image", "lambda", "row", "steps", "bpp, file", "bpp, estimate", "PSNR dB",
             *(f"{v}: bpp, dB, our RD loss over its" for v in versions)]
     rows = []
-    for r in sorted(results, key=lambda r: (r.image, r.rd_weight, r.row, r.seed)):
-        if r.record.error is not None:
-            continue
+    for r in _best(results):
         rows.append([r.image, f"{r.rd_weight:g}", r.row, f"{r.record.steps:,}",
                      number(r.record.file_bpp, 4), number(r.record.bpp, 4),
                      number(r.record.psnr_db, 2), *(_beside(r, v) for v in versions)])
@@ -104,10 +113,11 @@ def versions_table(results: Sequence[Result], versions: Sequence[str] = VERSIONS
     four rate weights, or crops only.
     """
     rows = []
+    best = _best(results)
     for row in dict.fromkeys(r.row for r in results):
         fitted: dict[tuple[str, int], list[Result]] = {}
-        for r in results:
-            if r.row == row and r.record.error is None:
+        for r in best:
+            if r.row == row:
                 fitted.setdefault((r.image, r.seed), []).append(r)
         cells = []
         for version in versions:
