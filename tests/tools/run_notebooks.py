@@ -1,7 +1,7 @@
 """Execute notebooks in place: `python -m tests.tools.run_notebooks [NOTEBOOK ...]`, or all.
 
-As `nbconvert --execute --inplace`, with what a progress bar overwrote left out, and of widgets only
-their stills. A notebook is written when all of it has run.
+As `nbconvert --execute --inplace`, with what a progress bar overwrote and XLA's alarms of slow
+compilation left out, and of widgets only their stills. A notebook is written when all of it has run.
 """
 
 import sys
@@ -36,6 +36,15 @@ def before_saving(model: dict[str, Any], **_: Any) -> None:
         stills_only(model["content"])
 
 
+def without_alarms(notebook: nbformat.NotebookNode) -> None:
+    """Leave out what XLA writes to stderr when a busy machine takes long to compile."""
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if not (
+                output.get("name") == "stderr" and "slow_operation_alarm" in output.text
+                and "Traceback" not in output.text)]
+
+
 def main(names: list[str]) -> None:
     """Run the named notebooks, or the whole course."""
     paths = [Path(name).resolve() for name in names] or sorted(NOTEBOOKS.glob("*.ipynb"))
@@ -48,6 +57,7 @@ def main(names: list[str]) -> None:
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)  # when each cell ran, which changes every time
         stills_only(notebook)
+        without_alarms(notebook)
         nbformat.write(notebook, path)
 
 
