@@ -1,7 +1,8 @@
 """Execute notebooks in place: `python -m tests.tools.run_notebooks [NOTEBOOK ...]`, or all.
 
 As `nbconvert --execute --inplace`, with what a progress bar overwrote and XLA's alarms of slow
-compilation left out, and of widgets only their stills. A notebook is written when all of it has run.
+compilation left out, and of widgets only their stills. A notebook is written when all of it has
+run.
 """
 
 import sys
