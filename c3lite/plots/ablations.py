@@ -132,5 +132,6 @@ def effects_of_length(tables: Mapping[int, Table], ax: Axes | None = None) -> Ax
     ax.set(xlabel="steps of stage 1", ylabel=f"RD loss over {first.anchor} (%), more is worse")
     ax.grid(alpha=0.3)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(frameon=False)
     return ax
