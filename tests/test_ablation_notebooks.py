@@ -92,6 +92,18 @@ def test_a_template_runs_with_made_up_fits(table, tmp_path, monkeypatch, capsys)
     assert all(str(line.bd_rate) == "-" and "no result" in line.note for line in silent.lines)
 
 
+def test_the_first_row_alone_has_curves_and_no_bars(tmp_path, monkeypatch):
+    swept.patch(monkeypatch)
+    monkeypatch.chdir(ABLATIONS)
+    code = [cell.source for cell in cells("table03")]
+    namespace = {}
+    exec(code[0], namespace)
+    namespace |= {**PRESETS["smoke"], "is_result": True, "store": str(tmp_path), "rows": ["C3"]}
+    for source in code[1:]:
+        exec(source, namespace)
+    assert [line.row for line in namespace["table"].lines] == ["C3"]
+
+
 def test_papermill_runs_a_table_with_real_fits(tmp_path):
     out = tmp_path / "out.ipynb"
     environment = os.environ | {"PYTHONPATH": str(ABLATIONS.parent)}

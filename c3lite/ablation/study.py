@@ -280,7 +280,8 @@ class Study:
         ax = ablation_curves(results, dataset=datasets[self.dataset] if is_result else None)
         ax.set_title(self.about.title if is_result else "a test of the program: no result")
         plots.show(ax, f"Rate-distortion curves of the rows of {self.about.title}.")
-        if is_result and not all(math.isnan(line.bd_rate.value) for line in table.lines):
+        if is_result and any(line.row != table.anchor and not math.isnan(line.bd_rate.value)
+                             for line in table.lines):
             plots.show(ablation_bars(table), f"The BD-rates of this table as bars:\n{table}")
 
 
