@@ -100,7 +100,7 @@ def test_existing_files_are_kept_without_force(photo, file, tmp_path, capsys, fi
 
 def test_a_clip_becomes_a_folder_of_frames(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(video, "adaptive", lambda part, configs, **_: coded(
+    monkeypatch.setattr(video, "best_of", lambda part, *_: coded(
         CONFIGS["video"], part.shape[1:]))
     x = c3.data.moving_window(2, 1, frames=3, height=16, width=18)
     os.mkdir("in")

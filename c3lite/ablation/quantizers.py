@@ -120,8 +120,8 @@ def stability(results: Iterable[Result], reference: str = BASE) -> list[Stabilit
     reference has no finished fit for an image and rate weight that another row has.
     """
     cells: dict[str, dict[tuple[str, float], list[Record]]] = {}
-    for row, image, rd_weight, _, record in results:
-        cells.setdefault(row, {}).setdefault((image, rd_weight), []).append(record)
+    for r in results:
+        cells.setdefault(r.row, {}).setdefault((r.image, r.rd_weight), []).append(r.record)
     base = {cell: np.mean(_losses(records)) for cell, records in cells.get(reference, {}).items()
             if _losses(records).size}
     if missing := {cell for row in cells.values() for cell in row} - set(base):
