@@ -15,7 +15,6 @@ import numpy as np
 from c3lite import reference
 from c3lite.ablation.cells import Cells, number
 from c3lite.ablation.sweep import Result
-from c3lite.ablation.table import Anchor
 from c3lite.metrics import bd_rate
 
 VERSIONS = ("Cool-Chic v2.0", "Cool-Chic v3.0", "Cool-Chic v5.0")
@@ -33,18 +32,22 @@ class Published(NamedTuple):
         return 10 ** (-self.psnr_db / 10) + rd_weight * self.bpp
 
 
+def _points(version: str, image: str) -> reference.ImageResults | None:
+    """A version's points on an image; None where it has none, as for parts of images."""
+    try:
+        return reference.cool_chic(version, image)
+    except ValueError:
+        if version not in reference.cool_chic_versions():
+            raise
+        return None
+
+
 def published(version: str, image: str, rd_weight: float) -> Published | None:
     """A version's result; None where it has none for this image (or part of one) and weight.
 
     Raises `ValueError` for an unknown version.
     """
-    try:
-        points = reference.cool_chic(version, image)
-    except ValueError:
-        if version not in reference.cool_chic_versions():
-            raise
-        return None
-    for weight, bpp, psnr_db in zip(*points, strict=True):
+    for weight, bpp, psnr_db in zip(*(_points(version, image) or ()), strict=True):
         if math.isclose(weight, rd_weight):
             return Published(float(bpp), float(psnr_db))
     return None
@@ -94,18 +97,6 @@ def _beside(result: Result, version: str) -> str:
     return f"{other.bpp:.4f}, {other.psnr_db:.2f}, {change} %"
 
 
-def curves(version: str, images: Iterable[str]) -> Anchor:
-    """A version's published curves, as an anchor for `bd_table`; crops have none."""
-    anchor = {}
-    for image in images:
-        try:
-            points = reference.cool_chic(version, image)
-        except ValueError:
-            continue
-        anchor[image] = points.bpp.tolist(), points.psnr_db.tolist()
-    return anchor
-
-
 def versions_table(results: Sequence[Result], versions: Sequence[str] = VERSIONS) -> Cells:
     """BD-rate of each row against each version, the mean over whole images (and seeds).
 
@@ -123,10 +114,12 @@ def versions_table(results: Sequence[Result], versions: Sequence[str] = VERSIONS
         for version in versions:
             rates = []
             for (image, _), ours in fitted.items():
-                for theirs in curves(version, [image]).values():
-                    with contextlib.suppress(ValueError):  # fewer than four points, or no overlap
-                        rates.append(bd_rate([r.record.file_bpp for r in ours],
-                                             [r.record.psnr_db for r in ours], *theirs))
+                if (theirs := _points(version, image)) is None:
+                    continue
+                with contextlib.suppress(ValueError):  # fewer than four points, or no overlap
+                    rates.append(bd_rate(
+                        [r.record.file_bpp for r in ours], [r.record.psnr_db for r in ours],
+                        theirs.bpp, theirs.psnr_db))
             cells.append(f"{np.mean(rates):+.1f} % (of {len(rates)})" if rates else "-")
         rows.append([row, *cells])
     return Cells(["BD-rate against", *versions], rows)
