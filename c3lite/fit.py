@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike, Float, PRNGKeyArray
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray
 from tqdm import tqdm
 
 from c3lite import decoder, parameters, training
@@ -131,37 +131,108 @@ def begin(x: Float[np.ndarray, "3 *shape"], config: Config, key: PRNGKeyArray) -
 
 
 def chunks(
-    x: Float[np.ndarray, "3 *shape"], config: Config, state: State
+    x: Float[np.ndarray, "3 *shape"], config: Config, state: State, bar: tqdm | None = None
 ) -> Iterator[tuple[State, History]]:
     """The fit as a generator: the state after each chunk of steps, and what the steps measured.
 
     Chunks grow to about `SECONDS_A_CHUNK`; their size does not change the result. Everything that
-    fits (`fit`, the live widget, checkpoints) is a loop over this. Raises `FitError` when the loss
-    stops being finite.
+    fits (`fit`, the live widget, checkpoints) is a loop over this. The first chunk is the warm-up,
+    where the config has one; `bar` says how far it is. Raises `FitError` when the loss stops being
+    finite.
     """
-    x = jnp.asarray(x)
-    n, last_good = FIRST_CHUNK, math.nan
-    while not bool(training.finished(state, config)):
-        began = time.perf_counter()
-        state, history, done = training.run_chunk(state, config, x, jnp.array(n))
-        history = _measured(history, done)
-        if error := _error(history, int(state.step) - int(done), last_good):
+    there, last_good = jnp.asarray(x), math.nan
+
+    def advance(state, n):
+        return training.run_chunk(state, config, there, n)
+
+    if _warms_up(config, state):
+        state, history = _warm_up(config, _starts(x, config, state), advance, bar)
+        yield state, history
+    if bool(training.finished(state, config)):
+        return
+    for state, history in _advanced(advance, state):  # noqa: B020 - goes on from it
+        if error := _error(history, int(state.step) - len(history.loss), last_good):
             raise error
         last_good = float(history.loss[-1])
         yield state, history
-        n = _chunk_size(time.perf_counter() - began, int(done))
+
+
+def _advanced(
+    advance: Callable[[State, Int[Array, ""]], tuple[State, History, Int[Array, ""]]],
+    state: State, limit: int | float = math.inf,
+) -> Iterator[tuple[State, History]]:
+    """`chunks` of one fit or of a batch, to the end or to `limit` steps."""
+    n = FIRST_CHUNK
+    while limit > 0:
+        began = time.perf_counter()
+        state, history, done = advance(state, jnp.array(min(n, limit)))
+        if not int(done):
+            return
+        history = _measured(history, done)
+        n, limit = _chunk_size(time.perf_counter() - began, int(done)), limit - int(done)
+        yield state, history
+
+
+def _warms_up(config: Config, state: State) -> bool:
+    return config.warmup_starts > 1 and _warmup_steps(config) > 0 and not int(state.step)
+
+
+def _warmup_steps(config: Config) -> int:
+    return min(int(config.warmup_steps), int(config.steps) // 10)
+
+
+def _starts(
+    x: Float[np.ndarray, "3 *shape"], config: Config, state: State
+) -> Iterator[State]:
+    """The random starts of a warm-up, of which `state` is the first."""
+    yield state
+    for key in jax.random.split(state.key, int(config.warmup_starts) - 1):
+        yield begin(x, config, key)
+
+
+def _warm_up(
+    config: Config, starts: Iterator[State], advance, bar: tqdm | None
+) -> tuple[State, History]:
+    """COOL-CHIC's warm-up: all starts take the first steps, and the one of least loss goes on.
+
+    Of one fit, or of a batch, each of which has its own best start. The loss is the mean over the
+    last ten steps, as that of one step has the noise's luck in it.
+    """
+    best, history, least = None, None, np.inf
+    for number, state in enumerate(starts, start=1):
+        past = []
+        for state, part in _advanced(  # noqa: B007, B020 - goes on from it
+                advance, state, _warmup_steps(config)):
+            past.append(part)
+            if bar is not None:
+                bar.set_description_str(f"start {number} of {config.warmup_starts}")
+        tried = joined(past)
+        loss = tried.loss[-10:].mean(0)
+        if best is None:
+            best, history, least = state, tried, loss
+            continue
+        better = (loss < least) | np.isnan(least)
+        best = _where(better, state, best)._replace(step=state.step)
+        history = History(*(  # of a batch: steps, then fits
+            np.where(better, new, old) for new, old in zip(tried, history, strict=True)))
+        least = np.where(better, loss, least)
+    return best, history
+
+
+def _where(mask: Bool[ArrayLike, "*fits"], new, old):
+    """Of one fit, or each of a batch, all arrays of `new` or all of `old`."""
+    mask = jnp.asarray(mask)
+
+    def choose(new, old):
+        return jnp.where(mask.reshape(mask.shape + (1,) * (new.ndim - mask.ndim)), new, old)
+
+    return jax.tree.map(choose, new, old)
 
 
 def best_codec(state: State) -> Codec:
     """The codec to keep: stage 2's best measured, or the newest where stage 2 has measured none."""
     state = jax.device_put(state, jax.devices()[0])  # from two, where a step is split
-    measured = jnp.isfinite(state.best.loss)  # one a fit, in a batch
-
-    def choose(best, newest):
-        return jnp.where(measured.reshape(measured.shape + (1,) * (best.ndim - measured.ndim)),
-                         best, newest)
-
-    return jax.tree.map(choose, state.best.codec, state.codec)
+    return _where(jnp.isfinite(state.best.loss), state.best.codec, state.codec)
 
 
 def fit(
@@ -220,7 +291,7 @@ def run(
     bar = progress_bar(progress, int(config.steps) + int(config.stage2_steps), int(state.step))
     try:
         with bar:
-            for state, history in chunks(x, config, state):  # noqa: B020 - goes on from it
+            for state, history in chunks(x, config, state, bar):  # noqa: B020 - goes on from it
                 past.append(history)
                 show_progress(bar, state, history, x[0].size)
                 if store is not None:
@@ -288,26 +359,27 @@ def fit_many(
     began = time.perf_counter()
     config = jax.tree.map(lambda axis, *values: values[0] if axis is None else jnp.array(values),
                           axes, *configs, is_leaf=lambda leaf: leaf is None)
-    state = _stack([begin(x, c, k) for x, c, k in zip(images, configs, keys, strict=True)])
-    state = state._replace(step=state.step[0])
-    x = jnp.stack(images)
-    store, state, past = resumed(checkpoint, images, configs, keys, state)
-    n = FIRST_CHUNK
+    begun = [begin(x, c, k) for x, c, k in zip(images, configs, keys, strict=True)]
+    store, state, past = resumed(checkpoint, images, configs, keys, _batch(begun))
+    there = jnp.stack(images)
+
+    def advance(state, n):
+        return training.run_chunk_many(state, config, there, n, axes=axes)
+
     total = int(configs[0].steps) + int(configs[0].stage2_steps)
     with progress_bar(progress, total, int(state.step)) as bar:
-        while True:
-            chunk_began = time.perf_counter()
-            state, history, done = training.run_chunk_many(
-                state, config, x, jnp.array(n), axes=axes)
-            if not int(done):
-                break
-            past.append(_measured(history, done))
-            show_progress(bar, state, past[-1], x[0, 0].size)
+        if _warms_up(configs[0], state):
+            starts = map(_batch, zip(*map(_starts, images, configs, begun), strict=True))
+            state, history = _warm_up(configs[0], starts, advance, bar)
+            past.append(history)
+            show_progress(bar, state, history, math.prod(images[0].shape[1:]))
+        for state, history in _advanced(advance, state):  # noqa: B020 - goes on from it
+            past.append(history)
+            show_progress(bar, state, history, math.prod(images[0].shape[1:]))
             if store is not None:
                 store.save_sometimes(state, past)
             if callback is not None:
                 callback(state)
-            n = _chunk_size(time.perf_counter() - chunk_began, int(done))
     best = best_codec(state)
     fits = [
         _error(history) or finish(image, config, jax.tree.map(lambda leaf, i=i: leaf[i], best),
@@ -328,8 +400,9 @@ def _histories(past: Sequence[History], fits: int) -> list[History]:
     return [History(*(h[~np.isnan(one.learning_rate)] for h in one)) for one in each]
 
 
-def _stack(trees):
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+def _batch(states: Sequence[State]) -> State:
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+    return stacked._replace(step=states[0].step)
 
 
 def adaptive(

@@ -184,10 +184,14 @@ STATE_AXES = State(codec=0, optimizer=0, step=None, key=0, learning_rate=0, wait
 """Of a batch of fits; the step is common to all, so that stages are chosen once, not per fit."""
 
 
+COMMON = ("steps", "stage2_steps", "warmup_steps")
+"""Numbers that are equal in all configs of a batch, whose stages are the same."""
+
+
 def config_axes(configs):
     """For `vmap`, which leaves of equally structured configs differ (0) and which do not (None).
 
-    Raises `ValueError` when structures differ, or the numbers of steps do.
+    Raises `ValueError` when structures differ, or the numbers of steps (`COMMON`) do.
     """
     first = configs[0]
     for other in configs[1:]:
@@ -196,8 +200,9 @@ def config_axes(configs):
                      and getattr(first, f.name) != getattr(other, f.name)]
             raise ValueError("fits in one batch need configs of one structure, these differ in "
                              + ", ".join(names or ["mask_origins"]))
-        if (first.steps, first.stage2_steps) != (other.steps, other.stage2_steps):
-            raise ValueError("fits in one batch need equal steps and stage2_steps")
+        for name in COMMON:
+            if getattr(first, name) != getattr(other, name):
+                raise ValueError(f"fits in one batch need equal {name}")
     return jax.tree.map(lambda *values: None if len(set(values)) == 1 else 0, *configs)
 
 

@@ -18,7 +18,7 @@ from jaxtyping import ArrayLike, Float, PRNGKeyArray
 
 from c3lite import decoder, entropy, metrics, parameters
 from c3lite.codec import Codec
-from c3lite.config import Config
+from c3lite.config import Config, edit
 from c3lite.fit import (
     Fit,
     best_codec,
@@ -97,7 +97,8 @@ def refit(
     networks' shapes. Ctrl-C ends the fit early. Errors as for `fit`, and of `begin`.
     """
     x = check_image(x)
-    config = source.config if config is None else config
+    # a warm-up would choose among random networks
+    config = edit(source.config if config is None else config, warmup_starts=1)
     key = jax.random.key(0) if key is None else key
     began, past = time.perf_counter(), []
     state = begin(x, config, key, networks_of(source), frozen=frozen)

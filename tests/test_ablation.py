@@ -191,17 +191,6 @@ def test_rows_may_share_a_fit(tmp_path, photo, made_up):
     assert len(results) == 6 and len(list(Store(tmp_path).records())) == 4
 
 
-def test_of_a_rows_starts_the_best_counts(tmp_path, photo, made_up):
-    first = run(tmp_path, photo, [ablation.Row("one", (TINY,))])
-    results = run(tmp_path, photo, [ablation.Row("many", (TINY,), starts=3)])
-    assert len(results) == 6 and {r.seed for r in results} == {0}
-    assert len({r.record.seed for r in results}) == 3
-    assert {r.record.key for r in first} < {r.record.key for r in results}
-    worse = [r._replace(record=dataclasses.replace(r.record, loss=9.0, psnr_db=1.0))
-             if r.record.seed else r for r in results]
-    assert ablation.loss_changes(first + worse)["many"] == dict.fromkeys(WEIGHTS, 0.0)
-
-
 def test_minutes_end_a_sweep_between_batches(tmp_path, photo, made_up, capsys):
     assert run(tmp_path, photo, minutes=1e-12, progress=True) == []
     assert "run it again to go on" in capsys.readouterr().out

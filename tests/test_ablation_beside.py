@@ -58,7 +58,7 @@ def test_what_was_not_published_has_no_numbers():
         beside.published("Cool-Chic v9", "kodim03", 1e-3)
 
 
-def test_of_several_starts_the_best_counts():
+def test_of_several_fits_of_a_row_the_best_counts():
     good = list(results("kodim03"))
     dead = [r._replace(record=r.record.__class__(**{**r.record.__dict__, "loss": 1.0,
                                                     "psnr_db": 12.0})) for r in good]

@@ -174,9 +174,76 @@ def test_odd_and_tiny_sizes(shape):
     c3.edit(c3.C3, entropy_film=True), c3.edit(c3.C3, finest_grid=False, upsampling="lanczos"),
     c3.edit(c3.C3, second_rounding_is_s=True, mean_rgb_bias=True, activation="relu")])
 def test_every_structure_fits(config, photo):
-    config = c3.edit(config, steps=40, stage2_steps=5, num_grids=4, parameter_steps=(1e-3, 1e-2))
+    config = c3.edit(config, steps=40, stage2_steps=5, num_grids=4, parameter_steps=(1e-3, 1e-2),
+                     warmup_starts=1)  # four steps do not tell the starts apart
     fit = c3.fit(photo, config, progress=False)
     assert fit.history.loss[-1] < fit.history.loss[0]
+
+
+WARM = c3.edit(SMALL, steps=60, stage2_steps=5, warmup_starts=4, warmup_steps=50)
+
+
+def test_of_the_starts_of_a_warm_up_the_best_goes_on(photo, capsys):
+    fit = c3.fit(photo, WARM)
+    losses = []
+    key = fitting.begin(photo, WARM, jax.random.key(0)).key
+    for start in (jax.random.key(0), *jax.random.split(key, 3)):
+        _state, history, _ = training.run_chunk(
+            fitting.begin(photo, WARM, start), WARM, jnp.asarray(photo), jnp.array(6))
+        losses.append(np.asarray(history.loss[:6]))  # a tenth of stage 1, not 50
+    best = int(np.argmin([loss.mean() for loss in losses]))
+    assert best > 0, "the first start would have gone on without a warm-up"
+    np.testing.assert_array_equal(fit.history.loss[:6], losses[best])
+    assert len(fit.history.loss) == 65 and fit.history.loss[-1] < fit.history.loss[6]
+    assert "start 4 of 4" in capsys.readouterr().out
+
+
+def test_a_batch_warms_up_each_of_its_fits(photo):
+    images, keys = [photo, photo[:, ::-1].copy()], list(jax.random.split(jax.random.key(2), 2))
+    together = c3.fit_many(images, WARM, keys=keys, progress=False)
+    for image, key, many in zip(images, keys, together, strict=True):
+        one = c3.fit(image, WARM, key=key, progress=False)
+        np.testing.assert_allclose(many.history.loss[:6], one.history.loss[:6], rtol=1e-4)
+        np.testing.assert_allclose(many.history.loss, one.history.loss, rtol=2e-3)
+
+
+def test_a_start_that_diverges_does_not_go_on(photo, monkeypatch):
+    begun = []
+
+    def begin(x, config, key):
+        state = start(x, config, key)
+        begun.append(state)
+        if len(begun) == 1:
+            state = state._replace(codec=jax.tree.map(lambda leaf: leaf * np.nan, state.codec))
+        return state
+
+    start = fitting.begin
+    monkeypatch.setattr(fitting, "begin", begin)
+    assert np.isfinite(c3.fit(photo, WARM, progress=False).history.loss).all()
+    assert len(begun) == 4
+
+
+def test_cool_chic_lives_where_its_first_start_is_of_one_color():
+    x = c3.data.crop(c3.data.kodak(5), 192, 288, 96, 128)[:, ::4, ::4]
+    config = c3.edit(c3.COOL_CHIC_V2, rd_weight=1e-4, steps=300, stage2_steps=0)
+    dead = [c3.fit(x, c3.edit(config, warmup_starts=1), progress=False).history.loss[-1],
+            c3.fit(x, config, progress=False).history.loss[-1]]
+    assert dead[0] > 0.9 * x.var((1, 2)).mean() and dead[1] < 0.2 * dead[0], dead
+
+
+def test_a_warm_up_is_not_done_again_from_a_checkpoint(photo, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 0.0)
+
+    def stop(state):
+        raise KeyboardInterrupt
+
+    path = tmp_path / "fit.ckpt"
+    c3.fit(photo, WARM, progress=False, checkpoint=path, callback=stop)
+    assert path.exists()
+    monkeypatch.setattr(fitting, "_warm_up", None)
+    resumed = c3.fit(photo, WARM, progress=False, checkpoint=path)
+    monkeypatch.undo()
+    assert same(resumed, c3.fit(photo, WARM, progress=False))
 
 
 def test_many_fits_at_once_are_the_fits_one_by_one(photo):
@@ -211,6 +278,8 @@ def test_one_diverging_fit_does_not_stop_the_others(photo):
 @pytest.mark.parametrize(("configs", "words"), [
     ([SMALL, c3.edit(SMALL, synthesis_widths=(7,))], "synthesis_widths"),
     ([SMALL, c3.edit(SMALL, steps=61)], "equal steps"),
+    ([WARM, c3.edit(WARM, warmup_steps=9)], "equal warmup_steps"),
+    ([WARM, SMALL], "warmup_starts"),
     ([SMALL], "1 configs")])
 def test_what_cannot_share_a_batch(photo, configs, words):
     with pytest.raises(ValueError, match=words):

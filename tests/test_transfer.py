@@ -46,6 +46,13 @@ def test_frozen_networks_are_the_sources_to_the_bit(source, frozen):
     assert np.abs(frozen.coded.symbols).max() > 0
 
 
+def test_a_warm_up_does_not_replace_the_given_networks(source):
+    config = c3.edit(SMALL, warmup_starts=3)
+    again = transfer.refit(photo(23, 24, 32), source, config, frozen=True, progress=False)
+    assert all(map(np.array_equal, networks(again.codec),
+                   jax.tree.leaves(transfer.networks_of(source))))
+
+
 def test_a_frozen_fit_is_a_file_like_any_other(source, frozen):
     decoded = c3.decode(c3.encode(frozen))
     np.testing.assert_array_equal(decoded, frozen.reconstruction)

@@ -54,7 +54,7 @@ def published(version: str, image: str, rd_weight: float) -> Published | None:
 
 
 def _best(results: Iterable[Result]) -> list[Result]:
-    """Of the several starts or configs of a row the fit of least RD loss, in order."""
+    """Of the several configs of a row the fit of least RD loss, in order."""
     best: dict[tuple, Result] = {}
     for r in results:
         place = r.image, r.rd_weight, r.row, r.seed

@@ -22,13 +22,7 @@ class Row(NamedTuple):
     configs: tuple[Config, ...]
     """One, or several of which the one of least RD loss counts, for each image and rate weight
     (C3 adaptive, App. A.4)."""
-    starts: int = 1
-    """Fits from so many random networks, of which again the one of least RD loss counts."""
 
-
-BASELINE_STARTS = 5
-"""Of COOL-CHIC, whose training warms up by the best of five starts. Without, many a fit is of one
-color: no gradient passes the ReLU of its pixels any more."""
 
 BASE = "C3"
 """Name of the row that the others are compared with."""
@@ -68,15 +62,13 @@ def sequential(
 
     Tables 2 and 9. Their order is not in the text we hold; without `names` it is that of
     `KNOCKOUTS`, the largest loss of Table 3 first. Where all are gone, `baseline`
-    (`COOL_CHIC_V2`) may follow as the last row, of the best of `BASELINE_STARTS`. Errors as for
-    `knockouts`.
+    (`COOL_CHIC_V2`) may follow as the last row. Errors as for `knockouts`.
     """
     rows = [Row("C3 adaptive", tuple(adaptive)), Row("adaptive", (fixed,))]
     for name in _names(fixed, names):
         fixed = _knock_out(fixed, name)
         rows.append(Row(name, (fixed,)))
-    return rows if baseline is None else [
-        *rows, Row("COOL-CHICv2", (baseline,), BASELINE_STARTS)]
+    return rows if baseline is None else [*rows, Row("COOL-CHICv2", (baseline,))]
 
 
 def annealing(

@@ -11,7 +11,6 @@ import dataclasses
 import functools
 import hashlib
 import inspect
-import itertools
 import math
 import os
 import sys
@@ -30,6 +29,7 @@ from c3lite.ablation.store import Record, Store, canonical, image_digest, key_of
 from c3lite.config import Config, edit, nearest
 from c3lite.fit import FitError, fit, fit_many
 from c3lite.patches import patch_size
+from c3lite.training import COMMON
 from c3lite.video import with_masks
 
 SECONDS_BETWEEN_LINES = 60.0
@@ -75,9 +75,6 @@ class Patch(NamedTuple):
 
 WHOLE = Patch()
 
-SEEDS_APART = 1_000_000
-"""Between the seeds of a row's starts."""
-
 
 class Place(NamedTuple):
     """Where a fit belongs in a table."""
@@ -86,7 +83,6 @@ class Place(NamedTuple):
     image: str
     rd_weight: float
     seed: int
-    """Of the table; further starts of a row have seeds of their own."""
     patch: Patch
 
 
@@ -123,18 +119,18 @@ def plan(
     if len({row.name for row in rows}) < len(rows):
         raise ValueError(f"two rows have one name: {', '.join(row.name for row in rows)}")
     # what depends on the config alone, once and not for every image and seed
-    cells = [(row.starts, *_cell(row.name, edit(config, rd_weight=rd_weight)))
+    cells = [_cell(row.name, edit(config, rd_weight=rd_weight))
              for row in rows for rd_weight in rd_weights for config in row.configs]
     jobs: dict[str, tuple[Job, list[Place]]] = {}
     for name in images:
         parts = {w: _parts(images, name, w) for w in map(float, rd_weights)}
         _read(images, [part for each in parts.values() for part, _ in each], progress)
         for seed in seeds:
-            for starts, row, rd_weight, text, identity, steps, program in cells:
-                for (part, patch), start in itertools.product(parts[rd_weight], range(starts)):
-                    digest, own = images.digest(part), seed + start * SEEDS_APART
-                    key = key_of(identity, digest, own)
-                    job = Job(key, row, text, part, digest, images.shape(part), own, steps,
+            for row, rd_weight, text, identity, steps, program in cells:
+                for part, patch in parts[rd_weight]:
+                    digest = images.digest(part)
+                    key = key_of(identity, digest, seed)
+                    job = Job(key, row, text, part, digest, images.shape(part), seed, steps,
                               program)
                     place = Place(row, name, rd_weight, seed, patch)
                     jobs.setdefault(key, (job, []))[1].append(place)
@@ -160,7 +156,8 @@ def _read(images: pictures.Pictures, names: Iterable[str], progress: bool) -> No
 
 
 def _cell(row: str, config: Config) -> tuple[str, float, str, str, int, str]:
-    structure = repr((jax.tree.structure(config), config.steps, config.stage2_steps))
+    structure = repr((jax.tree.structure(config),
+                      *(getattr(config, name) for name in COMMON)))
     return (row, float(config.rd_weight), config.to_json(), canonical(config),
             int(config.steps) + int(config.stage2_steps),
             hashlib.sha256(structure.encode()).hexdigest()[:16])

@@ -54,7 +54,7 @@ def main(steps: int = 2000, stage2_steps: int = 200) -> None:
         for image, (number, y, x) in CROPS.items():
             crop = c3.data.crop(c3.data.kodak(number), y, x, 128, 192)
             for rd_weight in (4e-4, 4e-3):
-                config = c3.edit(getattr(c3, name), rd_weight=rd_weight)
+                config = c3.edit(getattr(c3, name), rd_weight=rd_weight, warmup_starts=1)
                 cosine = c3.fit(crop, c3.edit(config, steps=steps, stage2_steps=stage2_steps),
                                 key=jax.random.key(0), progress=False)
                 phased = fit_in_phases(crop, config, steps, stage2_steps, jax.random.key(0))
