@@ -11,6 +11,7 @@ from c3lite.ablation import rows as rows_module
 from c3lite.ablation.rows import (
     KNOCKOUTS,
     annealing,
+    between,
     knockouts,
     schedules,
     sequential,
@@ -59,6 +60,22 @@ def test_sequential_rows_lose_one_field_after_another():
     for before, after in itertools.pairwise(rows[1:-1]):
         field, value = INTENDED[after.name]
         assert changed(before.configs[0], after.configs[0]) == {field: value}
+
+
+def test_parts_of_a_difference_are_taken_alone_or_left_out():
+    first, last = sequential([c3.C3], c3.C3)[-1].configs[0], c3.COOL_CHIC_V2
+    rows = between(first, last, ("C3", "v2"))
+    count = len(rows_module.BASELINE_PARTS)
+    assert [rows[0], rows[count + 1]] == [("C3", (first,)), ("v2", (last,))]
+    difference = changed(first, last)
+    assert set(difference) == set(itertools.chain(*rows_module.BASELINE_PARTS.values()))
+    for n, (part, fields) in enumerate(rows_module.BASELINE_PARTS.items(), start=1):
+        taken, left = rows[n], rows[count + 1 + n]
+        assert (taken.name, left.name) == (f"with {part}", f"v2 without {part}")
+        assert changed(first, taken.configs[0]) == {f: difference[f] for f in fields}
+        assert set(changed(last, left.configs[0])) == set(fields)
+    with pytest.raises(ValueError, match=r"no part has quantization_step, "):
+        between(c3.edit(first, quantization_step=0.5), last, ("C3", "v2"))
 
 
 @pytest.mark.parametrize(("T", "a"), list(itertools.product((0.1, 0.2, 0.3), (1.0, 1.5, 2.0))))

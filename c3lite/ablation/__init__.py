@@ -5,6 +5,7 @@ from c3lite.ablation.rows import (
     KNOCKOUTS,
     Row,
     annealing,
+    between,
     knockouts,
     schedules,
     sequential,
@@ -18,6 +19,6 @@ from c3lite.ablation.table import Table, bd_table, loss_changes, mean_curve
 
 __all__ = [
     "KNOCKOUTS", "Job", "Record", "Result", "Row", "Store", "Study", "Table", "annealing",
-    "bd_table", "knockouts", "loss_changes", "mean_curve", "run_group", "schedules", "sequential",
-    "stages", "stores", "sweep", "video_settings",
+    "bd_table", "between", "knockouts", "loss_changes", "mean_curve", "run_group",
+    "schedules", "sequential", "stages", "stores", "sweep", "video_settings",
 ]

@@ -66,6 +66,7 @@ TABLES: dict[str, About] = {
     "table03": About("Table 3: each improvement removed alone", "kodak", "Kodak",
                      _table("table3_kodak_knockout_bd_rate_percent")),
     "kodak": About("C3 and COOL-CHICv2 image by image", "kodak", "Kodak", _baseline),
+    "baseline": About("From C3 without its improvements to COOL-CHICv2", "kodak", "Kodak", dict),
     "table09": About("Table 9: one improvement after another removed", "clic2020", "CLIC2020",
                      lambda: _ends("clic2020-professional-valid")),
     "table10": About("Table 10: each improvement removed alone", "clic2020", "CLIC2020",

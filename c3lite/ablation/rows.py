@@ -7,6 +7,7 @@ alone, Tables 2 and 9 one after another.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -41,6 +42,16 @@ KNOCKOUTS: dict[str, dict[str, Any]] = {
 The names are those of `reference.paper_table`. Removing soft-rounding keeps the Kumaraswamy noise,
 and stage 2's slope of rounding, which reaches no latent in practice."""
 
+BASELINE_PARTS: dict[str, tuple[str, ...]] = {
+    "learned gains": ("learned_gains", "gain_floor"),
+    "learned upsampling": ("upsampling", "upsampling_recursive"),
+    "networks": ("synthesis_widths", "rgb_activation", "entropy_widths", "scale_max",
+                 "residual_layers", "init", "warmup_starts"),
+    "latents' gradient": ("latent_gradient_scale", "stage2_latent_gradient_scale"),
+    "stage 2": ("stage2_temperature", "stage2_patience"),
+}
+"""The fields in which COOL-CHICv2 differs from C3 without its improvements, by what they are of."""
+
 
 def knockouts(base: Config, names: Iterable[str] | None = None) -> list[Row]:
     """The base, then each ingredient removed alone (Tables 3 and 10).
@@ -69,6 +80,31 @@ def sequential(
         fixed = _knock_out(fixed, name)
         rows.append(Row(name, (fixed,)))
     return rows if baseline is None else [*rows, Row("COOL-CHICv2", (baseline,))]
+
+
+def between(
+    first: Config, last: Config, names: tuple[str, str],
+    parts: Mapping[str, Sequence[str]] = BASELINE_PARTS,
+) -> list[Row]:
+    """Two configs, and what part of their difference matters: each part taken alone, or left out.
+
+    First comes `first`, then with each part of `last`, then `last`, then it with each part of
+    `first`. `names` are of the two. Raises `ValueError` for a difference that is in no part.
+    """
+    def taken(base, other, fields):
+        return edit(base, **{field: getattr(other, field) for field in fields})
+
+    everything = taken(first, last, itertools.chain(*parts.values()))
+    if everything != last:
+        others = [f.name for f in dataclasses.fields(last)
+                  if getattr(everything, f.name) != getattr(last, f.name)]
+        raise ValueError(f"no part has {', '.join(others)}, in which the configs differ")
+    return [
+        Row(names[0], (first,)),
+        *(Row(f"with {part}", (taken(first, last, fields),)) for part, fields in parts.items()),
+        Row(names[1], (last,)),
+        *(Row(f"{names[1]} without {part}", (taken(last, first, fields),))
+          for part, fields in parts.items())]
 
 
 def annealing(
