@@ -45,8 +45,9 @@ ablation: $(STAMP)  ## run one of the paper's ablation tables: TABLE=03 PRESET=s
 	@test -f $(VALUES) || { echo "no preset '$(PRESET)'; PRESET is one of:" \
 	    $(patsubst ablations/presets/%.yaml,%,$(wildcard ablations/presets/*.yaml)) >&2; exit 1; }
 	@mkdir -p $(RESULTS)
-	$(PYTHON) -m papermill ablations/$(NOTEBOOK).ipynb $(RESULTS)/$(NOTEBOOK).ipynb \
+	$(PYTHON) -m papermill ablations/$(NOTEBOOK).ipynb $(RESULTS)/unfinished.ipynb \
 	    -f $(VALUES) --cwd ablations --log-output --no-progress-bar $(ARGS)
+	@mv $(RESULTS)/unfinished.ipynb $(RESULTS)/$(NOTEBOOK).ipynb  # an earlier result stays until then
 
 lint: $(STAMP)  ## ruff on code and notebooks
 	$(PYTHON) -m ruff check $(ARGS) .

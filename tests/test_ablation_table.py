@@ -55,6 +55,16 @@ def test_bd_rate_is_of_the_mean_curves():
         c3.metrics.bd_rate(bpp, psnr_db, base[0], base[2]))
 
 
+def test_the_order_in_which_fits_finished_changes_nothing():
+    def mixed(image, seed):
+        return {"a": 0.9, "b": 1.2, "c": 1.0}[image] * (1 + 0.02 * seed)
+
+    rows = [results("C3", seeds=(0, 1)), results("row", mixed, seeds=(0, 1))]
+    table, turned = (bd_table(one + other, resamples=50) for one, other in (
+        rows, [row[::-1] for row in rows]))
+    assert table == turned and not math.isnan(table.lines[1].bd_rate.low)
+
+
 def test_the_interval_is_of_images_and_seeds_and_flags_noise():
     def mixed(image, seed):
         return {"a": 0.9, "b": 1.1, "c": 1.0}[image] * (1 + 0.02 * seed)

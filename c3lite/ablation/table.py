@@ -232,7 +232,8 @@ def _curves(results: Iterable[Result]):
     for name, places in best.items():
         curves: Curves = {}
         steps = 0
-        for (image, seed), place in places.items():
+        for image, seed in sorted(places):  # not as they came: the bootstrap draws by number
+            place = places[image, seed]
             records = [place[w].record for w in weights if w in place]
             curves.setdefault(image, {})[seed] = Points(
                 *np.array([(r.bpp, r.latents_bpp, r.psnr_db, math.log(r.loss))
