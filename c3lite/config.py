@@ -337,8 +337,8 @@ COOL_CHIC_V2 = edit(
 then the best 4, 3 and 2 of them), without which one start in eight stays of one color: no gradient
 passes the ReLU of its pixels. Its phases of constant learning rate are shortened to one
 cosine, and its straight-through phases to the adaptive stage 2: in 2,200 steps on a crop, the RD
-loss is 1.003 times that of the phases, and 1.012 times for `COOL_CHIC` (two rate weights each;
-tests/benchmarks/schedules.py)."""
+loss is 1.003 times that of the phases, and 1.012 times for `COOL_CHIC` (two rate weights each,
+from one start; tests/benchmarks/schedules.py)."""
 
 COOL_CHIC = edit(
     COOL_CHIC_V2,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import c3lite as c3
-from c3lite.ablation import bd_table, loss_changes, mean_curve
+from c3lite.ablation import bd_table, loss_changes, mean_curve, networks_over
 from c3lite.ablation.sweep import Result
 from tests import swept
 
@@ -53,6 +53,24 @@ def test_bd_rate_is_of_the_mean_curves():
     table = bd_table(results("C3") + row, resamples=50)
     assert table.lines[1].bd_rate.value == pytest.approx(
         c3.metrics.bd_rate(bpp, psnr_db, base[0], base[2]))
+
+
+def test_networks_over_more_pixels_weigh_less():
+    base, same = results("C3"), networks_over(results("C3"), RECORDS[WEIGHTS[0]].pixels)
+    for a, b in zip(base, same, strict=True):
+        assert a.record.bits == b.record.bits and a.record.loss == pytest.approx(b.record.loss)
+    wide = networks_over(base, 10 * base[0].record.pixels)
+    for a, b in zip(base, wide, strict=True):
+        networks_bpp = a.record.bpp - a.record.latents_bpp
+        assert b.record.latents_bpp == a.record.latents_bpp
+        assert b.record.bpp == pytest.approx(a.record.latents_bpp + networks_bpp / 10)
+        mse = a.record.loss - a.rd_weight * a.record.bpp
+        assert b.record.loss == pytest.approx(mse + a.rd_weight * b.record.bpp)
+    # in the limit only the latents are left
+    far = bd_table(networks_over(base + results("row", 1.2), 10**15), resamples=5).lines[1]
+    assert far.bd_rate.value == pytest.approx(far.latents_bd_rate.value)
+    failed = [r._replace(record=dataclasses.replace(r.record, error="no", bits={})) for r in base]
+    assert networks_over(failed, 5) == failed
 
 
 def test_the_order_in_which_fits_finished_changes_nothing():

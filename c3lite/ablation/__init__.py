@@ -15,10 +15,10 @@ from c3lite.ablation.rows import (
 from c3lite.ablation.store import Record, Store
 from c3lite.ablation.study import Study
 from c3lite.ablation.sweep import Job, Result, run_group, sweep
-from c3lite.ablation.table import Table, bd_table, loss_changes, mean_curve
+from c3lite.ablation.table import Table, bd_table, loss_changes, mean_curve, networks_over
 
 __all__ = [
     "KNOCKOUTS", "Job", "Record", "Result", "Row", "Store", "Study", "Table", "annealing",
-    "bd_table", "between", "knockouts", "loss_changes", "mean_curve", "run_group",
-    "schedules", "sequential", "stages", "stores", "sweep", "video_settings",
+    "bd_table", "between", "knockouts", "loss_changes", "mean_curve", "networks_over",
+    "run_group", "schedules", "sequential", "stages", "stores", "sweep", "video_settings",
 ]
