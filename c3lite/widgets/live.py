@@ -199,6 +199,7 @@ class LiveFit(Explorer):
             left.plot(report["step"] or [0], report["loss"] or [1], label=report["name"])
             plots.image(run.picture(), ax).set_title(report["name"])
             ax.set_xlabel(report["words"], fontsize=8)
+        left.set_xlim(0, max(run.total for run in self._runs))
         left.set_yscale("log")
         left.set_xlabel("step")
         left.set_title("loss")
