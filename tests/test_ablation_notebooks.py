@@ -92,6 +92,22 @@ def test_a_template_runs_with_made_up_fits(table, tmp_path, monkeypatch, capsys)
     assert all(str(line.bd_rate) == "-" and "no result" in line.note for line in silent.lines)
 
 
+@pytest.mark.parametrize(("code", "kept"), [(1, "earlier"), (0, "new")])
+def test_a_run_that_fails_keeps_the_notebook_of_the_one_before(code, kept, tmp_path):
+    result = tmp_path / "table03.ipynb"
+    result.write_text("earlier")
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text(f"#!/bin/sh\necho new > {tmp_path}/unfinished.ipynb\nexit {code}\n")
+    python.chmod(0o755)
+    (tmp_path / ".c3lite-installed").touch()
+    done = subprocess.run(["make", "ablation", f"VENV={tmp_path}", f"RESULTS={tmp_path}"],
+                          cwd=ABLATIONS.parent, capture_output=True, text=True)
+    assert (done.returncode == 0) == (code == 0), done.stderr
+    assert result.read_text().strip() == kept
+    assert (tmp_path / "unfinished.ipynb").exists() == (code != 0)
+
+
 def test_the_first_row_alone_has_curves_and_no_bars(tmp_path, monkeypatch):
     swept.patch(monkeypatch)
     monkeypatch.chdir(ABLATIONS)
