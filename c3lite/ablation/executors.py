@@ -174,7 +174,10 @@ class _Slurm(_Pool):
         try:
             job = self.executor.submit(SlurmWork(str(task)))
         except (submitit.core.utils.FailedJobError, OSError, subprocess.SubprocessError) as error:
-            raise ExecutorError(f"sbatch refuses a job: {_last_lines(str(error))}") from error
+            text = _last_lines(str(error))
+            if self.gpus and "gres" in text:
+                text += f" (a job asks for {self.gpus} GPU; on nodes without, set gpus: 0)"
+            raise ExecutorError(f"sbatch refuses a job: {text}") from error
         name = f"slurm-{job.job_id}"
         self.running[name] = job
         return name

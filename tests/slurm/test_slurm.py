@@ -211,6 +211,12 @@ def test_a_job_that_slurm_refuses(tmp_path):
         list(slurm_sweep(SMALL, tmp_path, partition="nowhere"))
 
 
+@pytest.mark.timeout(200)
+def test_a_cluster_without_gpus_says_how_to_go_on(tmp_path):
+    with pytest.raises(executors.ExecutorError, match=r"(?s)sbatch refuses .*set gpus: 0"):
+        list(slurm_sweep(SMALL, tmp_path, gpus=1))
+
+
 @pytest.mark.timeout(400)
 def test_closing_cancels_the_jobs(tmp_path):
     results = slurm_sweep(LONG, tmp_path, fits_per_job=6)
