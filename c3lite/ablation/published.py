@@ -53,6 +53,12 @@ def _table(name: str) -> Callable[[], dict[str, float]]:
     return lambda: dict(reference.paper_table(name))
 
 
+def _step() -> dict[str, float]:
+    """The row of Table 3 that is also a row of the study of faster latents."""
+    rates = reference.paper_table("table3_kodak_knockout_bd_rate_percent")
+    return {"quantization step 1": rates["quantization-step<1"]}
+
+
 def _quantizers() -> dict[str, float]:
     """The rows of Table 3 that are also rows of the quantization study."""
     rates = reference.paper_table("table3_kodak_knockout_bd_rate_percent")
@@ -67,6 +73,8 @@ TABLES: dict[str, About] = {
                      _table("table3_kodak_knockout_bd_rate_percent")),
     "kodak": About("C3 and COOL-CHICv2 image by image", "kodak", "Kodak", _baseline),
     "baseline": About("From C3 without its improvements to COOL-CHICv2", "kodak", "Kodak", dict),
+    "latents": About("Does a larger quantization step slow the latents down?", "kodak", "Kodak",
+                     _step),
     "table09": About("Table 9: one improvement after another removed", "clic2020", "CLIC2020",
                      lambda: _ends("clic2020-professional-valid")),
     "table10": About("Table 10: each improvement removed alone", "clic2020", "CLIC2020",
