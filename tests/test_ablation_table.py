@@ -73,6 +73,15 @@ def test_networks_over_more_pixels_weigh_less():
     assert networks_over(failed, 5) == failed
 
 
+def test_the_loss_needs_neither_four_rates_nor_a_common_range():
+    rows = [results(*row, weights=WEIGHTS[:2]) for row in (("C3",), ("row", 1.2))]
+    worse = [r._replace(record=dataclasses.replace(r.record, loss=1.1 * r.record.loss))
+             for r in rows[1]]
+    line = bd_table(rows[0] + worse, resamples=20).lines[1]
+    assert math.isnan(line.bd_rate.value) and math.isnan(line.bd_rate.low)
+    assert line.loss == pytest.approx((10.0, 10.0, 10.0)) and "at least 4 points" in line.note
+
+
 def test_the_order_in_which_fits_finished_changes_nothing():
     def mixed(image, seed):
         return {"a": 0.9, "b": 1.2, "c": 1.0}[image] * (1 + 0.02 * seed)

@@ -290,31 +290,34 @@ def _values(units, resamples: int) -> tuple[list[Estimate], str]:
     # all pairs in a row: the measures of points by rate weight, ours and the anchor's
     mine, theirs = (np.array([pair[side] for seeds in units for pair in seeds])
                     for side in (0, 1))
-    try:
-        values = _measure(mine, theirs, np.ones(len(mine)))
-    except ValueError as error:
-        return nothing, str(error)
+    *values, error = _measure(mine, theirs, np.ones(len(mine)))
     if len(mine) == 1:
-        return [Estimate(v) for v in values], "no interval: one image, one seed"
+        return [Estimate(v) for v in values], error or "no interval: one image, one seed"
     intervals = _bootstrap(mine, theirs, list(map(len, units)), resamples)
-    estimates = [Estimate(v, *i) for v, i in zip(values, intervals, strict=True)]
-    return estimates, "within noise" if estimates[0].within_noise else ""
+    # a value that only draws have is none
+    estimates = [Estimate(v, *(() if math.isnan(v) else i))
+                 for v, i in zip(values, intervals, strict=True)]
+    return estimates, error or ("within noise" if estimates[0].within_noise else "")
 
 
 def _measure(
     mine: Float[np.ndarray, "pairs 4 points"], theirs: Float[np.ndarray, "pairs 4 anchor_points"],
     counts: Float[np.ndarray, " pairs"],
-) -> tuple[float, float, float]:
+) -> tuple[float, float, float, str]:
     """BD-rate of the mean curves, of the latents', and the change of RD loss, in percent.
 
+    Last, why there is no BD-rate: the loss needs neither four points nor a common range of PSNR.
     counts: how often each pair counts.
     """
     mine, theirs = (np.tensordot(counts / counts.sum(), x, 1) for x in (mine, theirs))
-    whole = bd_rate(mine[0], mine[2], theirs[0], theirs[2])
-    if np.isnan(theirs[1]).all():
-        return whole, math.nan, math.nan
-    latents = bd_rate(mine[1], mine[2], theirs[1], theirs[2])
-    return whole, latents, 100 * math.expm1(float(np.mean(mine[3] - theirs[3])))
+    outside = np.isnan(theirs[1]).all()  # another codec: neither latents nor a loss
+    loss = math.nan if outside else 100 * math.expm1(float(np.mean(mine[3] - theirs[3])))
+    try:
+        whole = bd_rate(mine[0], mine[2], theirs[0], theirs[2])
+        latents = math.nan if outside else bd_rate(mine[1], mine[2], theirs[1], theirs[2])
+    except ValueError as error:
+        return math.nan, math.nan, loss, str(error)
+    return whole, latents, loss, ""
 
 
 def _bootstrap(mine, theirs, seeds: Sequence[int], resamples: int):
@@ -330,10 +333,7 @@ def _bootstrap(mine, theirs, seeds: Sequence[int], resamples: int):
             np.add.at(counts, drawn, 1)
         draw = counts.tobytes()
         if draw not in seen:
-            try:
-                seen[draw] = _measure(mine, theirs, counts)
-            except ValueError:  # this draw's curves do not overlap
-                seen[draw] = (math.nan,) * 3
+            seen[draw] = _measure(mine, theirs, counts)[:3]
         samples.append(seen[draw])
     tail = 50 * (1 - COVERAGE)
     columns = np.array(samples).T
