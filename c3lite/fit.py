@@ -141,27 +141,39 @@ def chunks(
     finite.
     """
     there, last_good = jnp.asarray(x), math.nan
+    if bool(training.finished(state, config)):
+        return
 
     def advance(state, n):
         return training.run_chunk(state, config, there, n)
 
-    if _warms_up(config, state):
-        state, history = _warm_up(config, _starts(x, config, state), advance, bar)
-        yield state, history
-    if bool(training.finished(state, config)):
-        return
-    for state, history in _advanced(advance, state):  # noqa: B020 - goes on from it
+    starts = _starts(x, config, state)
+    for state, history in _warmed_up(config, state, starts, advance, bar):  # noqa: B020
         if error := _error(history, int(state.step) - len(history.loss), last_good):
             raise error
         last_good = float(history.loss[-1])
         yield state, history
 
 
-def _advanced(
-    advance: Callable[[State, Int[Array, ""]], tuple[State, History, Int[Array, ""]]],
-    state: State, limit: int | float = math.inf,
+Advance = Callable[[State, Int[Array, ""]], tuple[State, History, Int[Array, ""]]]
+"""Takes up to so many steps of one fit or of a batch: the state, what they measured, how many."""
+
+
+def _warmed_up(
+    config: Config, state: State, starts: Iterator[State], advance: Advance, bar: tqdm | None
 ) -> Iterator[tuple[State, History]]:
-    """`chunks` of one fit or of a batch, to the end or to `limit` steps."""
+    """`chunks` of one fit or of a batch; at its beginning the best of `starts` after the warm-up.
+    """
+    if config.warmup_starts > 1 and _warmup_steps(config) > 0 and not int(state.step):
+        state, history = _warm_up(config, starts, advance, bar)
+        yield state, history
+    yield from _advanced(advance, state)
+
+
+def _advanced(
+    advance: Advance, state: State, limit: int | float = math.inf
+) -> Iterator[tuple[State, History]]:
+    """Chunks of steps, to the end or to `limit` steps."""
     n = FIRST_CHUNK
     while limit > 0:
         began = time.perf_counter()
@@ -171,10 +183,6 @@ def _advanced(
         history = _measured(history, done)
         n, limit = _chunk_size(time.perf_counter() - began, int(done)), limit - int(done)
         yield state, history
-
-
-def _warms_up(config: Config, state: State) -> bool:
-    return config.warmup_starts > 1 and _warmup_steps(config) > 0 and not int(state.step)
 
 
 def _warmup_steps(config: Config) -> int:
@@ -191,7 +199,7 @@ def _starts(
 
 
 def _warm_up(
-    config: Config, starts: Iterator[State], advance, bar: tqdm | None
+    config: Config, starts: Iterator[State], advance: Advance, bar: tqdm | None
 ) -> tuple[State, History]:
     """COOL-CHIC's warm-up: all starts take the first steps, and the one of least loss goes on.
 
@@ -366,14 +374,11 @@ def fit_many(
     def advance(state, n):
         return training.run_chunk_many(state, config, there, n, axes=axes)
 
+    starts = map(_batch, zip(*map(_starts, images, configs, begun), strict=True))
     total = int(configs[0].steps) + int(configs[0].stage2_steps)
     with progress_bar(progress, total, int(state.step)) as bar:
-        if _warms_up(configs[0], state):
-            starts = map(_batch, zip(*map(_starts, images, configs, begun), strict=True))
-            state, history = _warm_up(configs[0], starts, advance, bar)
-            past.append(history)
-            show_progress(bar, state, history, math.prod(images[0].shape[1:]))
-        for state, history in _advanced(advance, state):  # noqa: B020 - goes on from it
+        for state, history in _warmed_up(  # noqa: B020 - goes on from it
+                configs[0], state, starts, advance, bar):
             past.append(history)
             show_progress(bar, state, history, math.prod(images[0].shape[1:]))
             if store is not None:
