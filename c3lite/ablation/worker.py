@@ -20,9 +20,9 @@ import dataclasses
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -71,10 +71,9 @@ class Workplace:
         except OSError:
             return float("inf")
         if time.monotonic() - self._clock_set_at > 1:
-            clock = self.workers / f".clock-{socket.gethostname()}-{os.getpid()}"
-            clock.write_bytes(b"")
-            self._ahead = clock.stat().st_mtime - time.time()
-            clock.unlink()
+            # a file of its own: another thread may look at the clock at the same time
+            with tempfile.NamedTemporaryFile(dir=self.workers, prefix=".clock-") as clock:
+                self._ahead = os.stat(clock.name).st_mtime - time.time()
             self._clock_set_at = time.monotonic()
         return time.time() + self._ahead - heard
 
