@@ -15,8 +15,9 @@ if jax.config.jax_num_cpu_devices < 1 and "device_count" not in os.environ.get("
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", 2)
 
-from c3lite import codecs, complexity, data, metrics, motion, reference
-from c3lite.bitstream import BitstreamError
+from c3lite import data
+from c3lite.coding.one import BitstreamError
+from c3lite.coding.patches import decode, decode_frames, decode_patch, encode, inspect, load, save
 from c3lite.config import (
     ADAPTIVE_CLIC,
     ADAPTIVE_KODAK,
@@ -32,17 +33,20 @@ from c3lite.config import (
     Config,
     edit,
 )
-from c3lite.files import decode, decode_frames, decode_patch, encode, inspect, load, save
-from c3lite.fit import Fit, FitError, adaptive, fit, fit_many
-from c3lite.patches import join_patches, patch_size, split_patches
-from c3lite.video import LearnedOffsets, VideoFit, fit_video, learn_offsets
+from c3lite.data import course
+from c3lite.data.patches import join_patches, patch_size, split_patches
+from c3lite.evaluation import anchors as codecs
+from c3lite.evaluation import complexity, metrics, reference
+from c3lite.fitting.fit import Fit, FitError, adaptive, fit, fit_many
+from c3lite.video import motion
+from c3lite.video.masks import LearnedOffsets, VideoFit, fit_video, learn_offsets
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ADAPTIVE_CLIC", "ADAPTIVE_KODAK", "ADAPTIVE_UVG", "C3", "C3_CLIC", "COOL_CHIC", "COOL_CHIC_V2",
     "PRESETS", "UVG", "UVG_SETTINGS", "Anneal", "BitstreamError", "Config", "Fit", "FitError",
-    "LearnedOffsets", "VideoFit", "adaptive", "codecs", "complexity", "data", "decode",
+    "LearnedOffsets", "VideoFit", "adaptive", "codecs", "complexity", "course", "data", "decode",
     "decode_frames", "decode_patch", "edit", "encode", "fit", "fit_many", "fit_video", "inspect",
     "join_patches", "learn_offsets", "load", "metrics", "motion", "patch_size", "reference", "save",
     "split_patches",

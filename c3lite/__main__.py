@@ -154,10 +154,12 @@ def _encode(arguments) -> None:
     _check_output(arguments)
     import jax
 
-    from c3lite import bitstream, config, files
-    from c3lite.checkpoint import write_atomically
-    from c3lite.fit import adaptive, fit
-    from c3lite.video import fit_video
+    from c3lite import config
+    from c3lite.coding import one as bitstream
+    from c3lite.coding import patches as files
+    from c3lite.fitting.checkpoint import write_atomically
+    from c3lite.fitting.fit import adaptive, fit
+    from c3lite.video.masks import fit_video
 
     is_clip = _is_clip(arguments.input)
     if not is_clip and (arguments.frames or arguments.patch):
@@ -196,8 +198,8 @@ def _original(path: Path, frames: int | None = None) -> np.ndarray:
 
 
 def _decode(arguments) -> None:
-    from c3lite import files
-    from c3lite.checkpoint import write_atomically
+    from c3lite.coding import patches as files
+    from c3lite.fitting.checkpoint import write_atomically
 
     file, output = arguments.input.read_bytes(), arguments.output
     is_clip = files.holds_frames(file)
@@ -224,14 +226,15 @@ def _picture(image: np.ndarray) -> PIL.Image.Image:
 
 
 def _info(arguments) -> None:
-    from c3lite import files
+    from c3lite.coding import patches as files
 
     info = files.inspect(arguments.input.read_bytes())
     print(json.dumps(info.as_dict(), indent=2) if arguments.json else info)
 
 
 def _compare(arguments) -> None:
-    from c3lite import complexity, files, metrics
+    from c3lite.coding import patches as files
+    from c3lite.evaluation import complexity, metrics
 
     file = arguments.file.read_bytes()
     info, decoded = files.inspect(file), files.decode(file)

@@ -4,10 +4,12 @@ import jax
 import numpy as np
 
 import c3lite as c3
-from c3lite import decoder, latents, parameters
-from c3lite.codec import Codec
-from c3lite.fit import Fit
-from c3lite.training import History
+from c3lite.coding import pixels as decoder
+from c3lite.fitting import parameters
+from c3lite.fitting.fit import Fit
+from c3lite.fitting.training import History
+from c3lite.model import latents
+from c3lite.model.codec import Codec
 
 STEP = 1e-3
 

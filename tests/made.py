@@ -4,10 +4,11 @@ import jax
 import numpy as np
 
 import c3lite as c3
-from c3lite import entropy, latents, parameters
-from c3lite.codec import Codec
-from c3lite.fit import Fit
-from c3lite.training import History
+from c3lite.fitting import parameters
+from c3lite.fitting.fit import Fit
+from c3lite.fitting.training import History
+from c3lite.model import entropy, latents
+from c3lite.model.codec import Codec
 
 STEP = 1e-3
 

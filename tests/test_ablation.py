@@ -13,7 +13,7 @@ from c3lite import ablation
 from c3lite.ablation import __main__ as cli
 from c3lite.ablation import devices, pictures, store, study
 from c3lite.ablation.store import Store, fit_key
-from c3lite.training import History
+from c3lite.fitting.training import History
 from tests import swept
 from tests.swept import sweep
 
@@ -128,11 +128,11 @@ def test_a_real_sweep_in_batches_is_the_fits_one_by_one(tmp_path, photo, capsys)
 
 
 def test_a_batch_that_was_stopped_goes_on_from_its_checkpoint(tmp_path, photo, monkeypatch):
-    from c3lite import checkpoint
+    from c3lite.fitting import checkpoint
 
     monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 0.0)
-    monkeypatch.setattr(sys.modules["c3lite.fit"], "_chunk_size", lambda *_: 1)
-    monkeypatch.setattr(sys.modules["c3lite.fit"], "FIRST_CHUNK", 1)
+    monkeypatch.setattr(sys.modules["c3lite.fitting.fit"], "_chunk_size", lambda *_: 1)
+    monkeypatch.setattr(sys.modules["c3lite.fitting.fit"], "FIRST_CHUNK", 1)
     rows = ablation.knockouts(TINY, ["soft-rounding"])[:1]
     config = c3.edit(TINY, steps=20)
     rows = [rows[0]._replace(configs=(config,))]

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 import c3lite as c3
-from c3lite import reference
 from c3lite.ablation import Result, beside, study
+from c3lite.evaluation import reference
 from tests import swept
 
 PRESETS = sorted((Path(__file__).parents[1] / "ablations" / "presets" / "kodak").glob("*.yaml"))

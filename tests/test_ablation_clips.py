@@ -11,7 +11,7 @@ from c3lite import ablation
 from c3lite.ablation import clips, pictures
 from c3lite.ablation.sweep import Patch, Result
 from c3lite.ablation.table import bd_table
-from c3lite.patches import patch_size, split_patches
+from c3lite.data.patches import patch_size, split_patches
 from tests import swept
 from tests.small import SMALL
 from tests.swept import sweep

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import c3lite as c3
-from c3lite import latents
 from c3lite.ablation import decoding
+from c3lite.model import latents
 from tests import coded
 
 

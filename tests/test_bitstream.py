@@ -16,10 +16,14 @@ import numpy as np
 import pytest
 
 import c3lite as c3
-from c3lite import bitstream, decoder, entropy, integer, latents, parameters
-from c3lite.bitstream import BitstreamError
-from c3lite.codec import Codec
-from c3lite.rangecoder import BACKENDS, RangeCoderError, resolve_backend
+from c3lite.coding import integer_entropy as integer
+from c3lite.coding import one as bitstream
+from c3lite.coding import pixels as decoder
+from c3lite.coding.one import BitstreamError
+from c3lite.coding.rangecoder import BACKENDS, RangeCoderError, resolve_backend
+from c3lite.fitting import parameters
+from c3lite.model import entropy, latents
+from c3lite.model.codec import Codec
 from tests.coded import CONFIGS, STEP, coded, shape_of
 
 

@@ -9,8 +9,10 @@ import PIL.features
 import pytest
 from av.video.frame import PictureType
 
-from c3lite import codecs, data, metrics
+from c3lite import data
 from c3lite.data import yuv
+from c3lite.evaluation import anchors as codecs
+from c3lite.evaluation import metrics
 
 CODECS = (codecs.jpeg, codecs.webp, codecs.avif)
 QUALITIES = (10, 30, 50, 70, 90)

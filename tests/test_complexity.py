@@ -3,8 +3,9 @@
 import pytest
 
 import c3lite as c3
-from c3lite import latents, reference
-from c3lite.complexity import macs_per_pixel
+from c3lite.evaluation import reference
+from c3lite.evaluation.complexity import macs_per_pixel
+from c3lite.model import latents
 
 KODAK, CLIC, UVG = (512, 768), (1370, 2048), (30, 180, 240)
 

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from c3lite import C3, C3_CLIC, context, edit
-from c3lite.entropy import EntropyModel
-from c3lite.latents import grid_shapes
+from c3lite import C3, C3_CLIC, edit
+from c3lite.model import context
+from c3lite.model.entropy import EntropyModel
+from c3lite.model.latents import grid_shapes
 
 
 def naive(grid, offsets):

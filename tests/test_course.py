@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from c3lite import course
+from c3lite.data import course
 
 COURSE = Path(__file__).parents[1] / "notebooks"
 LESSONS = sorted(COURSE.glob("[0-9][0-9]_*.ipynb"))

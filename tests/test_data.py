@@ -19,7 +19,7 @@ from hypothesis.extra import numpy as hnp
 from c3lite import data
 from c3lite.data import images
 
-SHIPPED = files("c3lite") / "assets" / "kodak"
+SHIPPED = files("c3lite") / "data" / "assets" / "kodak"
 
 # The files as published, and their pixels as Pillow decodes them (RGB, row-major, 8 bits).
 FILE_SHA256 = {
@@ -116,7 +116,7 @@ def serve_kodak_05(monkeypatch, site, content):
     """Serve `content` as Kodak 5, and expect image 23's digest of it."""
     address, folder, asked = site
     (folder / "kodim05.png").write_bytes(content)
-    sums = folder / "assets" / "kodak" / "SHA256SUMS"
+    sums = folder / "data" / "assets" / "kodak" / "SHA256SUMS"
     sums.parent.mkdir(parents=True)
     sums.write_text(f"{FILE_SHA256[23]}  kodim05.png\n")
     monkeypatch.setattr(images, "files", lambda package: folder)

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 import c3lite as c3
-from c3lite import decoder, latents, networks, parameters
-from c3lite.codec import Codec
-from c3lite.entropy import split
+from c3lite.coding import pixels as decoder
+from c3lite.fitting import parameters
+from c3lite.model import latents, networks
+from c3lite.model.codec import Codec
+from c3lite.model.entropy import split
 from tests.coded import CONFIGS, STEP, coded, shape_of
 
 UPSAMPLINGS = {

@@ -9,9 +9,10 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from c3lite import C3, C3_CLIC, COOL_CHIC, COOL_CHIC_V2, edit, entropy
-from c3lite.entropy import EntropyModel, laplace_bits, laplace_scale
-from c3lite.latents import grid_shapes
+from c3lite import C3, C3_CLIC, COOL_CHIC, COOL_CHIC_V2, edit
+from c3lite.model import entropy
+from c3lite.model.entropy import EntropyModel, laplace_bits, laplace_scale
+from c3lite.model.latents import grid_shapes
 
 numbers = st.floats(-30, 30)
 scales = st.floats(0.01, 100)

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 import c3lite as c3
-from c3lite import bitstream, decoder, files
-from c3lite.bitstream import BitstreamError
+from c3lite.coding import one as bitstream
+from c3lite.coding import patches as files
+from c3lite.coding import pixels as decoder
+from c3lite.coding.one import BitstreamError
 from tests.coded import CONFIGS, STEP, coded
 from tests.test_bitstream import mutated
 

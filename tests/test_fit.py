@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 import c3lite as c3
-from c3lite import checkpoint, training
-from c3lite.codec import rate_distortion
-from c3lite.quantize import hard_round
+from c3lite.fitting import checkpoint, training
+from c3lite.model.codec import rate_distortion
+from c3lite.model.quantize import hard_round
 
-fitting = importlib.import_module("c3lite.fit")  # c3lite.fit is also the function
+fitting = importlib.import_module("c3lite.fitting.fit")  # c3lite.fit is also the function
 
 SMALL = c3.edit(c3.C3, num_grids=4, synthesis_widths=(6,), entropy_widths=(6,), context_size=(5, 5),
                 steps=60, stage2_steps=30, parameter_steps=(1e-3, 1e-2))
@@ -320,7 +320,7 @@ def test_progress_is_text_with_loss_rate_and_quality(photo, capsys):
 
 KILLED = """
 import sys, jax, numpy as np, c3lite as c3
-from c3lite import checkpoint
+from c3lite.fitting import checkpoint
 checkpoint.SECONDS_BETWEEN = 0.0
 photo = np.load(sys.argv[1])
 config = c3.Config.from_json(open(sys.argv[2]).read())

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 import c3lite as c3
-from c3lite import bitstream, entropy, integer, networks, parameters
-from c3lite.codec import Codec
-from c3lite.wavefront import Plan
+from c3lite.coding import integer_entropy as integer
+from c3lite.coding import one as bitstream
+from c3lite.coding.order import Plan
+from c3lite.fitting import parameters
+from c3lite.model import entropy, networks
+from c3lite.model.codec import Codec
 from tests.coded import CONFIGS, STEP, coded, shape_of
 
 RNG = np.random.default_rng(0)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from c3lite import C3, COOL_CHIC, COOL_CHIC_V2, edit, latents
+from c3lite import C3, COOL_CHIC, COOL_CHIC_V2, edit
+from c3lite.model import latents
 
 
 @given(st.integers(1, 3000), st.integers(1, 3000), st.integers(1, 10), st.booleans())

@@ -10,10 +10,11 @@ import pytest
 
 import c3lite as c3
 from c3lite import __main__ as cli
-from c3lite import config, data, video
+from c3lite import config, data
+from c3lite.video import masks as video
 from tests.coded import CONFIGS, coded
 
-FIT = importlib.import_module("c3lite.fit")  # in the package its name is the function's
+FIT = importlib.import_module("c3lite.fitting.fit")  # in the package its name is the function's
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from c3lite import reference
-from c3lite.metrics import bd_rate, bpp, mean_frame_psnr, mse, psnr
+from c3lite.evaluation import reference
+from c3lite.evaluation.metrics import bd_rate, bpp, mean_frame_psnr, mse, psnr
 
 METHODS = ("cubic", "pchip", "akima")
 methods = pytest.mark.parametrize("method", METHODS)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import c3lite as c3
-from c3lite import motion
+from c3lite.video import motion
 
 
 @given(st.integers(-24, 24), st.integers(-8, 8), st.sampled_from([19, 23]))

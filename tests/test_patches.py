@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import c3lite as c3
-from c3lite.patches import patch_slices
+from c3lite.data.patches import patch_slices
 
 shapes_and_patches = st.lists(st.integers(1, 7), min_size=2, max_size=3).flatmap(
     lambda shape: st.tuples(

@@ -9,8 +9,11 @@ import pytest
 from matplotlib.colors import to_rgb
 
 import c3lite as c3
-from c3lite import codecs, latents, plots, reference
-from c3lite.report import PART_COLORS
+from c3lite import plots
+from c3lite.evaluation import anchors as codecs
+from c3lite.evaluation import reference
+from c3lite.evaluation.report import PART_COLORS
+from c3lite.model import latents
 from tests import made
 
 pytestmark = pytest.mark.usefixtures("closed_figures")

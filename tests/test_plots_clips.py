@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import c3lite as c3
-from c3lite import motion, plots
+from c3lite import plots
 from c3lite.plots.clips import GAP
+from c3lite.video import motion
 
 pytestmark = pytest.mark.usefixtures("closed_figures")
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from c3lite import reference
-from c3lite.complexity import MACs
+from c3lite.evaluation import reference
+from c3lite.evaluation.complexity import MACs
 from c3lite.plots import decoding
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import c3lite as c3
-from c3lite import context, entropy, plots
+from c3lite import plots
+from c3lite.model import context, entropy
 from tests import made
 
 pytestmark = pytest.mark.usefixtures("closed_figures")

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import c3lite as c3
-from c3lite import complexity, plots, reference
-from c3lite.complexity import MACs
+from c3lite import plots
+from c3lite.evaluation import complexity, reference
+from c3lite.evaluation.complexity import MACs
 
 pytestmark = pytest.mark.usefixtures("closed_figures")
 

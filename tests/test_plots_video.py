@@ -7,9 +7,9 @@ from matplotlib.patches import Rectangle
 
 import c3lite as c3
 from c3lite import plots
-from c3lite.context import grid_offsets
-from c3lite.training import History
-from c3lite.video import LearnedOffsets
+from c3lite.fitting.training import History
+from c3lite.model.context import grid_offsets
+from c3lite.video.masks import LearnedOffsets
 
 pytestmark = pytest.mark.usefixtures("closed_figures")
 

@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from c3lite import latents, products
+from c3lite.coding import products
+from c3lite.model import latents
 
 sizes = st.integers(1, 40)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from c3lite import quantize as qz
+from c3lite.model import quantize as qz
 
 temperatures = st.floats(0.05, 20)
 values = st.floats(-50, 50, width=32)

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from c3lite import rangecoder
-from c3lite.rangecoder import BACKENDS, Decoder, Encoder, RangeCoderError, Table
+from c3lite.coding import rangecoder
+from c3lite.coding.rangecoder import BACKENDS, Decoder, Encoder, RangeCoderError, Table
 
 HAS_LIBRARY = importlib.util.find_spec("range_coder") is not None
 needs_library = pytest.mark.skipif(not HAS_LIBRARY, reason="range-coder has no wheel here")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from c3lite import reference
+from c3lite.evaluation import reference
 
 
 def test_every_codec_of_every_data_set_has_points():

@@ -11,7 +11,7 @@ import PIL.Image
 import pytest
 
 import c3lite as c3
-from c3lite import report
+from c3lite.evaluation import report
 from tests import made
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import c3lite as c3
-from c3lite import transfer
-from c3lite.entropy import latent_bits
+from c3lite.fitting import transfer
+from c3lite.model.entropy import latent_bits
 
-fitting = importlib.import_module("c3lite.fit")  # c3lite.fit is also the function
+fitting = importlib.import_module("c3lite.fitting.fit")  # c3lite.fit is also the function
 
 SMALL = c3.edit(c3.C3, num_grids=4, synthesis_widths=(6,), entropy_widths=(6,), context_size=(5, 5),
                 steps=60, stage2_steps=30, parameter_steps=(1e-3, 1e-2))

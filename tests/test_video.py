@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import c3lite as c3
-from c3lite import context, entropy, video
-from c3lite.entropy import EntropyModel
-from c3lite.latents import grid_shapes
+from c3lite.model import context, entropy
+from c3lite.model.entropy import EntropyModel
+from c3lite.model.latents import grid_shapes
+from c3lite.video import masks as video
 
-fitting = importlib.import_module("c3lite.fit")  # c3lite.fit is also the function
+fitting = importlib.import_module("c3lite.fitting.fit")  # c3lite.fit is also the function
 
 SHAPE = (4, 24, 32)
 SMALL = c3.edit(

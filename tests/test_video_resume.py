@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import c3lite as c3
-from c3lite import checkpoint, training
-from c3lite.checkpoint import Checkpoint, Kept
+from c3lite.fitting import checkpoint, training
+from c3lite.fitting.checkpoint import Checkpoint, Kept
 
-fitting = sys.modules["c3lite.fit"]  # c3lite.fit is also the function
-video = importlib.import_module("c3lite.video")
+fitting = sys.modules["c3lite.fitting.fit"]  # c3lite.fit is also the function
+video = importlib.import_module("c3lite.video.masks")
 
 SMALL = c3.edit(
     c3.ADAPTIVE_UVG[6], num_grids=2, masked_grids=1, synthesis_widths=(4,), entropy_widths=(4,),

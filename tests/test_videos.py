@@ -239,7 +239,7 @@ def test_uvg_without_a_folder(tmp_path, monkeypatch):
 
 
 def test_bunny():
-    folder = files("c3lite") / "assets" / "video"
+    folder = files("c3lite") / "data" / "assets" / "video"
     clip = data.bunny()
     assert clip.shape == (3, 33, 180, 320)
     pixels = np.rint(255 * clip).astype(np.uint8)

@@ -20,11 +20,13 @@ from hypothesis import given
 from nbconvert import HTMLExporter
 
 import c3lite as c3
-from c3lite import codecs, latents, quantize, widgets
+from c3lite import widgets
+from c3lite.coding.order import Plan
 from c3lite.config import ADAPTIVE_UVG
-from c3lite.training import History
-from c3lite.video import LearnedOffsets
-from c3lite.wavefront import Plan
+from c3lite.evaluation import anchors as codecs
+from c3lite.fitting.training import History
+from c3lite.model import latents, quantize
+from c3lite.video.masks import LearnedOffsets
 from c3lite.widgets import base, fitted, live
 from c3lite.widgets.context import decoding_steps
 from c3lite.widgets.quantizer import noisy_value

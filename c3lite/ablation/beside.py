@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from c3lite import reference
 from c3lite.ablation.cells import Cells, number
 from c3lite.ablation.sweep import Result
-from c3lite.metrics import bd_rate
+from c3lite.evaluation import reference
+from c3lite.evaluation.metrics import bd_rate
 
 VERSIONS = ("Cool-Chic v2.0", "Cool-Chic v3.0", "Cool-Chic v5.0")
 """v2.0 is the paper's COOL-CHICv2; v3.0 took over ideas of C3."""

@@ -11,13 +11,15 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from c3lite import bitstream, decoder, latents
 from c3lite.ablation import study
 from c3lite.ablation.cells import Cells, number
-from c3lite.codec import Codec
-from c3lite.complexity import macs_per_pixel
+from c3lite.coding import one as bitstream
+from c3lite.coding import pixels as decoder
 from c3lite.config import PRESETS, Config
-from c3lite.fit import Fit
+from c3lite.evaluation.complexity import macs_per_pixel
+from c3lite.fitting.fit import Fit
+from c3lite.model import latents
+from c3lite.model.codec import Codec
 
 PARAMETERS = {name: study.PARAMETERS[name] for name in (
     "preset", "steps", "stage2_steps", "is_result")} | {

@@ -7,7 +7,7 @@ import os
 
 import jax
 
-from c3lite import training
+from c3lite.fitting import training
 
 BYTES_FIXED = 700e6
 """Of a process that fits, without the fit (measured on a CPU)."""

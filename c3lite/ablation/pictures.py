@@ -11,8 +11,8 @@ from jaxtyping import Float
 
 from c3lite import data
 from c3lite.ablation.store import image_digest
-from c3lite.fit import check_image
-from c3lite.patches import patch_slices
+from c3lite.data.patches import patch_slices
+from c3lite.fitting.fit import check_image
 
 _NAME = re.compile(r"(?P<name>[^\[\]]+)(\[(?P<part>\d+:\d+(, ?\d+:\d+){1,2})\])?")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from c3lite import reference
-from c3lite.metrics import bd_rate
+from c3lite.evaluation import reference
+from c3lite.evaluation.metrics import bd_rate
 
 
 class About(NamedTuple):

@@ -31,11 +31,11 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from c3lite.bitstream import encode
-from c3lite.checkpoint import write_atomically
+from c3lite.coding.one import encode
 from c3lite.config import Config
-from c3lite.fit import Fit, FitError
-from c3lite.training import History
+from c3lite.fitting.checkpoint import write_atomically
+from c3lite.fitting.fit import Fit, FitError
+from c3lite.fitting.training import History
 
 NUMERICS = 1
 """Version of the results: raise it when the same config, pixels and seed come to give others.

@@ -16,13 +16,14 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from c3lite import codecs, data
 from c3lite import config as configs
+from c3lite import data
 from c3lite.ablation import devices, pictures, published
 from c3lite.ablation.rows import Row
 from c3lite.ablation.store import Store
 from c3lite.ablation.sweep import Result, duration, executor_of, plan, sweep
 from c3lite.ablation.table import Anchor, Estimate, Table, bd_table
+from c3lite.evaluation import anchors as codecs
 
 
 class Parameter(NamedTuple):

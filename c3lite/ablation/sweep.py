@@ -27,10 +27,10 @@ from c3lite.ablation import devices, pictures
 from c3lite.ablation.rows import Row
 from c3lite.ablation.store import Record, Store, canonical, image_digest, key_of, record
 from c3lite.config import Config, edit, nearest
-from c3lite.fit import FitError, fit, fit_many
-from c3lite.patches import patch_size
-from c3lite.training import COMMON
-from c3lite.video import with_masks
+from c3lite.data.patches import patch_size
+from c3lite.fitting.fit import FitError, fit, fit_many
+from c3lite.fitting.training import COMMON
+from c3lite.video.masks import with_masks
 
 SECONDS_BETWEEN_LINES = 60.0
 """A long fit prints a line about this often."""

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from c3lite.ablation.clips import whole
 from c3lite.ablation.store import Record
 from c3lite.ablation.sweep import Result
-from c3lite.metrics import bd_rate
+from c3lite.evaluation.metrics import bd_rate
 
 RESAMPLES = 300
 """Bootstrap samples of an interval."""

@@ -25,8 +25,8 @@ from c3lite.ablation.quantizers import latents_loss
 from c3lite.ablation.store import Record, Store, fit_key, image_digest, record
 from c3lite.ablation.sweep import duration
 from c3lite.config import Config, edit
-from c3lite.fit import Fit, FitError, fit
-from c3lite.transfer import refit
+from c3lite.fitting.fit import Fit, FitError, fit
+from c3lite.fitting.transfer import refit
 
 KINDS = ("own", "frozen", "warm")
 """Fitted from scratch; latents alone with the source's networks; everything, starting from them."""

@@ -30,7 +30,7 @@ from pathlib import Path
 
 from c3lite.ablation.store import Store
 from c3lite.ablation.sweep import Job, run_group
-from c3lite.checkpoint import steps_done, write_atomically
+from c3lite.fitting.checkpoint import steps_done, write_atomically
 
 SECONDS_BETWEEN_BEATS = 5.0
 """How often a worker says that it lives."""

@@ -78,10 +78,12 @@ def bunny(
     """A shipped piece of the animation Big Buck Bunny: 33 frames of 180 x 320, nearly no camera
     motion.
 
-    (c) Blender Foundation, CC BY 3.0; `c3lite/assets/video/SOURCES.md` says what was done to it.
+    (c) Blender Foundation, CC BY 3.0; `c3lite/data/assets/video/SOURCES.md` says what was done to
+    it.
     Arguments and errors as for `video`.
     """
-    with as_file(files("c3lite") / "assets" / "video" / "bunny_320x180_25fps_33f.mkv") as file:
+    shipped = files("c3lite") / "data" / "assets" / "video"
+    with as_file(shipped / "bunny_320x180_25fps_33f.mkv") as file:
         return videos.video(file, frames=frames, patch=patch, start=start)
 
 

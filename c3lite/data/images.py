@@ -33,13 +33,13 @@ class DataError(OSError):
 def kodak(n: int) -> Float32[np.ndarray, "3 height width"]:
     """Picture n of the Kodak suite, n = 1...24: (3, 512, 768), or (3, 768, 512) if upright.
 
-    19 and 23 ship with c3lite. Source and license: `c3lite/assets/kodak/SOURCES.md`.
+    19 and 23 ship with c3lite. Source and license: `c3lite/data/assets/kodak/SOURCES.md`.
     Raises ValueError for any other n, DataError when the picture cannot be had.
     """
     if n not in range(1, 25):
         raise ValueError(f"the Kodak suite has pictures 1 to 24, not {n!r}")
     name = f"kodim{int(n):02d}.png"
-    shipped = files("c3lite") / "assets" / "kodak"
+    shipped = files("c3lite") / "data" / "assets" / "kodak"
     for folder in (shipped, _user_folder("kodak")):
         if folder is not None and (folder / name).is_file():
             return _read(folder / name)

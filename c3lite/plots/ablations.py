@@ -10,9 +10,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from c3lite import reference
 from c3lite.ablation.sweep import Result
 from c3lite.ablation.table import Table, mean_curve
+from c3lite.evaluation import reference
 from c3lite.plots.styles import new_axes, style
 
 

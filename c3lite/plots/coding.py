@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 
-from c3lite import context as ctx
+from c3lite.coding.order import Plan
+from c3lite.model import context as ctx
 from c3lite.plots.styles import bare, color_bar, new_axes, style
-from c3lite.wavefront import Plan
 
 
 def coding_intervals(

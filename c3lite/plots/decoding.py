@@ -10,10 +10,10 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter, FuncFormatter, NullFormatter
 
-from c3lite import reference
+from c3lite.evaluation import reference
+from c3lite.evaluation.report import PART_COLORS
 from c3lite.plots.fits import PART_NAMES
 from c3lite.plots.styles import OTHER, label, new_axes, style
-from c3lite.report import PART_COLORS
 
 
 def cost_by_size(

@@ -13,10 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.ticker import FuncFormatter
 
-from c3lite import entropy, latents, parameters
-from c3lite.fit import Fit
+from c3lite.evaluation.report import PART_COLORS
+from c3lite.fitting import parameters
+from c3lite.fitting.fit import Fit
+from c3lite.model import entropy, latents
 from c3lite.plots.styles import OTHER, bare, color_bar, new_axes, picture
-from c3lite.report import PART_COLORS
 
 PART_NAMES = {
     "latents": "latents", "synthesis": "synthesis network", "entropy": "entropy network",

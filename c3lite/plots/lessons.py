@@ -14,9 +14,10 @@ from matplotlib.colors import SymLogNorm
 from matplotlib.patches import FancyArrowPatch, Rectangle
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from c3lite import context as ctx
-from c3lite import entropy, latents, parameters
-from c3lite.fit import Fit
+from c3lite.fitting import parameters
+from c3lite.fitting.fit import Fit
+from c3lite.model import context as ctx
+from c3lite.model import entropy, latents
 from c3lite.plots.fits import _split, latent_bits
 from c3lite.plots.styles import bare, color_bar, new_axes
 

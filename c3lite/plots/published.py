@@ -17,12 +17,12 @@ from matplotlib.ticker import (
     PercentFormatter,
 )
 
-from c3lite.complexity import MACs
+from c3lite.evaluation.complexity import MACs
+from c3lite.evaluation.reference import RDCurve
+from c3lite.evaluation.report import PART_COLORS
 from c3lite.plots.fits import PART_NAMES
 from c3lite.plots.rd import _rd_axes
 from c3lite.plots.styles import OTHER, label, new_axes, style
-from c3lite.reference import RDCurve
-from c3lite.report import PART_COLORS
 
 Rates = Mapping[str, float | int]
 """A number for each name of a codec."""

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from c3lite import reference
-from c3lite.codecs import Coded
-from c3lite.fit import Fit
+from c3lite.evaluation import reference
+from c3lite.evaluation.anchors import Coded
+from c3lite.fitting.fit import Fit
 from c3lite.plots.styles import label, new_axes, style
 
 _PUBLISHED = {

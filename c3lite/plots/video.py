@@ -10,10 +10,10 @@ from jaxtyping import ArrayLike, Float
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from c3lite import context as ctx
 from c3lite.config import Config
+from c3lite.model import context as ctx
 from c3lite.plots.styles import bare, color_bar, new_axes, picture, style
-from c3lite.video import LearnedOffsets
+from c3lite.video.masks import LearnedOffsets
 
 
 def mask_heat_map(

@@ -9,10 +9,11 @@ from jaxtyping import Int
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from c3lite import context as ctx
-from c3lite import latents, plots
-from c3lite.fit import Fit
-from c3lite.wavefront import Plan
+from c3lite import plots
+from c3lite.coding.order import Plan
+from c3lite.fitting.fit import Fit
+from c3lite.model import context as ctx
+from c3lite.model import latents
 from c3lite.widgets.base import Explorer, pack, script
 from c3lite.widgets.fitted import fitted
 

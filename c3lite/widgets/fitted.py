@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from c3lite import context as ctx
-from c3lite import latents, parameters, plots
-from c3lite.fit import Fit
+from c3lite import plots
+from c3lite.fitting import parameters
+from c3lite.fitting.fit import Fit
+from c3lite.model import context as ctx
+from c3lite.model import latents
 from c3lite.widgets.base import pack
 
 BITS_UNIT = 15

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from c3lite import plots
-from c3lite.fit import Fit
+from c3lite.fitting.fit import Fit
 from c3lite.widgets.base import ClipExplorer, lossless, script
 from c3lite.widgets.fitted import BITS_UNIT, fitted
 

@@ -14,10 +14,13 @@ import traitlets
 from jaxtyping import ArrayLike, Float, PRNGKeyArray
 from matplotlib.figure import Figure
 
-from c3lite import decoder, latents, parameters, plots
+from c3lite import plots
+from c3lite.coding import pixels as decoder
 from c3lite.config import C3, Config
-from c3lite.fit import Fit, begin, best_codec, check_image, chunks, finish
-from c3lite.training import History, State
+from c3lite.fitting import parameters
+from c3lite.fitting.fit import Fit, begin, best_codec, check_image, chunks, finish
+from c3lite.fitting.training import History, State
+from c3lite.model import latents
 from c3lite.widgets.base import Explorer, pillow, script
 
 UPDATE_S = 2.0

@@ -10,10 +10,10 @@ from jaxtyping import ArrayLike, Float
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from c3lite import context as ctx
-from c3lite import latents
-from c3lite.fit import check_image
-from c3lite.video import LearnedOffsets
+from c3lite.fitting.fit import check_image
+from c3lite.model import context as ctx
+from c3lite.model import latents
+from c3lite.video.masks import LearnedOffsets
 from c3lite.widgets.base import ClipExplorer, pack, pillow, script
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from c3lite import metrics, plots
+from c3lite import plots
+from c3lite.evaluation import metrics
 from c3lite.widgets.base import Explorer, lossless, script
 
 

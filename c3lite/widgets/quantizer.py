@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
-from c3lite import quantize
 from c3lite.config import C3, Anneal, Config
+from c3lite.model import quantize
 from c3lite.widgets.base import Explorer, script
 
 QUANTILES = (np.arange(128) + 0.5) / 128

@@ -31,7 +31,8 @@ def overhead():
     import jax
 
     import c3lite as c3
-    from c3lite import ablation, training
+    from c3lite import ablation
+    from c3lite.fitting import training
 
     base = c3.edit(c3.C3, steps=2000, stage2_steps=200)
     rows, weights = ablation.knockouts(base, ["soft-rounding"]), (3e-4, 3e-3)

@@ -18,9 +18,10 @@ import jax
 import numpy as np
 
 import c3lite as c3
-from c3lite import bitstream, parameters
 from c3lite.ablation.decoding import tiled
-from c3lite.entropy import latent_bits
+from c3lite.coding import one as bitstream
+from c3lite.fitting import parameters
+from c3lite.model.entropy import latent_bits
 
 SHAPES = ((128, 192), (256, 384), (512, 768), (768, 1024), (1370, 2048))
 TARGETS = "targets at 512x768: decode 1.0 s (roll-out 0.8 s), encode 1.5 s, memory 500 MB"

@@ -69,9 +69,9 @@ def stepping(height=128, width=192, steps=300):
     import numpy as np
 
     import c3lite as c3
-    from c3lite import training
+    from c3lite.fitting import training
 
-    fitting = importlib.import_module("c3lite.fit")
+    fitting = importlib.import_module("c3lite.fitting.fit")
     whole = c3.data.kodak(23)
     x = crop() if int(height) == 128 else whole[:, : int(height), : int(width)]
     state, n = fitting.begin(x, c3.C3, jax.random.key(0)), max(1, int(steps) // 5)

@@ -44,10 +44,11 @@ def parts(height: int, width: int, repeats: int = 8) -> None:
     import jax.numpy as jnp
 
     import c3lite as c3
-    from c3lite import codec as codecs
-    from c3lite import latents, training
-    from c3lite.entropy import split, total_bits
-    from c3lite.quantize import hard_round
+    from c3lite.fitting import training
+    from c3lite.model import codec as codecs
+    from c3lite.model import latents
+    from c3lite.model.entropy import split, total_bits
+    from c3lite.model.quantize import hard_round
 
     config, shape = c3.C3, (height, width)
     x = jnp.asarray(c3.data.crop(c3.data.kodak(23), 0, 0, *shape))

@@ -15,8 +15,8 @@ import jax
 import numpy as np
 
 import c3lite as c3
-from c3lite import training
-from c3lite.fit import begin, best_codec, chunks, finish
+from c3lite.fitting import training
+from c3lite.fitting.fit import begin, best_codec, chunks, finish
 
 HIGHEST = 1e-2
 CROPS = {"kodim19": (19, 200, 96), "kodim23": (23, 192, 288)}

@@ -112,8 +112,9 @@ def dense(repeats=5):
     import jax.numpy as jnp
 
     import c3lite as c3
-    from c3lite import codec, context, video
-    from c3lite.quantize import hard_round
+    from c3lite.model import codec, context
+    from c3lite.model.quantize import hard_round
+    from c3lite.video import masks as video
 
     shape, custom = (8, 64, 96), masked(mask_origins=((-2, 3),) * 3)
     wide = video._wide(custom, 65, 1)
@@ -160,9 +161,9 @@ def stepping(setting="E1 S1", shape="8,64,96", steps=20):
     import numpy as np
 
     import c3lite as c3
-    from c3lite import training
+    from c3lite.fitting import training
 
-    fitting = importlib.import_module("c3lite.fit")
+    fitting = importlib.import_module("c3lite.fitting.fit")
     config = c3.ADAPTIVE_UVG[SETTINGS.index(setting)]
     if config.mask_shape:
         config = c3.edit(config, mask_origins=((-2, 3),) * 3)
@@ -191,7 +192,7 @@ def decoding(steps=150):
     import numpy as np
 
     import c3lite as c3
-    from c3lite import bitstream
+    from c3lite.coding import one as bitstream
     from tests.benchmarks.bitstream import tiled
 
     for name, config in (("E1 S2", c3.ADAPTIVE_UVG[1]), ("E3 S1", c3.ADAPTIVE_UVG[6])):

@@ -8,8 +8,10 @@ import jax
 import numpy as np
 
 import c3lite as c3
-from c3lite import config, decoder, video
-from c3lite.training import History
+from c3lite import config
+from c3lite.coding import pixels as decoder
+from c3lite.fitting.training import History
+from c3lite.video import masks as video
 from tests import made
 
 CONFIGS = {

@@ -9,7 +9,9 @@ import jax
 import numpy as np
 import pytest
 
-from c3lite import decoder, latents, plots
+from c3lite import plots
+from c3lite.coding import pixels as decoder
+from c3lite.model import latents
 from c3lite.widgets import base
 from c3lite.widgets.export import _plain
 from c3lite.widgets.fitted import fitted

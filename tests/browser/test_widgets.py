@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 import c3lite as c3
-from c3lite import codecs, plots, widgets
+from c3lite import plots, widgets
+from c3lite.evaluation import anchors as codecs
 from c3lite.widgets.quantizer import noisy_value
 from tests.browser import fits
 from tests.browser.looking import latency, pixels, put

@@ -1,7 +1,7 @@
 """What a Slurm job of a test runs: fits that are kept every moment, not every half minute."""
 
-from c3lite import checkpoint
 from c3lite.ablation import executors
+from c3lite.fitting import checkpoint
 
 
 class ImpatientWork(executors.SlurmWork):

@@ -13,7 +13,8 @@ import matplotlib.pyplot as plt
 import PIL.Image
 
 import c3lite as c3
-from c3lite import codecs, plots
+from c3lite import plots
+from c3lite.evaluation import anchors as codecs
 
 OUTPUT = Path(__file__).parents[2] / "notebooks" / "images" / "overview.jpg"
 RD_WEIGHTS = (3e-4, 1e-3, 4e-3)

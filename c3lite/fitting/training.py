@@ -21,8 +21,8 @@ from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from c3lite.codec import Codec, distortion, rate, rate_distortion
-from c3lite.quantize import hard_round, noisy_round
+from c3lite.model.codec import Codec, distortion, rate, rate_distortion
+from c3lite.model.quantize import hard_round, noisy_round
 
 CHUNK = 100
 """Most steps of one compiled call: the grain of progress, checkpoints and interruption."""

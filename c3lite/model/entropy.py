@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from c3lite import blocks, latents
-from c3lite import context as ctx
-from c3lite.networks import ACTIVATIONS, Dense, dense_layers, run_layers
+from c3lite.model import blocks, latents
+from c3lite.model import context as ctx
+from c3lite.model.networks import ACTIVATIONS, Dense, dense_layers, run_layers
 
 WIDE = 256
 """A mask of more entries is not gathered but transformed (`context.correlate`)."""

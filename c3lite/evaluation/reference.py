@@ -1,7 +1,7 @@
 """Published results to compare with: rate-distortion points, codecs, tables of the paper.
 
-They ship with the package (c3lite/assets/reference; SOURCES.md there says where each is from), so
-that a figure next to ours never needs a network. PSNR in dB, rates in bits per pixel.
+They ship with the package (c3lite/data/assets/reference; SOURCES.md there says where each is
+from), so that a figure next to ours never needs a network. PSNR in dB, rates in bits per pixel.
 """
 
 import csv
@@ -114,7 +114,7 @@ def paper_table(name: str) -> Any:
 
 
 def _text(file: str) -> str:
-    folder = resources.files("c3lite") / "assets" / "reference"
+    folder = resources.files("c3lite") / "data" / "assets" / "reference"
     return (folder / file).read_text("utf-8")
 
 

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from c3lite.blocks import computed_once, map_columns
-from c3lite.networks import ACTIVATIONS, Dense, dense_layers, run_layers
+from c3lite.model.blocks import computed_once, map_columns
+from c3lite.model.networks import ACTIVATIONS, Dense, dense_layers, run_layers
 
 
 def _windows(padded, size):

@@ -16,10 +16,11 @@ import optax
 from jax.flatten_util import ravel_pytree
 from jaxtyping import ArrayLike, Float, PRNGKeyArray
 
-from c3lite import decoder, entropy, metrics, parameters
-from c3lite.codec import Codec
+from c3lite.coding import pixels as decoder
 from c3lite.config import Config, edit
-from c3lite.fit import (
+from c3lite.evaluation import metrics
+from c3lite.fitting import parameters
+from c3lite.fitting.fit import (
     Fit,
     best_codec,
     check_image,
@@ -27,9 +28,11 @@ from c3lite.fit import (
     joined,
     run,
 )
-from c3lite.fit import begin as start_afresh
-from c3lite.parameters import Networks
-from c3lite.training import Best, History, State
+from c3lite.fitting.fit import begin as start_afresh
+from c3lite.fitting.parameters import Networks
+from c3lite.fitting.training import Best, History, State
+from c3lite.model import entropy
+from c3lite.model.codec import Codec
 
 
 def begin(

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Integer, Real
 
-from c3lite import context as ctx
-from c3lite import latents
-from c3lite.products import along, product
+from c3lite.coding.products import along, product
+from c3lite.model import context as ctx
+from c3lite.model import latents
 
 BLOCK = 2**11
 """Pixels that pass through all layers together: they fit into a core's cache."""

@@ -26,7 +26,10 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from c3lite import decoder, integer, latents
+from c3lite.coding import integer_entropy as integer
+from c3lite.coding import pixels as decoder
+from c3lite.coding.order import Plan
+from c3lite.coding.rangecoder import Decoder, Encoder
 from c3lite.config import (
     ADAPTIVE_CLIC,
     ADAPTIVE_KODAK,
@@ -38,10 +41,9 @@ from c3lite.config import (
     Config,
     edit,
 )
-from c3lite.context import MAX_REACH, context_count
-from c3lite.fit import Fit
-from c3lite.rangecoder import Decoder, Encoder
-from c3lite.wavefront import Plan
+from c3lite.fitting.fit import Fit
+from c3lite.model import latents
+from c3lite.model.context import MAX_REACH, context_count
 
 MAGIC = b"C3l"
 VERSION = 2

@@ -16,14 +16,15 @@ import numpy as np
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray
 from tqdm import tqdm
 
-from c3lite import decoder, parameters, training
-from c3lite.checkpoint import Checkpoint, Kept
-from c3lite.codec import Codec
+from c3lite.coding import pixels as decoder
 from c3lite.config import C3, Config
-from c3lite.context import check_reach
-from c3lite.metrics import mean_frame_psnr, psnr
-from c3lite.parameters import Coded
-from c3lite.training import CHUNK, History, State
+from c3lite.evaluation.metrics import mean_frame_psnr, psnr
+from c3lite.fitting import parameters, training
+from c3lite.fitting.checkpoint import Checkpoint, Kept
+from c3lite.fitting.parameters import Coded
+from c3lite.fitting.training import CHUNK, History, State
+from c3lite.model.codec import Codec
+from c3lite.model.context import check_reach
 
 SECONDS_A_CHUNK = 1.0
 """Chunks are sized to take about this long, so that progress moves and Ctrl-C is answered."""
@@ -76,7 +77,7 @@ class Fit:
     @functools.cached_property
     def bpp(self) -> float:
         """Bits per pixel of the real file, every byte counted; written when first asked for."""
-        from c3lite.bitstream import encode  # which imports this module
+        from c3lite.coding.one import encode  # which imports this module
 
         return 8 * len(encode(self)) / self.pixels
 
@@ -95,7 +96,7 @@ class Fit:
                 f"in {self.seconds:.1f} s{note}")
 
     def _repr_html_(self) -> str:
-        from c3lite import report  # Pillow and base64 only where a notebook shows a fit
+        from c3lite.evaluation import report  # Pillow and base64 only where a notebook shows a fit
 
         return report.html(self)
 
@@ -443,7 +444,7 @@ def best_of(
     mask_steps: int, kept: Kept | None,
 ) -> Fit:
     """`adaptive`, whose result stays in the file `kept`, from where it is had again at once."""
-    from c3lite.video import with_masks  # which imports this module
+    from c3lite.video.masks import with_masks  # which imports this module
 
     tried, best, masks = 0, None, None
     if kept is not None:

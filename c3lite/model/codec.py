@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from c3lite import latents
-from c3lite.entropy import EntropyModel, split, total_bits
-from c3lite.synthesis import Synthesis
+from c3lite.model import latents
+from c3lite.model.entropy import EntropyModel, split, total_bits
+from c3lite.model.synthesis import Synthesis
 
 Quantizer = Callable[[Float[Array, " latents"]], Float[Array, " latents"]]
 """From continuous latents in step units to (nearly) whole ones."""

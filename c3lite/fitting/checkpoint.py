@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from c3lite.training import History, State
+from c3lite.fitting.training import History, State
 
 SECONDS_BETWEEN = 30.0
 """A kill loses at most about this much work."""

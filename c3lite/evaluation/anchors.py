@@ -28,8 +28,8 @@ import PIL.Image
 from jaxtyping import ArrayLike, Float, Float32
 from tqdm import tqdm
 
-from c3lite import metrics
 from c3lite.data import yuv
+from c3lite.evaluation import metrics
 
 
 @dataclass(frozen=True, eq=False)

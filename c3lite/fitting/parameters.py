@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer, PyTree
 
-from c3lite.codec import Codec
-from c3lite.entropy import latent_bits
-from c3lite.quantize import hard_round
+from c3lite.model.codec import Codec
+from c3lite.model.entropy import latent_bits
+from c3lite.model.quantize import hard_round
 
 MAX_PARAMETER_BITS = 32.0
 MIN_SCALE = 1e-3

@@ -23,12 +23,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from c3lite import bitstream
-from c3lite.bitstream import BitstreamError, Info
-from c3lite.checkpoint import write_atomically
-from c3lite.fit import Fit
-from c3lite.patches import join_patches, patch_slices
-from c3lite.video import VideoFit
+from c3lite.coding import one as bitstream
+from c3lite.coding.one import BitstreamError, Info
+from c3lite.data.patches import join_patches, patch_slices
+from c3lite.fitting.checkpoint import write_atomically
+from c3lite.fitting.fit import Fit
+from c3lite.video.masks import VideoFit
 
 MAGIC = b"C3v"
 HEAD = len(MAGIC) + 1 + 4

@@ -15,7 +15,7 @@ import numpy as np
 import PIL.Image
 
 if TYPE_CHECKING:
-    from c3lite.fit import Fit
+    from c3lite.fitting.fit import Fit
 
 WIDTH = 480
 """Largest width of the picture, in pixels; a video shows its middle frame."""

@@ -21,10 +21,11 @@ import jax
 import numpy as np
 from jaxtyping import ArrayLike, Float, PRNGKeyArray
 
-from c3lite import context as ctx
-from c3lite.checkpoint import Kept
 from c3lite.config import ADAPTIVE_UVG, UVG, Config, edit
-from c3lite.fit import (
+from c3lite.data.patches import join_patches, patch_size, split_patches
+from c3lite.evaluation.metrics import mean_frame_psnr
+from c3lite.fitting.checkpoint import Kept
+from c3lite.fitting.fit import (
     Fit,
     History,
     State,
@@ -35,8 +36,7 @@ from c3lite.fit import (
     resumed,
     run,
 )
-from c3lite.metrics import mean_frame_psnr
-from c3lite.patches import join_patches, patch_size, split_patches
+from c3lite.model import context as ctx
 
 WINDOW = 65
 """Side of the window in which masks are looked for: C of App. A.3."""
@@ -262,7 +262,7 @@ class VideoFit:
     @functools.cached_property
     def bpp(self) -> float:
         """Bits per pixel of the real file, every byte counted; written when first asked for."""
-        from c3lite.files import encode  # which imports this module
+        from c3lite.coding.patches import encode  # which imports this module
 
         return 8 * len(encode(self)) / self.pixels
 

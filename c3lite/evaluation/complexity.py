@@ -11,9 +11,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from c3lite import latents
 from c3lite.config import Config
-from c3lite.context import context_count, previous_offsets
+from c3lite.model import latents
+from c3lite.model.context import context_count, previous_offsets
 
 _TAPS = {"bilinear": 2, "bicubic": 4, "lanczos": 6, "learned": 4}
 """Samples along one axis that an interpolated value is made of. The learned kernel has 8 taps, but

@@ -19,9 +19,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from c3lite import context as ctx
-from c3lite import latents
-from c3lite.context import HALVE_TAPS, Offset
+from c3lite.model import context as ctx
+from c3lite.model import latents
+from c3lite.model.context import HALVE_TAPS, Offset
 
 
 def wavefront_weights(offsets: Sequence[Offset], ndim: int) -> tuple[int, ...]:

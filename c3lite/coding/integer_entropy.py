@@ -25,9 +25,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Real
 
-from c3lite.networks import is_residual
-from c3lite.products import product
-from c3lite.rangecoder import Table
+from c3lite.coding.products import product
+from c3lite.coding.rangecoder import Table
+from c3lite.model.networks import is_residual
 
 WEIGHT_BITS = 16
 ACTIVATION_BITS = 12
