@@ -157,7 +157,7 @@ def _encode(arguments) -> None:
     from c3lite import config
     from c3lite.coding import one as bitstream
     from c3lite.coding import patches as files
-    from c3lite.fitting.checkpoint import write_atomically
+    from c3lite.data.atomic import write_atomically
     from c3lite.fitting.fit import adaptive, fit
     from c3lite.video.masks import fit_video
 
@@ -199,7 +199,7 @@ def _original(path: Path, frames: int | None = None) -> np.ndarray:
 
 def _decode(arguments) -> None:
     from c3lite.coding import patches as files
-    from c3lite.fitting.checkpoint import write_atomically
+    from c3lite.data.atomic import write_atomically
 
     file, output = arguments.input.read_bytes(), arguments.output
     is_clip = files.holds_frames(file)

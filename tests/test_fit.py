@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import c3lite as c3
+from c3lite.data.atomic import write_atomically
 from c3lite.fitting import checkpoint, training
 from c3lite.model.codec import rate_distortion
 from c3lite.model.quantize import hard_round
@@ -380,7 +381,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OSError, match="No space"):
-        checkpoint.write_atomically(path, full)
+        write_atomically(path, full)
     assert path.read_bytes() == b"old" and list(tmp_path.iterdir()) == [path]
 
 

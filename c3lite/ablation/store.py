@@ -33,7 +33,7 @@ from jaxtyping import Float
 
 from c3lite.coding.one import encode
 from c3lite.config import Config
-from c3lite.fitting.checkpoint import write_atomically
+from c3lite.data.atomic import write_atomically
 from c3lite.fitting.fit import Fit, FitError
 from c3lite.fitting.training import History
 

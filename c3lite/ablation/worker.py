@@ -30,7 +30,8 @@ from pathlib import Path
 
 from c3lite.ablation.store import Store
 from c3lite.ablation.sweep import Job, run_group
-from c3lite.fitting.checkpoint import steps_done, write_atomically
+from c3lite.data.atomic import write_atomically
+from c3lite.fitting.checkpoint import steps_done
 
 SECONDS_BETWEEN_BEATS = 5.0
 """How often a worker says that it lives."""

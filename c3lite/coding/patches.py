@@ -25,8 +25,8 @@ from jaxtyping import Float
 
 from c3lite.coding import one as bitstream
 from c3lite.coding.one import BitstreamError, Info
+from c3lite.data.atomic import write_atomically
 from c3lite.data.patches import join_patches, patch_slices
-from c3lite.fitting.checkpoint import write_atomically
 from c3lite.fitting.fit import Fit
 from c3lite.video.masks import VideoFit
 

@@ -5,41 +5,20 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from c3lite.data.atomic import write_atomically
 from c3lite.fitting.training import History, State
 
 SECONDS_BETWEEN = 30.0
 """A kill loses at most about this much work."""
-
-
-def write_atomically(path: str | os.PathLike, write: Callable) -> None:
-    """Call `write(file)` on a temporary file beside `path`, then rename it over `path`.
-
-    Whatever goes wrong (no space, a kill), the old file stays whole.
-    """
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())  # a full disk may only show here
-        umask = os.umask(0)  # can only be read by setting it
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's files are their owner's alone
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 class Checkpoint:
