@@ -16,8 +16,16 @@ if jax.config.jax_num_cpu_devices < 1 and "device_count" not in os.environ.get("
         jax.config.update("jax_num_cpu_devices", 2)
 
 from c3lite import data
-from c3lite.coding.one import BitstreamError
-from c3lite.coding.patches import decode, decode_frames, decode_patch, encode, inspect, load, save
+from c3lite.coding import (
+    BitstreamError,
+    decode,
+    decode_frames,
+    decode_patch,
+    encode,
+    inspect,
+    load,
+    save,
+)
 from c3lite.config import (
     ADAPTIVE_CLIC,
     ADAPTIVE_KODAK,

@@ -155,8 +155,8 @@ def _encode(arguments) -> None:
     import jax
 
     from c3lite import config
-    from c3lite.coding import one as bitstream
     from c3lite.coding import patches as files
+    from c3lite.coding.header import check_limits
     from c3lite.data.atomic import write_atomically
     from c3lite.fitting.fit import adaptive, fit
     from c3lite.video.masks import fit_video
@@ -176,7 +176,7 @@ def _encode(arguments) -> None:
         result = fit_video(x, settings, patch=arguments.patch, key=key,
                            mask_steps=min(1000, arguments.steps))
     else:
-        bitstream.check_limits(settings[0], x.shape[1:])
+        check_limits(settings[0], x.shape[1:])
         result = (adaptive(x, settings, key=key) if arguments.adaptive
                   else fit(x, settings[0], key=key))
         if result.interrupted:

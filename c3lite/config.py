@@ -15,22 +15,33 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import itertools
 import json
 import math
 import numbers
+import types
+import typing
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Union
 
 import equinox as eqx
 import jax.numpy as jnp
 
+from c3lite.ingredients.activations import ACTIVATIONS
+from c3lite.ingredients.initialization import INITIALIZATIONS
+from c3lite.ingredients.noise import NOISES
+from c3lite.ingredients.optimizers import OPTIMIZERS
+from c3lite.ingredients.upsampling import UPSAMPLINGS
+
 FORMAT_VERSION = 1
 """Version of the config's own fields; a saved config of another version is refused."""
 
-Upsampling = Literal["bilinear", "bicubic", "lanczos", "learned"]
-Activation = Literal["gelu", "relu"]
-Init = Literal["truncated_normal", "cool_chic", "cool_chic_v2"]
+Activation = Literal[tuple(ACTIVATIONS)]
+Init = Literal[tuple(INITIALIZATIONS)]
+Noise = Literal[tuple(NOISES)]
+Optimizer = Literal[tuple(OPTIMIZERS)]
+Upsampling = Literal[tuple(UPSAMPLINGS)]
 
 
 class Anneal(eqx.Module):
@@ -50,8 +61,17 @@ class Anneal(eqx.Module):
         return self.end + (self.start - self.end) * (1 + jnp.cos(jnp.pi * progress)) / 2
 
 
-def _static(default):
-    return eqx.field(static=True, default=default)
+def _field(default, *, coded: int | None = None, above=None, least=None, static=False):
+    """A field of `Config`.
+
+    `coded` marks what a decoder needs: the field's number in files, never used for another one.
+    `above` and `least` are limits of a number: greater than, and at least.
+    """
+    return eqx.field(default=default, static=static, metadata={
+        "coded": coded, "above": above, "least": least})
+
+
+_static = functools.partial(_field, static=True)
 
 
 class Config(eqx.Module):
@@ -61,135 +81,154 @@ class Config(eqx.Module):
     """
 
     # Objective, Eq. 4
-    rd_weight: float = 1e-3
-    """lambda: bits per pixel are worth this much mean squared error (values in [0, 1])."""
+    rd_weight: float = _field(1e-3, above=0)
+    """lambda: a bit per pixel is worth this much mean squared error (values in [0, 1])."""
 
     # Latent grids, App. A.1.1
-    num_grids: int = _static(7)
-    finest_grid: bool = _static(True)
+    num_grids: int = _static(7, coded=0)
+    """N, 1 to 16: grid n has 2**-n of the resolution (Eq. 6)."""
+    finest_grid: bool = _static(True, coded=1)
     """Whether the grid at full resolution is there; without it the exponents are 1..N."""
     learned_gains: bool = _static(False)
     """Gains 2**exponent are fixed (C3) or trained (COOL-CHIC)."""
-    gain_floor: float = 0.0
-    """Lower limit of a learned gain: 0 in COOL-CHIC, 1 in COOL-CHICv2."""
-    quantization_step: float = 0.4
+    gain_floor: float = _field(0.0, least=0)
+    """Lower limit of a learned gain, 0 or more: 0 in COOL-CHIC, 1 in COOL-CHICv2."""
+    quantization_step: float = _field(0.4, coded=2, above=0)
     """Bin width q: networks see multiples of q."""
 
     # Upsampling, App. A.1.2
-    upsampling: Upsampling = _static("bilinear")
-    upsampling_recursive: bool = _static(False)
+    upsampling: Upsampling = _static("bilinear", coded=3)
+    """Kernel, one of `UPSAMPLINGS`."""
+    upsampling_recursive: bool = _static(False, coded=4)
     """Upsample by 2 from grid to grid (COOL-CHIC) instead of straight to full size."""
 
     # Synthesis, App. A.1.3
-    synthesis_widths: tuple[int, ...] = _static((18, 18))
-    synthesis_residual_convs: int = _static(2)
-    synthesis_per_frame: bool = _static(False)
+    synthesis_widths: tuple[int, ...] = _static((18, 18), coded=5)
+    """Channels of the hidden 1x1 layers, 1 to 1024 each."""
+    synthesis_residual_convs: int = _static(2, coded=6, least=0)
+    """Residual convolutions of 3 entries a side after the 1x1 layers, 0 or more."""
+    synthesis_per_frame: bool = _static(False, coded=7)
     """Video: residual convolutions of 1x3x3 instead of 3x3x3 (Table 6, S1 and S3)."""
-    rgb_activation: bool = _static(False)
+    rgb_activation: bool = _static(False, coded=8)
     """An activation between the last 1x1 layer and the residual convolutions (COOL-CHICv2)."""
     mean_rgb_bias: bool = _static(False)
     """Start the last 1x1 layer's bias at the mean color (Table 6, S1 and S2)."""
+    clip_gradient: Literal["zero", "straight_through"] = _static("zero")
+    """Of the clip of pixels to [0, 1], outside of it: zero (the release), or as if there were none.
+    With zero a bright picture can end as one of one color."""
 
     # Entropy model, App. A.1.4 and A.3
-    entropy_widths: tuple[int, ...] = _static((18, 18))
-    context_size: tuple[int, ...] = _static((7, 7))
-    """Window (height, width) or (frames, height, width); its causal half is the context."""
-    previous_grid_size: int = _static(0)
+    entropy_widths: tuple[int, ...] = _static((18, 18), coded=9)
+    """Channels of the hidden layers, 1 to 1024 each."""
+    context_size: tuple[int, ...] = _static((7, 7), coded=10)
+    """Window (height, width) or (frames, height, width), odd; its causal half is the context."""
+    previous_grid_size: int = _static(0, coded=11, least=0)
     """Side of the window taken from the next finer grid (Eq. 10); 0: none, 3: the paper's."""
-    entropy_per_grid: bool = _static(False)
+    entropy_per_grid: bool = _static(False, coded=12)
     """A network for each grid (Eq. 11)."""
-    entropy_film: bool = _static(False)
+    entropy_film: bool = _static(False, coded=13)
     """One network, modulated for each grid by a scale and a shift a channel (FiLM)."""
-    mask_shape: tuple[int, int] | None = _static(None)
+    mask_shape: tuple[int, int] | None = _static(None, coded=14)
     """Video: (height, width) of the custom mask in the previous frame; None: no mask."""
-    masked_grids: int = _static(3)
+    masked_grids: int = _static(3, coded=15, least=0)
     """How many of the finest grids see the previous frame through the mask (K)."""
-    mask_origins: tuple[tuple[int, int], ...] = ()
+    mask_origins: tuple[tuple[int, int], ...] = _field((), coded=16)
     """(dy, dx) of the mask's first entry for each masked grid; learned by `learn_offsets`."""
-    log_scale_shift: float = 8.0
-    scale_min: float = 1e-3
-    scale_max: float = 150.0
-    """The Laplace scale is clipped to [scale_min, scale_max], in latent units."""
+    log_scale_shift: float = _field(8.0, coded=17)
+    """Added to the network's second output; the log-scale is -1/2 of the sum (App. A.1.4)."""
+    scale_min: float = _field(1e-3, coded=18, above=0)
+    """Lower limit of the Laplace scale, in latent units."""
+    scale_max: float = _field(150.0, coded=19)
+    """Upper limit of the Laplace scale, in latent units; above `scale_min`."""
 
     # Both networks
-    activation: Activation = _static("gelu")
-    residual_layers: bool = _static(False)
+    activation: Activation = _static("gelu", coded=20)
+    """One of `ACTIVATIONS`."""
+    residual_layers: bool = _static(False, coded=21)
     """Hidden layers of equal width add their input before the activation (COOL-CHIC)."""
     init: Init = _static("truncated_normal")
-    init_scale: float = 1.0
+    """How weights start, one of `INITIALIZATIONS`."""
+    init_scale: float = _field(1.0, above=0)
     """Factor on the weights' initial standard deviation."""
 
     # Warm-up of COOL-CHIC
-    warmup_starts: int = _static(1)
+    warmup_starts: int = _static(1, least=1)
     """So many random networks take the first steps, and the one of least loss goes on."""
-    warmup_steps: int = 200
+    warmup_steps: int = _field(200, least=0)
     """The first steps of each start, though no more than a tenth of stage 1."""
 
     # Stage 1, App. A.2
-    steps: int = 100_000
-    learning_rate: Anneal = Anneal(1e-2, 0.0)
-    """Along a cosine; equal ends make it constant."""
-    temperature: Anneal = Anneal(0.3, 0.1)
-    """Of soft-rounding, along a line; inf: none."""
+    steps: int = _field(100_000, least=0)
+    """Of stage 1: soft-rounding and noise."""
+    optimizer: Optimizer = _static("adam")
+    """Of both stages, one of `OPTIMIZERS`."""
+    learning_rate: Anneal = _field(Anneal(1e-2, 0.0))
+    """0 or more, along a cosine; equal ends make it constant."""
+    temperature: Anneal = _field(Anneal(0.3, 0.1))
+    """T of soft-rounding (Eq. 20), above 0, along a line; inf: none."""
     second_rounding_is_s: bool = _static(False)
     """The second soft-rounding is s again instead of r (App. A.2.4)."""
-    noise_shape: Anneal = Anneal(2.0, 1.0)
-    """a of the Kumaraswamy noise, along a line; 1: uniform, inf: no noise."""
-    gradient_clip: float = 0.1
+    noise: Noise = _static("kumaraswamy")
+    """Added between the two soft-roundings (Eq. 19), one of `NOISES`."""
+    noise_shape: Anneal = _field(Anneal(2.0, 1.0))
+    """a of the Kumaraswamy noise (Eq. 22), 1 to 16, along a line; 1: uniform, inf: no noise."""
+    noise_sigma: Anneal = _field(Anneal(0.22, 0.15))
+    """Standard deviation of the Gaussian noise, in bins, 0 or more, along a line."""
+    gradient_clip: float = _field(0.1, above=0)
     """Largest norm of all gradients together; inf: no clipping."""
-    latent_gradient_scale: float = 1.0
+    latent_gradient_scale: float = _field(1.0, above=0)
     """Factor on the latents' gradient before clipping (COOL-CHICv2: 100)."""
 
     # Stage 2, App. A.2
-    stage2_steps: int = 10_000
-    stage2_learning_rate: float = 1e-4
-    stage2_patience: int = 20
+    stage2_steps: int = _field(10_000, least=0)
+    """Most steps of hard rounding."""
+    stage2_learning_rate: float = _field(1e-4, least=0)
+    """At the start of stage 2."""
+    stage2_patience: int = _field(20, above=0)
     """Steps without improvement before the rate decays and the best is restored."""
-    stage2_decay: float = 0.8
-    stage2_min_learning_rate: float = 1e-8
-    stage2_temperature: float = 1e-4
+    stage2_decay: float = _field(0.8, above=0)
+    """Factor of that decay."""
+    stage2_min_learning_rate: float = _field(1e-8, least=0)
+    """Below this rate the fit ends."""
+    stage2_temperature: float = _field(1e-4, above=0)
     """Of the soft-rounding whose slope stands in for rounding's; inf: straight-through."""
-    stage2_latent_gradient_scale: float = 1.0
+    stage2_latent_gradient_scale: float = _field(1.0, least=0)
     """Factor on the latents' gradient: epsilon of COOL-CHICv2 (0.01)."""
 
     # Network quantization, App. A.2.6
     parameter_steps: tuple[float, ...] = _static((5e-5, 1e-4, 5e-4, 1e-3, 3e-3, 6e-3, 1e-2))
-    """Candidate quantization steps, tried for weights x biases."""
+    """Candidate quantization steps in (0, 1), tried for weights x biases (Eq. 24)."""
 
     def __check_init__(self):
         for field in dataclasses.fields(self):
-            _check_type(field.name, getattr(self, field.name), field.type)
-        for name in _POSITIVE:
-            _require(name, getattr(self, name), lambda v: v > 0, "greater than 0")
-        for name in _NOT_NEGATIVE:
-            _require(name, getattr(self, name), lambda v: v >= 0, "0 or more")
-        _require("warmup_starts", self.warmup_starts, lambda v: v >= 1, "1 or more")
-        _require("num_grids", self.num_grids, lambda v: 1 <= v <= 16, "in 1..16")
-        # beyond 16, float32 loses the noise to cancellation, until it is a constant -1/2
-        _require("noise_shape", self.noise_shape,
-                 lambda a: all(1 <= v <= 16 or v == math.inf for v in (a.start, a.end)),
-                 "1 (uniform) to 16, or inf (none)")
-        for name in ("temperature", "learning_rate", "noise_shape"):
-            anneal = getattr(self, name)
-            mixed = math.isinf(anneal.start) != math.isinf(anneal.end)
-            _require(name, anneal, lambda _, mixed=mixed: not mixed,
-                     "finite at both ends or inf at both")
-        _require("temperature", self.temperature, lambda t: t.start > 0 and t.end > 0,
-                 "greater than 0")
-        _require("learning_rate", self.learning_rate,
-                 lambda r: 0 <= r.start < math.inf and 0 <= r.end < math.inf,
-                 "0 or more, and finite")
-        _require("scale_max", self.scale_max, lambda v: v > self.scale_min, "above scale_min")
-        _require("context_size", self.context_size,
-                 lambda v: len(v) in (2, 3) and all(k > 0 and k % 2 for k in v),
-                 "two or three odd numbers, (height, width) or (frames, height, width)")
-        _require("previous_grid_size", self.previous_grid_size, lambda v: v == 0 or v % 2,
-                 "0 or an odd number")
-        for name in ("synthesis_widths", "entropy_widths"):
-            _require(name, getattr(self, name), lambda v: all(0 < k <= 1024 for k in v),
-                     "widths in 1..1024")
-        _require("parameter_steps", self.parameter_steps,
-                 lambda v: len(v) > 0 and all(0 < s < 1 for s in v), "one or more steps in (0, 1)")
+            name, value, limits = field.name, getattr(self, field.name), field.metadata
+            _check_type(name, value)
+            # NaN fails every comparison, so it is refused here too
+            if limits["above"] is not None:
+                _require(name, value, value > limits["above"], f"greater than {limits['above']}")
+            if limits["least"] is not None:
+                _require(name, value, value >= limits["least"], f"{limits['least']} or more")
+        for name, holds, wish in (
+            ("num_grids", lambda v: 1 <= v <= 16, "in 1..16"),
+            # beyond 16, float32 loses the noise to cancellation, until it is a constant -1/2
+            ("noise_shape", lambda a: all(1 <= v <= 16 or v == math.inf for v in (a.start, a.end)),
+             "1 (uniform) to 16, or inf (none)"),
+            ("noise_shape", _finite_or_not, "finite at both ends or inf at both"),
+            ("temperature", _finite_or_not, "finite at both ends or inf at both"),
+            ("temperature", lambda t: t.start > 0 and t.end > 0, "greater than 0"),
+            ("learning_rate", _finite, "0 or more, and finite"),
+            ("noise_sigma", _finite, "0 or more, and finite"),
+            ("scale_max", lambda v: v > self.scale_min, "above scale_min"),
+            ("context_size", lambda v: len(v) in (2, 3) and all(k > 0 and k % 2 for k in v),
+             "two or three odd numbers, (height, width) or (frames, height, width)"),
+            ("previous_grid_size", lambda v: v == 0 or v % 2 == 1, "0 or an odd number"),
+            ("synthesis_widths", _are_widths, "widths in 1..1024"),
+            ("entropy_widths", _are_widths, "widths in 1..1024"),
+            ("mask_shape", lambda v: v is None or min(v) > 0, "two numbers above 0, or None"),
+            ("parameter_steps", lambda v: len(v) > 0 and all(0 < s < 1 for s in v),
+             "one or more steps in (0, 1)"),
+        ):
+            _require(name, getattr(self, name), holds(getattr(self, name)), wish)
         if self.entropy_per_grid and self.entropy_film:
             raise ValueError("entropy_per_grid and entropy_film exclude each other")
         if self.mask_shape is not None and self.context_size[:-2] not in ((), (1,)):
@@ -213,49 +252,63 @@ class Config(eqx.Module):
         return edit(Config(), **values)
 
 
-_POSITIVE = ("rd_weight", "quantization_step", "scale_min", "init_scale", "gradient_clip",
-             "latent_gradient_scale", "stage2_patience", "stage2_decay", "stage2_temperature")
-_NOT_NEGATIVE = ("gain_floor", "warmup_steps", "steps", "stage2_steps", "stage2_learning_rate",
-                 "stage2_min_learning_rate", "stage2_latent_gradient_scale",
-                 "synthesis_residual_convs", "masked_grids", "previous_grid_size")
-
-
-def _require(name: str, value, holds, wish: str):
-    # NaN fails every comparison, so it is refused here too
-    if not holds(value):
+def _require(name: str, value, holds: bool, wish: str):
+    if not holds:
         raise ValueError(f"{name} must be {wish}, got {value!r}")
 
 
-def _is_integer(value) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+def _finite_or_not(anneal: Anneal) -> bool:
+    return math.isinf(anneal.start) == math.isinf(anneal.end)
 
 
-def _is_real(value) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+def _finite(anneal: Anneal) -> bool:
+    return 0 <= anneal.start < math.inf and 0 <= anneal.end < math.inf
 
 
-def _check_type(name: str, value, annotation: str):
-    fits = {
-        "bool": lambda v: isinstance(v, bool),
-        "int": _is_integer,
-        "float": _is_real,
-        "Anneal": lambda v: isinstance(v, Anneal) and _is_real(v.start) and _is_real(v.end),
-        "Upsampling": lambda v: v in get_args(Upsampling),
-        "Activation": lambda v: v in get_args(Activation),
-        "Init": lambda v: v in get_args(Init),
-        "tuple[int, ...]": lambda v: isinstance(v, tuple) and all(map(_is_integer, v)),
-        "tuple[float, ...]": lambda v: isinstance(v, tuple) and all(map(_is_real, v)),
-        "tuple[int, int] | None": lambda v: v is None or (
-            isinstance(v, tuple) and len(v) == 2 and all(_is_integer(k) and k > 0 for k in v)),
-        "tuple[tuple[int, int], ...]": lambda v: isinstance(v, tuple) and all(
-            isinstance(o, tuple) and len(o) == 2 and all(map(_is_integer, o)) for o in v),
-    }[annotation]
-    if not fits(value):
-        choices = {"Upsampling": Upsampling, "Activation": Activation, "Init": Init}
-        if annotation in choices:
-            wish = "one of " + ", ".join(map(repr, get_args(choices[annotation])))
-            raise ValueError(f"{name} must be {wish}, got {value!r}")
-        raise TypeError(f"{name} must be {annotation}, got {value!r}")
+def _are_widths(widths: tuple[int, ...]) -> bool:
+    return all(0 < width <= 1024 for width in widths)
+
+
+@functools.cache
+def field_types() -> dict[str, Any]:
+    """The type of every field of `Config`."""
+    return typing.get_type_hints(Config)
+
+
+def coded_fields() -> dict[str, int]:
+    """What a decoder needs: the fields that are marked so, and their numbers in files."""
+    return {f.name: f.metadata["coded"] for f in dataclasses.fields(Config)
+            if f.metadata["coded"] is not None}
+
+
+def _check_type(name: str, value):
+    hint = field_types()[name]
+    if _has_type(value, hint):
+        return
+    if typing.get_origin(hint) is Literal:
+        wish = "one of " + ", ".join(map(repr, typing.get_args(hint)))
+        raise ValueError(f"{name} must be {wish}, got {value!r}")
+    text = Config.__dataclass_fields__[name].type
+    raise TypeError(f"{name} must be {text}, got {value!r}")
+
+
+def _has_type(value, hint) -> bool:
+    origin, parts = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        return isinstance(value, str) and value in parts
+    if origin in (Union, types.UnionType):
+        return any(_has_type(value, part) for part in parts)
+    if origin is tuple:
+        if isinstance(value, tuple) and parts[-1] is Ellipsis:
+            parts = parts[:1] * len(value)
+        return isinstance(value, tuple) and len(value) == len(parts) and all(
+            map(_has_type, value, parts))
+    if hint in (int, float):
+        kind = numbers.Integral if hint is int else numbers.Real
+        return isinstance(value, kind) and not isinstance(value, bool)
+    if hint is Anneal and isinstance(value, Anneal):
+        return _has_type(value.start, float) and _has_type(value.end, float)
+    return isinstance(value, hint)
 
 
 def _plain(value) -> Any:
@@ -284,21 +337,20 @@ def edit(config: Config, **changes) -> Config:
     Raises `ValueError` for an unknown name (naming the nearest) or an impossible value,
     `TypeError` for a value of the wrong type.
     """
-    names = {f.name: f for f in dataclasses.fields(config)}
+    types_, values = field_types(), {}
     for name, value in changes.items():
         name, _, end = name.replace("__", ".").partition(".")
-        if name not in names:
-            raise ValueError(f"no config field {name!r}{nearest(name, names)}")
-        if names[name].type == "Anneal":
-            value = _edit_anneal(getattr(config, name), name, end, value)
+        if name not in types_:
+            raise ValueError(f"no config field {name!r}{nearest(name, types_)}")
+        if types_[name] is Anneal:
+            value = _edit_anneal(values.get(name, getattr(config, name)), name, end, value)
         elif end:
             raise ValueError(f"{name} has no part {end!r}")
-        elif names[name].type == "float" and _is_real(value):
+        elif types_[name] is float and _has_type(value, float):
             value = float(value)  # so that 1 and 1.0 are one program and one hash
-        value = _tuples(value)
-        _check_type(name, value, names[name].type)
-        config = dataclasses.replace(config, **{name: value})
-    return config
+        values[name] = _tuples(value)
+        _check_type(name, values[name])
+    return dataclasses.replace(config, **values)
 
 
 def _edit_anneal(old: Anneal, name: str, end: str, value) -> Anneal:
@@ -312,7 +364,7 @@ def _edit_anneal(old: Anneal, name: str, end: str, value) -> Anneal:
         return value
     if isinstance(value, list | tuple) and len(value) == 2:
         return Anneal(float(value[0]), float(value[1]))
-    if _is_real(value):
+    if _has_type(value, float):
         return Anneal(float(value), float(value))
     raise TypeError(f"{name} must be a number or a pair (start, end), got {value!r}")
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from c3lite import C3, C3_CLIC, COOL_CHIC, COOL_CHIC_V2, edit
-from c3lite.model import entropy
+from c3lite.model import entropy, latents
 from c3lite.model.entropy import EntropyModel, laplace_bits, laplace_scale
 from c3lite.model.latents import grid_shapes
 
@@ -122,5 +122,5 @@ def test_split_inverts_concatenation():
     sizes = ((3, 4), (2, 2), (1, 1))
     grids = tuple(jr.normal(jr.key(i), s) for i, s in enumerate(sizes))
     flat = jnp.concatenate([g.reshape(-1) for g in grids])
-    for ours, theirs in zip(entropy.split(flat, sizes), grids, strict=True):
+    for ours, theirs in zip(latents.split(flat, sizes), grids, strict=True):
         np.testing.assert_array_equal(ours, theirs)

@@ -65,7 +65,7 @@ def test_recursive_upsampling_goes_from_grid_to_grid(shape):
 
 def test_learned_doubling_starts_at_bicubic():
     grid = jr.normal(jr.key(0), (9, 11))
-    ours = latents.double(grid, latents.initial_kernel(2), (18, 22))
+    ours = latents.double(grid, latents.initial_kernel(COOL_CHIC_V2, 2), (18, 22))
     # the kernel's taps are Keys's cubic with a = -0.75, at half-pixel centers
     def cubic(d, a=-0.75):
         near, far = ((a + 2) * d - (a + 3)) * d * d + 1, a * (((d - 5) * d + 8) * d - 4)
@@ -87,7 +87,7 @@ def test_learned_doubling_starts_at_bicubic():
 def test_learned_upsampling_raises_every_grid(shape):
     sizes = latents.grid_shapes(COOL_CHIC_V2, shape)
     grids = tuple(jnp.full(s, float(i)) for i, s in enumerate(sizes))
-    up = latents.upsample(COOL_CHIC_V2, grids, shape, latents.initial_kernel(2))
+    up = latents.upsample(COOL_CHIC_V2, grids, shape, latents.initial_kernel(COOL_CHIC_V2, 2))
     assert up.shape == (7, *shape)
     for i, full in enumerate(up):  # the kernel's phases sum to one, so constants stay
         np.testing.assert_allclose(full, i, atol=1e-4 * max(i, 1))

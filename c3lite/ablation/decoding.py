@@ -65,13 +65,12 @@ def decode_time(data: bytes, repeats: int = 3) -> DecodeTime:
 def _decode(data: bytes) -> tuple[float, float, float]:
     """Seconds of the roll-out, of upsampling, and of all that follows."""
     times = [time.process_time()]
-    config, shape, weight_step, bias_step, arrays, symbols = bitstream._read(data)
+    config, shape, coded = bitstream.read(data)
     times.append(time.process_time())
-    upsampled, to_pixels = decoder.image_steps(
-        config, shape, symbols, arrays, weight_step, bias_step)
-    x = upsampled()
+    parts = decoder.real_arrays(config, shape, *coded[1:])
+    up = decoder.upsampled(config, shape, coded.symbols, parts.upsampling)
     times.append(time.process_time())
-    to_pixels(x)
+    decoder.to_pixels(config, up, parts)
     times.append(time.process_time())
     return tuple(np.diff(times).tolist())
 

@@ -18,19 +18,19 @@ Units: symbols in step units; mu and scale here in bins, too, that is divided by
 from __future__ import annotations
 
 import decimal
-import functools
 import math
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Real
 
-from c3lite.coding.products import product
+from c3lite.coding.pixels import product
 from c3lite.coding.rangecoder import Table
+from c3lite.ingredients.activations import ACTIVATIONS
+from c3lite.ingredients.activations import FRACTION_BITS as ACTIVATION_BITS
 from c3lite.model.networks import is_residual
 
 WEIGHT_BITS = 16
-ACTIVATION_BITS = 12
 INDEX_BITS = 4
 """mu and ln(scale) are rounded to 2^-4: at most 0.05 % of the rate."""
 
@@ -51,35 +51,6 @@ def scaled(k: Float[np.ndarray, "*shape"], *factors: float) -> Float[np.ndarray,
     for factor in factors:
         out = out * factor
     return np.rint(out)
-
-
-@functools.cache
-def gelu_correction() -> Float[np.ndarray, " n"]:
-    """max(x, 0) - gelu(x), an even function, at x = i / 4096, times 4096 and rounded; ends with 0.
-
-    The tanh approximation of networks.py: x (1 - logistic(2u)) for x > 0.
-    """
-    x = np.arange(5 * 2**ACTIVATION_BITS) / 2**ACTIVATION_BITS
-    u = math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)
-    return np.rint(x / (1 + np.exp(2 * u)) * 2**ACTIVATION_BITS)
-
-
-def gelu(x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """GELU of whole numbers with 12 fractional bits."""
-    correction = gelu_correction()
-    index = np.abs(x)
-    np.minimum(index, len(correction) - 1, out=index)
-    out = np.maximum(x, 0)
-    out -= correction.take(index.astype(np.intp))
-    return out
-
-
-def relu(x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """max(x, 0)."""
-    return np.maximum(x, 0)
-
-
-ACTIVATIONS = {"gelu": gelu, "relu": relu}
 
 
 class Layer(NamedTuple):
@@ -109,7 +80,7 @@ class Network(NamedTuple):
         self, x: Float[np.ndarray, "n context"]
     ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
         """(mu, ln scale) in 1/16 for contexts of whole numbers, rows of the plan's buffer."""
-        act = ACTIVATIONS[self.activation]
+        act = ACTIVATIONS[self.activation].integer
         for layer in self.layers[:-1]:
             x = layer(x)
             np.minimum(x, MAX_ACTIVATION, out=x)

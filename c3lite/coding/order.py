@@ -21,7 +21,8 @@ from jaxtyping import Float, Int
 
 from c3lite.model import context as ctx
 from c3lite.model import latents
-from c3lite.model.context import HALVE_TAPS, Offset
+from c3lite.model.context import HALVE_TAPS
+from c3lite.model.kernels import Offset
 
 
 def wavefront_weights(offsets: Sequence[Offset], ndim: int) -> tuple[int, ...]:

@@ -1,12 +1,11 @@
 """Files of one fit, and of a video's patches: what users write and read.
 
-A single fit is what `bitstream.py` writes. A video of several patches is a table of them, then
+A single fit is what `one.py` writes. A video of several patches is a table of them, then
 those same bytes without the mark, version and checksum that the table already holds:
 
     magic, version | CRC of the table | clip's shape, patch's shape, (length, CRC) of each | bodies
 
-Each patch starts with its networks, so that its frames can be synthesized while its latents still
-arrive; and each has its own checksum, so that damage to one leaves the others readable.
+Each has its own checksum, so that damage to one leaves the others readable.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from c3lite.coding import one as bitstream
-from c3lite.coding.one import BitstreamError, Info
+from c3lite.coding import header, one
+from c3lite.coding.header import BitstreamError, Input, Output
+from c3lite.coding.one import Info
 from c3lite.data.atomic import write_atomically
 from c3lite.data.patches import join_patches, patch_slices
-from c3lite.fitting.fit import Fit
-from c3lite.video.masks import VideoFit
 
 MAGIC = b"C3v"
 HEAD = len(MAGIC) + 1 + 4
@@ -39,8 +38,10 @@ MAX_DECODED = 2**28
 MAX_BODY = 2**31
 
 
-def encode(fit: Fit | VideoFit, *, backend: str = "auto") -> bytes:
-    """The file of a fit, or of all patches of a video. It is decoded before it is returned.
+def encode(fit: Any, *, backend: str = "auto") -> bytes:
+    """The file of a fit, or of all patches of a clip. It is decoded before it is returned.
+
+    Of a fit its `config`, `shape` and `coded` are read, of a clip its `fits`, `shape` and `patch`.
 
     Args:
         backend: of the range coder: "auto", "range-coder" or "python"; the bytes are the same.
@@ -49,19 +50,19 @@ def encode(fit: Fit | VideoFit, *, backend: str = "auto") -> bytes:
         BitstreamError: when a fit is beyond the format's limits (parameters that are not finite,
             sides), or the decoder does not give back its latents and networks.
     """
-    if isinstance(fit, Fit):
-        return bitstream.encode(fit, backend=backend)
-    out = bitstream.Output()
+    if not hasattr(fit, "fits"):
+        return one.encode(fit, backend=backend)
+    out = Output()
     for side in (*fit.shape, *fit.patch):
         out.unsigned(side)
     bodies = []
     for part in fit.fits:
-        data = bitstream.encode(part, backend=backend)
+        data = one.encode(part, backend=backend)
         bodies.append(data[HEAD:])
         out.unsigned(len(data) - HEAD)
         out.data += data[HEAD - 4 : HEAD]
     table = bytes(out.data)
-    head = MAGIC + bytes([bitstream.VERSION]) + struct.pack("<I", zlib.crc32(table))
+    head = MAGIC + bytes([header.VERSION]) + struct.pack("<I", zlib.crc32(table))
     return b"".join([head, table, *bodies])
 
 
@@ -101,21 +102,20 @@ def is_video(data: bytes) -> bool:
 
 def holds_frames(data: bytes) -> bool:
     """Whether a file holds a video, in one patch or many. Raises `BitstreamError` as `decode`."""
-    return is_video(data) or len(bitstream.shape_of(data)) == 3
+    return is_video(data) or len(header.unpack(bytes(data)).shape) == 3
 
 
 def _read_table(data: bytes) -> _Table:
     """The table, checked. Nothing large is allocated."""
-    source = bitstream.Input(data)
+    source = Input(data)
     source.take(len(MAGIC))
-    version = source.byte()
-    bitstream.check_version(version)
+    version = header.read_version(source)
     (crc,) = struct.unpack("<I", source.take(4))
     begin = source.at
     sides = [source.unsigned() for _ in range(6)]
     shape, patch = tuple(sides[:3]), tuple(sides[3:])
     frames, *picture = shape
-    if not (1 <= min(sides) and max(picture) <= bitstream.MAX_SIDE and frames <= 2**20):
+    if not (1 <= min(sides) and max(picture) <= header.MAX_SIDE and frames <= 2**20):
         raise BitstreamError(f"a clip of {shape} in patches of {patch} is beyond the limits")
     if any(p > s for p, s in zip(patch, shape, strict=True)):
         raise BitstreamError(f"patches of {patch} are larger than the clip of {shape}")
@@ -153,13 +153,13 @@ def _file_of(data: bytes, table: _Table, number: int) -> bytes:
         raise BitstreamError(f"{patch} is not complete: the file ends before it does")
     if zlib.crc32(body) != struct.unpack("<I", patch.crc)[0]:
         raise BitstreamError(f"{patch} is damaged: its checksum does not fit")
-    return bitstream.MAGIC + bytes([table.version]) + patch.crc + body
+    return header.MAGIC + bytes([table.version]) + patch.crc + body
 
 
 def _of_patch(patch: _Patch, file: bytes, read):
     """`read(file)`, its errors with the patch's name."""
     try:
-        shape = bitstream.shape_of(file)
+        shape = header.unpack(file).shape
         if shape != patch.shape:
             raise BitstreamError(f"it says that it is {shape}, and its place is {patch.shape}")
         return read(file)
@@ -179,7 +179,7 @@ def decode(
         BitstreamError: for bytes that are not a whole and undamaged file; it names the patch.
     """
     if not is_video(data):
-        return bitstream.decode(data, backend=backend)
+        return one.decode(data, backend=backend)
     table = _read_table(data)
     if math.prod(table.shape) > MAX_DECODED:
         raise BitstreamError(f"a clip of {table.shape} is too large to be decoded at once; "
@@ -211,43 +211,29 @@ def decode_patch(
     table = _read_table(data)
     file = _file_of(data, table, number)
     return _of_patch(table.patches[number], file,
-                     lambda file: bitstream.decode(file, backend=backend))
+                     lambda file: one.decode(file, backend=backend))
 
 
 def decode_frames(
     data: bytes, *, backend: str = "auto"
 ) -> Iterator[Float[np.ndarray, "3 height width"]]:
-    """The frames of a video in turn, each as soon as its latents have been read.
-
-    The same as those of `decode`, with the memory of one row of patches in time.
+    """The frames of a video in turn: those of `decode`, with the memory of one row of patches.
 
     Raises:
         BitstreamError: as `decode`, when the damaged patch is reached.
     """
     if not is_video(data):
-        yield from bitstream.decode_frames(data, backend=backend)
+        frames = one.decode(data, backend=backend)
+        if frames.ndim != 4:
+            raise BitstreamError("the file holds an image, which has no frames")
+        yield from frames.swapaxes(0, 1)
         return
     table = _read_table(data)
-    a_group = math.prod(-(-s // p) for s, p in zip(table.shape[1:], table.patch[1:], strict=True))
-    for first in range(0, len(table.patches), a_group):
-        group = table.patches[first : first + a_group]
-        streams = [_of_patch(patch, _file_of(data, table, patch.number),
-                             lambda file: bitstream.decode_frames(file, backend=backend))
-                   for patch in group]
-        for _ in range(group[0].shape[0]):
-            frame = np.empty((3, *table.shape[1:]), np.float32)
-            for patch, stream in zip(group, streams, strict=True):
-                frame[(slice(None), *patch.place[1:])] = _next_frame(patch, stream)
-            yield frame
-        for patch, stream in zip(group, streams, strict=True):
-            _next_frame(patch, stream)  # to its end, where the latents' checksum is
-
-
-def _next_frame(patch, stream):
-    try:
-        return next(stream, None)
-    except BitstreamError as error:
-        raise BitstreamError(f"{patch} is damaged: {error}") from error
+    starts = sorted({patch.place[0].start for patch in table.patches})
+    for start in starts:
+        row = [patch for patch in table.patches if patch.place[0].start == start]
+        parts = [decode_patch(data, patch.number, backend=backend) for patch in row]
+        yield from join_patches(parts, (row[0].shape[0], *table.shape[1:])).swapaxes(0, 1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -295,14 +281,14 @@ def inspect(data: bytes) -> Info | VideoInfo:
     Decodes the latents, and codes them again to count. Raises `BitstreamError` as `decode`.
     """
     if not is_video(data):
-        return bitstream.inspect(data)
+        return one.inspect(data)
     table = _read_table(data)
-    parts = tuple(_of_patch(patch, _file_of(data, table, patch.number), bitstream.inspect)
+    parts = tuple(_of_patch(patch, _file_of(data, table, patch.number), one.inspect)
                   for patch in table.patches)
     return VideoInfo(table.version, table.shape, table.patch, parts, table.bytes, len(data))
 
 
-def save(fit: Fit | VideoFit, path: str | os.PathLike) -> int:
+def save(fit: Any, path: str | os.PathLike) -> int:
     """Write a fit's file, atomically; an existing one is replaced. Returns its bytes.
 
     Raises `BitstreamError` as `encode`, and `OSError` when the file cannot be written.

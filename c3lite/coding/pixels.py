@@ -7,89 +7,25 @@ matrix products sum in other orders, an 8-bit value may differ by one step.
 
 from __future__ import annotations
 
-import collections
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Integer, Real
 
-from c3lite.coding.products import along, product
-from c3lite.model import context as ctx
+from c3lite.coding.contents import Arrays, array_infos, take_apart
+from c3lite.config import Config
+from c3lite.ingredients.activations import ACTIVATIONS
+from c3lite.ingredients.upsampling import UPSAMPLINGS
 from c3lite.model import latents
 
 BLOCK = 2**11
 """Pixels that pass through all layers together: they fit into a core's cache."""
 
 
-class ArrayInfo(NamedTuple):
-    """One array of the networks, in the order of the file."""
-
-    part: str
-    """"upsampling", "synthesis" or "entropy"."""
-    shape: tuple[int, ...]
-    is_bias: bool
-
-
-def array_infos(config, ndim: int) -> Iterator[ArrayInfo]:
-    """All coded arrays, in the order of `jax.tree.leaves` of `parameters.Networks`."""
-    if config.upsampling == "learned":
-        yield ArrayInfo("upsampling", (8,) * ndim, False)
-    widths = (config.num_grids, *config.synthesis_widths, 3)
-    for n_in, n_out in itertools.pairwise(widths):
-        yield ArrayInfo("synthesis", (n_out, n_in), False)
-        yield ArrayInfo("synthesis", (n_out,), True)
-    size = (1, 3, 3) if config.synthesis_per_frame and ndim == 3 else (3,) * ndim
-    for _ in range(config.synthesis_residual_convs):
-        yield ArrayInfo("synthesis", (3, 3, *size), False)
-        yield ArrayInfo("synthesis", (3,), True)
-    for n in range(config.num_grids if config.entropy_per_grid else 1):
-        widths = (ctx.context_count(config, ndim, n), *config.entropy_widths, 2)
-        for n_in, n_out in itertools.pairwise(widths):
-            yield ArrayInfo("entropy", (n_out, n_in), False)
-            yield ArrayInfo("entropy", (n_out,), True)
-    for width in config.entropy_widths if config.entropy_film else ():
-        yield ArrayInfo("entropy", (config.num_grids, width), False)
-        yield ArrayInfo("entropy", (config.num_grids, width), True)
-
-
-Pair = tuple[np.ndarray, np.ndarray]
-
-
-class Arrays(NamedTuple):
-    """A flat list of the coded arrays, taken apart."""
-
-    upsampling: np.ndarray | None
-    layers: list[Pair]
-    """(weight, bias) of synthesis' 1x1 layers."""
-    convs: list[Pair]
-    """(weight, bias) of its residual convolutions."""
-    networks: list[list[Pair]]
-    """(weight, bias) of the layers of each entropy network."""
-    film: list[Pair]
-    """(scale - 1, shift) of each hidden layer, a row a grid."""
-
-
-def take_apart(config, arrays: Sequence[np.ndarray]) -> Arrays:
-    """Arrays in the order of `array_infos`, by their roles."""
-    left = iter(arrays)
-
-    def pairs(n):
-        return [(next(left), next(left)) for _ in range(n)]
-
-    kernel = next(left) if config.upsampling == "learned" else None
-    layers = pairs(len(config.synthesis_widths) + 1)
-    convs = pairs(config.synthesis_residual_convs)
-    networks = [pairs(len(config.entropy_widths) + 1)
-                for _ in range(config.num_grids if config.entropy_per_grid else 1)]
-    return Arrays(kernel, layers, convs, networks,
-                  pairs(len(config.entropy_widths)) if config.entropy_film else [])
-
-
 def synthesize(
-    config,
+    config: Config,
     shape: tuple[int, ...],
     symbols: Integer[np.ndarray, " latents"],
     arrays: Sequence[Real[np.ndarray, "..."]],
@@ -102,187 +38,68 @@ def synthesize(
         symbols: latents in step units, grids one after another, finest first.
         arrays: the networks' integers, in the order of `array_infos`.
     """
-    if len(shape) == 3:
-        return np.stack(list(synthesize_frames(
-            config, shape, symbols, arrays, weight_step, bias_step)), 1)
-    upsampled, to_pixels = image_steps(config, shape, symbols, arrays, weight_step, bias_step)
-    return to_pixels(upsampled())
+    parts = real_arrays(config, shape, arrays, weight_step, bias_step)
+    return to_pixels(config, upsampled(config, shape, symbols, parts.upsampling), parts)
 
 
-def image_steps(
-    config,
-    shape: tuple[int, int],
-    symbols: Integer[np.ndarray, " latents"],
-    arrays: Sequence[Real[np.ndarray, "..."]],
-    weight_step: float,
-    bias_step: float,
-) -> tuple[Callable[[], np.ndarray], Callable[[np.ndarray], np.ndarray]]:
-    """What `synthesize` does for an image: upsampling, and then the rest, which takes its result.
-    """
-    parts = _real(config, shape, arrays, weight_step, bias_step)
-
-    def upsampled():
-        grids = [_times_step(config, grid) for grid in _grids(config, shape, symbols)]
-        return upsample(config, grids, shape, parts.upsampling)
-
-    def to_pixels(x):
-        x = _pixelwise(config, x, parts.layers)
-        act = ACTIVATIONS[config.activation]
-        for i, (weight, bias) in enumerate(parts.convs):
-            x = residual_conv(x, weight, bias)
-            if i < len(parts.convs) - 1:
-                x = act(x)
-        return _to_8_bits(x)
-
-    return upsampled, to_pixels
-
-
-def synthesize_frames(
-    config,
-    shape: tuple[int, int, int],
-    symbols: Integer[np.ndarray, " latents"],
-    arrays: Sequence[Real[np.ndarray, "..."]],
-    weight_step: float,
-    bias_step: float,
-) -> Iterator[Float[np.ndarray, "3 height width"]]:
-    """The frames of a video in turn; arguments as for `synthesize`, which is all of them together.
-
-    `symbols` may be filled in meanwhile: a frame reads only the latents that `frames_needed` names.
-    """
-    parts = _real(config, shape, arrays, weight_step, bias_step)
-    grids = _grids(config, shape, symbols)
-    frames = (_pixelwise(config, up, parts.layers)
-              for up in _upsampled_frames(config, grids, shape, parts.upsampling))
-    act = ACTIVATIONS[config.activation]
-    for i, (weight, bias) in enumerate(parts.convs):
-        frames = _convolved_frames(frames, weight, bias)
-        if i < len(parts.convs) - 1:
-            frames = map(act, frames)
-    return map(_to_8_bits, frames)
-
-
-def frames_needed(config, shape: tuple[int, int, int]) -> Integer[np.ndarray, "frames grids"]:
-    """For each frame the last frame of each grid that it is made of."""
-    frames, sides = shape[0], latents.grid_shapes(config, shape)
-    ahead = 0 if config.synthesis_per_frame else config.synthesis_residual_convs
-    at = np.minimum(np.arange(frames) + ahead, frames - 1)
-    if config.upsampling == "learned":
-        return np.tile([side[0] - 1 for side in sides], (frames, 1))
-    last = []
-    for n in range(len(sides)):
-        path = _path(config, shape, sides, n, 0)
-        reads = np.eye(frames)
-        if len(set(path)) > 1:
-            reads = latents.path_matrix(path, config.upsampling)
-        # the last column that is read by this row or an earlier one
-        ends = [np.flatnonzero(row)[-1] for row in reads]
-        last.append(np.maximum.accumulate(ends)[at])
-    return np.stack(last, 1)
-
-
-def _real(config, shape, arrays, weight_step, bias_step) -> Arrays:
+def real_arrays(
+    config: Config, shape: tuple[int, ...], arrays: Sequence[Real[np.ndarray, "..."]],
+    weight_step: float, bias_step: float,
+) -> Arrays:
+    """The networks, float32, from their integers."""
     infos = array_infos(config, len(shape))
     return take_apart(config, [
         np.float32(k) * np.float32(bias_step if info.is_bias else weight_step)
         for k, info in zip(arrays, infos, strict=True)])
 
 
-def _grids(config, shape, symbols):
-    """The grids as views of the flat symbols."""
-    grids, first = [], 0
-    for grid_shape in latents.grid_shapes(config, shape):
-        n = math.prod(grid_shape)
-        grids.append(symbols[first : first + n].reshape(grid_shape))
-        first += n
-    return grids
+def upsampled(
+    config: Config, shape: tuple[int, ...], symbols: Integer[np.ndarray, " latents"],
+    kernel: Float[np.ndarray, "*taps"] | None,
+) -> Float[np.ndarray, "grids *shape"]:
+    """All grids at full resolution (App. A.1.2), from latents in step units."""
+    grids = latents.split(symbols, latents.grid_shapes(config, shape))
+    step = np.float32(config.quantization_step)
+    return upsample(config, [grid.astype(np.float32) * step for grid in grids], shape, kernel)
 
 
-def _times_step(config, grid):
-    return grid.astype(np.float32) * np.float32(config.quantization_step)
+def to_pixels(
+    config: Config, up: Float[np.ndarray, "grids *shape"], parts: Arrays
+) -> Float[np.ndarray, "3 *shape"]:
+    """The synthesis network (App. A.1.3), and rounding to 8 bits."""
+    x = _by_frame(lambda frame: _pixelwise(config, frame, parts.layers), up)
+    act = ACTIVATIONS[config.activation].decode
+    for i, (weight, bias) in enumerate(parts.convs):
+        x = residual_conv(x, weight, bias)
+        if i < len(parts.convs) - 1:
+            x = act(x)
+    return _to_8_bits(x)
+
+
+def _by_frame(f, x):
+    return f(x) if x.ndim == 3 else np.stack([f(x[:, t]) for t in range(x.shape[1])], 1)
 
 
 def _to_8_bits(x):
     return np.rint(np.clip(x, 0, 1) * np.float32(255)) / np.float32(255)
 
 
-def _path(config, shape, grid_shapes, n, axis):
-    """The sizes through which an axis of grid n is resized."""
-    sides = (shape, *grid_shapes)
-    stops = sides[n + 1 :: -1] if config.upsampling_recursive else (sides[n + 1], shape)
-    return tuple(stop[axis] for stop in stops)
-
-
-def _upsampled_frames(config, grids, shape, kernel):
-    """`upsample`, frame by frame: along rows and columns once a grid's frame, then along time."""
-    if config.upsampling == "learned":
-        whole = upsample(config, [_times_step(config, g) for g in grids], shape, kernel)
-        yield from np.moveaxis(whole, 1, 0)
-        return
-    sides = [grid.shape for grid in grids]
-    paths = [[_path(config, shape, sides, n, axis) for axis in range(3)] for n in range(len(grids))]
-    planes: list[dict] = [{} for _ in grids]
-    for t in range(shape[0]):
-        up = np.empty((len(grids), *shape[1:]), np.float32)
-        for n, grid in enumerate(grids):
-            weights = {t: np.float32(1)}
-            if len(set(paths[n][0])) > 1:
-                row = latents.path_matrix(paths[n][0], config.upsampling)[t]
-                weights = {int(k): row[k] for k in np.flatnonzero(row)}
-            planes[n] = {k: planes[n][k] if k in planes[n] else _resized(
-                _times_step(config, grid[k]), paths[n][1:], config.upsampling) for k in weights}
-            up[n] = sum(weight * planes[n][k] for k, weight in weights.items())
-        yield up
-
-
 def _resized(grid, paths, method):
     """A grid along all of its axes, last axis first."""
     for axis in reversed(range(grid.ndim)):
-        if len(set(paths[axis])) > 1:
-            matrix = latents.path_matrix(paths[axis], method)
+        if len(set(paths[axis])) == 1:
+            continue
+        matrix = latents.path_matrix(paths[axis], method)
+        if axis == 0 and grid.ndim == 3:  # frames are mixed whole
+            grid = np.stack([sum(row[k] * grid[k] for k in np.flatnonzero(row)) for row in matrix])
+        else:
             grid = along(matrix, grid, axis)
     return grid
 
 
-def _convolved_frames(frames, weight, bias):
-    """`residual_conv` frame by frame: the frames around one are its channels, edges replicated."""
-    taps = weight.shape[2]
-    flat = weight.swapaxes(1, 2).reshape(3, 3 * taps, *weight.shape[3:])
-    window: collections.deque = collections.deque(maxlen=taps)
-    for frame in _edge_padded(frames, taps // 2):
-        window.append(frame)
-        if len(window) == taps:
-            around = window[0] if taps == 1 else np.concatenate(window)
-            yield window[taps // 2] + conv(around, flat, bias)
-
-
-def _edge_padded(frames, n):
-    frames = iter(frames)
-    last = next(frames)
-    yield from [last] * (n + 1)
-    for last in frames:
-        yield last
-    yield from [last] * n
-
-
-def gelu(x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """The tanh approximation of GELU (networks.gelu)."""
-    u = x * x
-    u *= np.float32(0.044715 * math.sqrt(2 / math.pi))
-    u += np.float32(math.sqrt(2 / math.pi))
-    u *= x
-    np.tanh(u, out=u)
-    u += 1
-    u *= x
-    u *= np.float32(0.5)
-    return u
-
-
-ACTIVATIONS = {"gelu": gelu, "relu": lambda x: np.maximum(x, 0)}
-
-
 def _pixelwise(config, x, layers):
     """The 1x1 layers, and the activation after them if there is one."""
-    act = ACTIVATIONS[config.activation]
+    act = ACTIVATIONS[config.activation].decode
     flat = x.reshape(len(x), -1)
     out = np.empty((3, flat.shape[1]), np.float32)
     for first in range(0, flat.shape[1], BLOCK):
@@ -301,8 +118,18 @@ def residual_conv(
     weight: Float[np.ndarray, "3 3 *size"],
     bias: Float[np.ndarray, "3"],
 ) -> Float[np.ndarray, "3 *shape"]:
-    """x + conv(x), edges replicated (synthesis.ResidualConv)."""
-    return x + conv(x, weight, bias)
+    """x + conv(x), edges replicated (synthesis.ResidualConv).
+
+    Of a video frame by frame: the frames around one are its channels.
+    """
+    if x.ndim == 3:
+        return x + conv(x, weight, bias)
+    taps = weight.shape[2]
+    flat = weight.swapaxes(1, 2).reshape(3, 3 * taps, *weight.shape[3:])
+    padded = np.pad(x, [(0, 0), (taps // 2, taps // 2), (0, 0), (0, 0)], mode="edge")
+    return np.stack([
+        x[:, t] + conv(np.concatenate(padded[:, t : t + taps].swapaxes(0, 1)), flat, bias)
+        for t in range(x.shape[1])], 1)
 
 
 def conv(
@@ -337,17 +164,16 @@ def upsample(
     kernel: Float[np.ndarray, "*taps"] | None = None,
 ) -> Float[np.ndarray, "grids *shape"]:
     """Every grid at full resolution, finest first (latents.upsample)."""
-    sides = (shape, *(grid.shape for grid in grids))
-    if config.upsampling == "learned":
+    if UPSAMPLINGS[config.upsampling].is_learned:
+        sides = (shape, *(grid.shape for grid in grids))
         raised = np.empty((0, *sides[-1]), np.float32)
         for n in reversed(range(len(grids))):
             raised = np.concatenate([grids[n][None], raised])
             if sides[n] != sides[n + 1]:
                 raised = double(raised, kernel, sides[n])
         return raised
-    return np.stack([
-        _resized(grid, [_path(config, shape, sides[1:], n, axis) for axis in range(grid.ndim)],
-                 config.upsampling) for n, grid in enumerate(grids)])
+    return np.stack([_resized(grid, latents.resize_paths(config, shape, n), config.upsampling)
+                     for n, grid in enumerate(grids)])
 
 
 def double(
@@ -370,3 +196,52 @@ def double(
                 (slice(None), *part)]
         out[(slice(None), *(slice(s, None, 2) for s in r))] = total
     return out[(slice(None), *(slice(n) for n in shape))]
+
+
+# Matrix products, in parts too small for BLAS to start threads: a second thread brings little to
+# products of this size, and on a busy machine it costs much, as BLAS's threads wait for each other
+# in a loop, at full load.
+
+LARGEST = 2**18
+"""Multiplications of one product: OpenBLAS uses threads beyond it."""
+
+TILE = 64
+"""A multiple of the rows, and columns, that BLAS's kernels work on together."""
+
+BAND = 32
+"""Rows of a banded matrix that are multiplied together."""
+
+
+def product(
+    a: Float[np.ndarray, "m k"], b: Float[np.ndarray, "k n"]
+) -> Float[np.ndarray, "m n"]:
+    """a @ b, the longer of m and n split."""
+    (m, k), n = a.shape, b.shape[1]
+    if m * k * n <= LARGEST:
+        return a @ b
+    out = np.empty((m, n), np.result_type(a, b))
+    step = LARGEST // (k * min(m, n))
+    # whole tiles of BLAS's kernels, so that floats are rounded as in the undivided product
+    step = max(1, step // TILE * TILE or step)
+    for first in range(0, max(m, n), step):
+        some = slice(first, first + step)
+        if m < n:
+            np.matmul(a, b[:, some], out=out[:, some])
+        else:
+            np.matmul(a[some], b, out=out[some])
+    return out
+
+
+def along(
+    matrix: Float[np.ndarray, "m k"], grid: Float[np.ndarray, "..."], axis: int
+) -> Float[np.ndarray, "..."]:
+    """A banded matrix, such as an interpolation's, applied along an axis of length k."""
+    first_axis = np.moveaxis(grid, axis, 0)
+    rows = first_axis.reshape(len(first_axis), -1)
+    out = np.empty((len(matrix), rows.shape[1]), np.result_type(matrix, grid))
+    for first in range(0, len(matrix), BAND):
+        band = matrix[first : first + BAND]
+        used = np.flatnonzero(band.any(0))
+        here = slice(used[0], used[-1] + 1)
+        out[first : first + BAND] = product(band[:, here], rows[here])
+    return np.moveaxis(out.reshape(len(matrix), *first_axis.shape[1:]), 0, axis)

@@ -36,23 +36,17 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, repeat
-from operator import index as as_index
 from typing import IO, Any, SupportsIndex
 
 import numpy as np
 from jaxtyping import Shaped
 
 MAX_TOTAL = 2**16
-"""Largest total accepted unless asked otherwise: range // total then keeps at least 8 bits."""
-
-MAX_TOTAL_LIMIT = 2**24
-"""Largest total there is: above it range // total can be 0, and a coder never ends."""
+"""Largest total of a table: range // total then keeps at least 8 bits. (Above 2^24 it can be 0, and
+a coder never ends.)"""
 
 MAX_ALPHABET = 1024
 """Most symbols in a table (the limit of range-coder's decoder)."""
-
-MAX_COUNT = 2**24
-"""Most symbols decoded in one call."""
 
 BACKENDS = ("range-coder", "python")
 _ENVIRONMENT = "C3LITE_RANGE_CODER"
@@ -75,7 +69,6 @@ class Table(list[int]):
 
     Args:
         cumulative: 2 to 1025 integers, rising strictly from 0 (so every symbol can be coded).
-        max_total: the largest last entry accepted, at most 2^24.
 
     Raises:
         RangeCoderError: when `cumulative` is anything else.
@@ -83,10 +76,7 @@ class Table(list[int]):
 
     __slots__ = ()
 
-    def __init__(
-        self, cumulative: Iterable[int] | Shaped[np.ndarray, "..."], *, max_total: int = MAX_TOTAL
-    ):
-        _check_max_total(max_total)
+    def __init__(self, cumulative: Iterable[int] | Shaped[np.ndarray, "..."]):
         values = _integers("a cumulative table", cumulative)
         if not 2 <= len(values) <= MAX_ALPHABET + 1:
             raise RangeCoderError(
@@ -97,8 +87,8 @@ class Table(list[int]):
             raise RangeCoderError(f"a cumulative table starts with 0, not {values[0]}")
         if not (values[1:] > values[:-1]).all():
             raise RangeCoderError("a cumulative table rises strictly: every symbol needs a width")
-        if values[-1] > max_total:
-            raise RangeCoderError(f"a table's total is at most {max_total}, not {values[-1]}")
+        if values[-1] > MAX_TOTAL:
+            raise RangeCoderError(f"a table's total is at most {MAX_TOTAL}, not {values[-1]}")
         super().__init__(values.tolist())
 
 
@@ -107,70 +97,17 @@ class Encoder:
 
     Args:
         backend: "auto", "range-coder" or "python"; the bytes are the same.
-        max_total: the largest total accepted, at most 2^24.
 
     Raises:
         RangeCoderError: for an unknown backend, or one that is not installed.
     """
 
-    def __init__(self, *, backend: str = "auto", max_total: int = MAX_TOTAL):
-        _check_max_total(max_total)
+    def __init__(self, *, backend: str = "auto"):
         self.backend = resolve_backend(backend)
-        self._max_total = max_total
         # Intervals are kept until `finish`, three integers a symbol, so that the file which
         # range-coder needs lives only as long as that call.
         self._intervals: list[np.ndarray] = []
         self._finished = False
-
-    def encode(
-        self,
-        symbols: Sequence[int] | Shaped[np.ndarray, "..."],
-        cumulative: Iterable[int] | Shaped[np.ndarray, "..."],
-    ) -> None:
-        """Appends symbols that share one table.
-
-        Args:
-            symbols: n integers, each in [0, len(cumulative) - 1).
-            cumulative: the table, [0, ..., total]; a `Table` is not checked again.
-
-        Raises:
-            RangeCoderError: for a symbol outside the table, a bad table, or a finished encoder.
-        """
-        table = np.asarray(_table(cumulative, self._max_total), dtype=np.int64)
-        s = _integers("symbols", symbols)
-        if s.size and not (s.min() >= 0 and s.max() <= len(table) - 2):
-            wrong = s.min() if s.min() < 0 else s.max()
-            raise RangeCoderError(f"symbol {wrong} is not in the table's 0 ... {len(table) - 2}")
-        self._append(table[s], table[s + 1], np.full(s.shape, table[-1]))
-
-    def encode_many(
-        self,
-        tables: Sequence[Table] | Mapping[int, Table],
-        index: Sequence[int] | Shaped[np.ndarray, "..."],
-        symbols: Sequence[int] | Shaped[np.ndarray, "..."],
-    ) -> None:
-        """Appends n symbols, each with its own table: symbols[i] by tables[index[i]].
-
-        Args:
-            tables: `Table`s by number; a dict may make missing ones (`__missing__`).
-            index: n table numbers, not negative.
-            symbols: n symbols.
-
-        Raises:
-            RangeCoderError: for different lengths, a table number or symbol out of range,
-                something that is not a `Table`, or a finished encoder.
-        """
-        s = _integers("symbols", symbols)
-        chosen = _choose(tables, index)
-        if len(chosen) != len(s):
-            raise RangeCoderError(f"{len(s)} symbols but {len(chosen)} table numbers")
-        if s.size and s.min() < 0:
-            raise RangeCoderError(f"symbol {s.min()} is negative")
-        try:
-            intervals = [(t[i], t[i + 1], t[-1]) for t, i in zip(chosen, s.tolist(), strict=True)]
-        except IndexError:
-            raise RangeCoderError("a symbol is not in its table") from None
-        self._append(*np.array(intervals, dtype=np.int64).reshape(-1, 3).T)
 
     def encode_intervals(
         self,
@@ -199,8 +136,8 @@ class Encoder:
             raise RangeCoderError(
                 f"low, high and total have {len(lows)}, {len(highs)} and {len(totals)} entries"
             )
-        if totals.size and totals.max() > self._max_total:
-            raise RangeCoderError(f"a total is at most {self._max_total}, not {totals.max()}")
+        if totals.size and totals.max() > MAX_TOTAL:
+            raise RangeCoderError(f"a total is at most {MAX_TOTAL}, not {totals.max()}")
         if not ((lows >= 0) & (lows < highs) & (highs <= totals)).all():
             raise RangeCoderError("an interval needs 0 <= low < high <= total")
         self._append(lows, highs, totals)
@@ -236,7 +173,7 @@ class Encoder:
     def _append(self, low: np.ndarray, high: np.ndarray, total: np.ndarray) -> None:
         if self._finished:
             raise RangeCoderError("this encoder is finished; make a new one")
-        self._intervals.append(np.stack([low, high, total]).astype(np.int32))  # totals <= 2^24
+        self._intervals.append(np.stack([low, high, total]).astype(np.int32))
 
 
 class Decoder:
@@ -245,41 +182,16 @@ class Decoder:
     Args:
         data: exactly the bytes that `Encoder.finish` returned. Other bytes decode too, to garbage.
         backend: "auto", "range-coder" or "python"; the symbols are the same.
-        max_total: the largest total accepted, at most 2^24.
 
     Raises:
         RangeCoderError: for an unknown backend, or one that is not installed.
         OSError: when range-coder is used and its private file cannot be written.
     """
 
-    def __init__(
-        self, data: bytes | memoryview, *, backend: str = "auto", max_total: int = MAX_TOTAL
-    ):
-        _check_max_total(max_total)
+    def __init__(self, data: bytes | memoryview, *, backend: str = "auto"):
         self.backend = resolve_backend(backend)
-        self._max_total = max_total
         reader = _LibraryDecoder if self.backend == "range-coder" else _PythonDecoder
         self._decoder = reader(memoryview(data).tobytes())
-
-    def decode(
-        self, n: SupportsIndex, cumulative: Iterable[int] | Shaped[np.ndarray, "..."]
-    ) -> list[int]:
-        """The next n symbols, which share one table.
-
-        Args:
-            n: how many, 0 to 2^24.
-            cumulative: the table, [0, ..., total]; a `Table` is not checked again.
-
-        Raises:
-            RangeCoderError: for a count out of range or a bad table.
-        """
-        try:
-            count = as_index(n)
-        except TypeError:
-            raise RangeCoderError(f"a count is an integer, not {n!r}") from None
-        if not 0 <= count <= MAX_COUNT:
-            raise RangeCoderError(f"a count is between 0 and {MAX_COUNT}, not {count}")
-        return self._decoder.decode_run(count, _table(cumulative, self._max_total))
 
     def decode_many(
         self,
@@ -331,11 +243,6 @@ def resolve_backend(backend: str = "auto") -> str:
     return "range-coder"
 
 
-def _check_max_total(max_total: int) -> None:
-    if not 1 <= max_total <= MAX_TOTAL_LIMIT:
-        raise RangeCoderError(f"max_total is between 1 and {MAX_TOTAL_LIMIT}, not {max_total}")
-
-
 def _integers(what: str, values: Any) -> np.ndarray:
     """One-dimensional int64 array of `values`, or an error: floats and booleans are no symbols."""
     if not isinstance(values, np.ndarray):
@@ -348,10 +255,6 @@ def _integers(what: str, values: Any) -> np.ndarray:
     if array.size and array.dtype == np.uint64 and array.max() > np.iinfo(np.int64).max:
         raise RangeCoderError(f"{what}: {array.max()} is too large")
     return array.astype(np.int64)
-
-
-def _table(cumulative: Any, max_total: int) -> Table:
-    return cumulative if type(cumulative) is Table else Table(cumulative, max_total=max_total)
 
 
 def _choose(tables: Sequence[Table] | Mapping[int, Table], index: Any) -> list[Table]:
@@ -424,10 +327,6 @@ class _LibraryDecoder:
         decode = self._decode
         return [decode(1, table)[0] for table in tables]
 
-    def decode_run(self, n: int, table: Table) -> list[int]:
-        return self._decode(n, table)
-
-
 # Python -----------------------------------------------------------------------------------------
 
 
@@ -492,6 +391,3 @@ class _PythonDecoder:
                 width <<= 8
         self._code, self._width = code, width
         return symbols
-
-    def decode_run(self, n: int, table: Table) -> list[int]:
-        return self.decode(repeat(table, n))

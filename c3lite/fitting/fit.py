@@ -17,6 +17,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray
 from tqdm import tqdm
 
 from c3lite.coding import pixels as decoder
+from c3lite.coding.header import check_reach
 from c3lite.config import C3, Config
 from c3lite.evaluation.metrics import mean_frame_psnr, psnr
 from c3lite.fitting import parameters, training
@@ -24,7 +25,6 @@ from c3lite.fitting.checkpoint import Checkpoint, Kept
 from c3lite.fitting.parameters import Coded
 from c3lite.fitting.training import CHUNK, History, State
 from c3lite.model.codec import Codec
-from c3lite.model.context import check_reach
 
 SECONDS_A_CHUNK = 1.0
 """Chunks are sized to take about this long, so that progress moves and Ctrl-C is answered."""

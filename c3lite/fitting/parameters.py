@@ -12,8 +12,9 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Integer, PyTree
+from jaxtyping import Array, Float, PyTree
 
+from c3lite.coding.contents import Coded
 from c3lite.model.codec import Codec
 from c3lite.model.entropy import latent_bits
 from c3lite.model.quantize import hard_round
@@ -85,17 +86,6 @@ def network_bits(integers: Networks) -> Networks:
     return Networks(*(
         sum((laplace_array_bits(a) for a in jax.tree.leaves(part)), jnp.zeros(()))
         for part in integers))
-
-
-class Coded(NamedTuple):
-    """Everything that goes into a file, as integers."""
-
-    symbols: Integer[Array, " latents"]
-    """Quantized latents in step units, grids one after another, finest first."""
-    networks: Networks
-    """Whole numbers; times the steps they are the decoder's networks."""
-    weight_step: float
-    bias_step: float
 
 
 class Search(NamedTuple):

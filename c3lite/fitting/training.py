@@ -16,11 +16,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import jax.random as jr
-import optax
 from jax.flatten_util import ravel_pytree
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
+from c3lite.ingredients.noise import NOISES
+from c3lite.ingredients.optimizers import OPTIMIZERS
 from c3lite.model.codec import Codec, distortion, rate, rate_distortion
 from c3lite.model.quantize import hard_round, noisy_round
 
@@ -64,10 +65,7 @@ class History(NamedTuple):
 
 
 def _optimizer(config):
-    # Flattened to one vector: a third of the operations of an array at a time, and of the
-    # compilation
-    return optax.flatten(
-        optax.chain(optax.clip_by_global_norm(config.gradient_clip), optax.scale_by_adam()))
+    return OPTIMIZERS[config.optimizer](config)
 
 
 def start(
@@ -90,11 +88,13 @@ def quantizer(config, step: Int[Array, ""], key: PRNGKeyArray):
     """Stage 1's noisy soft-rounding before step `config.steps`, stage 2's hard rounding after."""
     progress = stage1_progress(config, step)
     temperature = config.temperature.linear(progress)
-    shape = config.noise_shape.linear(progress)
+    noise = NOISES[config.noise]
+    parameter = getattr(config, noise.parameter).linear(progress)
 
     def noisy(x):
         noise_key = jr.fold_in(key, step)  # by step number: chunks and restarts change nothing
-        return noisy_round(x, temperature, shape, noise_key, config.second_rounding_is_s)
+        return noisy_round(x, temperature, parameter, noise_key, config.second_rounding_is_s,
+                           noise.sample)
 
     def hard(x):
         return hard_round(x, config.stage2_temperature)

@@ -12,7 +12,7 @@ import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from c3lite.model import latents
-from c3lite.model.entropy import EntropyModel, split, total_bits
+from c3lite.model.entropy import EntropyModel, total_bits
 from c3lite.model.synthesis import Synthesis
 
 Quantizer = Callable[[Float[Array, " latents"]], Float[Array, " latents"]]
@@ -47,7 +47,7 @@ class Codec(eqx.Module):
         self.shape = tuple(shape)
         self.grids = tuple(jnp.zeros(s) for s in latents.grid_shapes(config, shape))
         self.log2_gains = jnp.log2(latents.initial_gains(config)) if config.learned_gains else None
-        self.upsampling = latents.initial_kernel(ndim) if config.upsampling == "learned" else None
+        self.upsampling = latents.initial_kernel(config, ndim)
         self.synthesis = Synthesis(config, ndim, key=synthesis_key, mean_rgb=mean_rgb)
         self.entropy = EntropyModel(config, ndim, key=entropy_key)
 
@@ -71,7 +71,8 @@ class Codec(eqx.Module):
 
     def decode(self, config, symbols: Float[Array, " latents"]) -> Float[Array, "3 *shape"]:
         """Pixels in [0, 1] from quantized latents in step units."""
-        grids = split(symbols * config.quantization_step, latents.grid_shapes(config, self.shape))
+        shapes = latents.grid_shapes(config, self.shape)
+        grids = latents.split(symbols * config.quantization_step, shapes)
         up = latents.upsample(config, grids, self.shape, self.upsampling)
         return self.synthesis(config, up)
 

@@ -2,23 +2,21 @@
 
 A context is a static tuple of offsets, one row of the network's input each. The same tuple serves
 training (shifted views of whole grids, here) and decoding (positions looked up one wavefront at a
-time, in `bitstream.py`), for images and videos. Outside the grid a latent counts as zero.
+time, in `coding/walk.py`), for images and videos. Outside the grid a latent counts as zero.
 """
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import scipy.fft
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
-Offset = tuple[int, ...]
+from c3lite.model.kernels import Offset, gather
 
 
 def window_offsets(size: Sequence[int], origin: Sequence[int] | None = None) -> tuple[Offset, ...]:
@@ -75,7 +73,7 @@ def stack_contexts(
     views = [shifted(grid, offsets) for grid in large]
     if small:
         flat = jnp.concatenate([grid.reshape(-1) for grid in small])
-        views.append(list(_gather(flat, tuple(grid.shape for grid in small), tuple(offsets))))
+        views.append(list(gather(flat, tuple(grid.shape for grid in small), tuple(offsets))))
     rows = [view[i] for i in range(len(offsets)) for view in views]
     return jnp.concatenate(rows).reshape(len(offsets), -1)
 
@@ -85,50 +83,14 @@ SMALL_GRID = 4096
 offset: slices are faster, but many small ones cost more to compile than they save."""
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def _gather(flat, shapes, offsets):
-    index = _gather_index(shapes, offsets)
-    return jnp.pad(flat, (0, 1)).at[index].get(mode="promise_in_bounds")
-
-
-def _gather_backward(shapes, offsets, _, g):
-    # Read at position + offset, so it came from position - offset: gathered again, not scattered,
-    # which XLA does one entry at a time
-    back = _gather_index(shapes, tuple(tuple(-step for step in offset) for offset in offsets))
-    rows = jnp.arange(len(offsets))[:, None]
-    return (jnp.pad(g, ((0, 0), (0, 1))).at[rows, back].get(mode="promise_in_bounds").sum(0),)
-
-
-_gather.defvjp(lambda flat, shapes, offsets: (_gather(flat, shapes, offsets), None),
-               _gather_backward)
-
-
-@functools.cache
-def _gather_index(shapes, offsets) -> Int[np.ndarray, "context latents"]:
-    """Where each context entry lies in the grids' concatenation; outside: one past its end."""
-    end = sum(map(math.prod, shapes))
-    columns, start = [], 0
-    for shape in shapes:
-        sides = np.array(shape)[:, None]
-        position = np.indices(shape).reshape(len(shape), -1)
-        rows = []
-        for offset in offsets:
-            moved = position + np.array(offset)[:, None]
-            inside = ((moved >= 0) & (moved < sides)).all(0)
-            rows.append(np.where(
-                inside, start + np.ravel_multi_index(moved, shape, mode="clip"), end))
-        columns.append(np.stack(rows))
-        start += math.prod(shape)
-    return np.concatenate(columns, axis=1).astype(np.int32)
+def masked_count(config) -> int:
+    """How many grids a mask is for (K)."""
+    return min(config.masked_grids, config.num_grids)
 
 
 def masked(config, ndim: int, grid: int) -> bool:
     """Whether grid number `grid` sees the previous frame through the custom mask (App. A.3)."""
     return config.mask_shape is not None and ndim == 3 and grid < config.masked_grids
-
-
-MAX_REACH = 255
-"""No context reaches farther: a limit of the files."""
 
 
 def check_mask(config, ndim: int) -> None:
@@ -138,13 +100,6 @@ def check_mask(config, ndim: int) -> None:
         raise ValueError(
             f"{count} grids see the previous frame through a mask, and mask_origins has "
             f"{len(config.mask_origins)} positions: c3lite.learn_offsets(video, config) finds them")
-
-
-def check_reach(config) -> None:
-    """Raise `ValueError` for a mask position that no file can hold; the config's numbers known."""
-    reach = max((abs(step) for origin in config.mask_origins for step in origin), default=0)
-    if reach > MAX_REACH:
-        raise ValueError(f"a mask at {reach} latents is farther away than the limit of {MAX_REACH}")
 
 
 def previous_frame(

@@ -7,15 +7,17 @@ step units, everything divided by q.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import equinox as eqx
 import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from c3lite.ingredients.activations import ACTIVATIONS
 from c3lite.model import blocks, latents
 from c3lite.model import context as ctx
-from c3lite.model.networks import ACTIVATIONS, Dense, dense_layers, run_layers
+from c3lite.model.networks import Dense, dense_layers, run_layers
 
 WIDE = 256
 """A mask of more entries is not gathered but transformed (`context.correlate`)."""
@@ -114,33 +116,26 @@ class EntropyModel(eqx.Module):
         # the first layer's columns for the wide window are a kernel over the previous frame
         first, *others = layers
         kernel, near = jnp.split(first.weight, [math.prod(config.mask_shape)], axis=1)
-        moved = ctx.previous_frame(grid, config.mask_origins[n], config.mask_shape)
+        (moved,) = box_sources(config, grid, n)
         far = ctx.correlate(moved, kernel.reshape(-1, *config.mask_shape))
         hidden = far + Dense(near, first.bias)(self._near_context(config, grids, n))
         if not others:
             return hidden
-        return run_layers(config, others, ACTIVATIONS[config.activation](hidden))
+        return run_layers(config, others, ACTIVATIONS[config.activation].train(hidden))
 
     def context(
         self, config, grids: tuple[Float[Array, "..."], ...], n: int
     ) -> Float[Array, "context latents"]:
         """The context of every latent of grid n: the mask's box, its own grid, the halved finer."""
-        near, grid = self._near_context(config, grids, n), grids[n]
-        if not ctx.masked(config, grid.ndim, n):
-            return near
-        moved = ctx.previous_frame(grid, config.mask_origins[n], config.mask_shape)
-        box = ctx.views(moved, ctx.box_starts(config.mask_shape), grid.shape)
-        return jnp.concatenate([jnp.stack(box), near])
+        near = self._near_context(config, grids, n)
+        boxes = [jnp.stack(ctx.views(moved, ctx.box_starts(config.mask_shape), grids[n].shape))
+                 for moved in box_sources(config, grids[n], n)]
+        return jnp.concatenate([*boxes, near])
 
     def _near_context(self, config, grids, n):
         """The context without the mask's box."""
-        grid = grids[n]
-        rows = ctx.stack_contexts([grid], ctx.causal_offsets(config.context_size, grid.ndim))
-        offsets = ctx.previous_offsets(config, grid.ndim)
-        if not offsets:
-            return rows
-        finer = ctx.halve(grids[n - 1], grid.shape) if n else jnp.zeros_like(grid)
-        return jnp.concatenate([rows, ctx.stack_contexts([finer], offsets)])
+        return jnp.concatenate([ctx.stack_contexts([source], offsets)
+                                for source, offsets in near_sources(config, grids, n)])
 
 
 def is_wide(config, ndim: int, n: int) -> bool:
@@ -148,21 +143,22 @@ def is_wide(config, ndim: int, n: int) -> bool:
     return ctx.masked(config, ndim, n) and math.prod(config.mask_shape) > WIDE
 
 
-def sources(
+def box_sources(config, grid: Float[Array, "..."], n: int) -> list[Float[Array, "..."]]:
+    """The previous frame as grid n sees it through its mask, in a list; empty without a mask."""
+    if not ctx.masked(config, grid.ndim, n):
+        return []
+    return [ctx.previous_frame(grid, config.mask_origins[n], config.mask_shape)]
+
+
+def near_sources(
     config, grids: tuple[Float[Array, "..."], ...], n: int
-) -> list[tuple[Float[Array, "..."], list[ctx.Offset]]]:
-    """What `EntropyModel.context` reads: padded arrays, and where the views of each start."""
-    grid, ndim = grids[n], grids[n].ndim
-    found = []
-    if ctx.masked(config, ndim, n):
-        moved = ctx.previous_frame(grid, config.mask_origins[n], config.mask_shape)
-        found.append((moved, ctx.box_starts(config.mask_shape)))
-    if offsets := ctx.causal_offsets(config.context_size, ndim):
-        found.append(ctx.padded_for(grid, offsets))
-    if offsets := ctx.previous_offsets(config, ndim):
-        finer = ctx.halve(grids[n - 1], grid.shape) if n else jnp.zeros_like(grid)
-        found.append(ctx.padded_for(finer, offsets))
-    return found
+) -> Iterator[tuple[Float[Array, "..."], tuple[ctx.Offset, ...]]]:
+    """What else the context of grid n is read from, and at which offsets: itself, and the finer
+    grid, halved."""
+    grid = grids[n]
+    yield grid, ctx.causal_offsets(config.context_size, grid.ndim)
+    if offsets := ctx.previous_offsets(config, grid.ndim):
+        yield ctx.halve(grids[n - 1], grid.shape) if n else jnp.zeros_like(grid), offsets
 
 
 def _first_fan_in(config, ndim: int, n_context: int) -> int:
@@ -170,22 +166,12 @@ def _first_fan_in(config, ndim: int, n_context: int) -> int:
     return 3 * 65 * 65 if config.mask_shape is not None and ndim == 3 else n_context
 
 
-def split(
-    flat: Float[Array, " latents"], shapes: tuple[tuple[int, ...], ...]
-) -> tuple[Float[Array, "..."], ...]:
-    """A flat vector of all latents as grids."""
-    ends = [0]
-    for shape in shapes:
-        ends.append(ends[-1] + math.prod(shape))
-    return tuple(flat[a:b].reshape(s) for a, b, s in zip(ends, ends[1:], shapes, strict=False))
-
-
 def latent_bits(
     model: EntropyModel, config, symbols: Float[Array, " latents"], shape: tuple[int, ...]
 ) -> Float[Array, " latents"]:
     """Bits of every latent; `symbols` in step units, `shape` that of the data (Eqs. 1, 12)."""
     q = config.quantization_step
-    grids = split(symbols * q, latents.grid_shapes(config, shape))
+    grids = latents.split(symbols * q, latents.grid_shapes(config, shape))
     mu, scale = model(config, grids)
     return laplace_bits(symbols, mu / q, scale / q)
 
@@ -200,7 +186,7 @@ def total_bits(
            and not is_wide(config, len(shape), large)):
         large += 1
     q = config.quantization_step
-    flat = split(symbols, shapes)
+    flat = latents.split(symbols, shapes)
     grids = tuple(grid * q for grid in flat)
     total = sum((_grid_bits(model, config, grids, flat[n], n) for n in range(large)), jnp.zeros(()))
     if large < len(shapes):
@@ -214,7 +200,9 @@ def _grid_bits(model, config, grids, symbols, n) -> Float[Array, ""]:
     """Bits of grid n, in blocks."""
     shape = symbols.shape
     sides = blocks.block_sides(shape)
-    padded = sources(config, grids, n)
+    padded = [(moved, ctx.box_starts(config.mask_shape))
+              for moved in box_sources(config, grids[n], n)]
+    padded += [ctx.padded_for(*source) for source in near_sources(config, grids, n) if source[1]]
     starts = [starts for _, starts in padded]
     inside = blocks.cut(jnp.ones(shape), shape, sides)  # blocks at the end may reach outside
     parts = tuple(blocks.cut(array, shape, sides) for array in (*(a for a, _ in padded), symbols))

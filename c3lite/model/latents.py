@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Num
 
-BICUBIC_TAPS = (-0.03515625, -0.10546875, 0.26171875, 0.87890625)
-"""The first half of bicubic interpolation by 2 as 8 taps a side (COOL-CHICv2)."""
+from c3lite.ingredients.upsampling import UPSAMPLINGS
 
 
 def exponents(config) -> tuple[int, ...]:
@@ -35,24 +35,6 @@ def initial_gains(config) -> Float[np.ndarray, " grids"]:
     return 2.0 ** np.array(exponents(config), np.float32)
 
 
-def _triangle(d):
-    return np.maximum(0, 1 - d)
-
-
-def _keys_cubic(d):
-    near = (1.5 * d - 2.5) * d * d + 1
-    far = ((-0.5 * d + 2.5) * d - 4) * d + 2
-    return np.where(d >= 2, 0, np.where(d >= 1, far, near))
-
-
-def _lanczos3(d):
-    return np.where(d > 3, 0, np.sinc(d) * np.sinc(d / 3))
-
-
-KERNELS = {"bilinear": _triangle, "bicubic": _keys_cubic, "lanczos": _lanczos3}
-"""Weight of a sample at distance d >= 0, in input samples."""
-
-
 @functools.cache
 def resize_matrix(n_in: int, n_out: int, method: str) -> Float[np.ndarray, "n_out n_in"]:
     """One axis of upsampling as a matrix: half-pixel centers, weights renormalized at the edges.
@@ -61,7 +43,7 @@ def resize_matrix(n_in: int, n_out: int, method: str) -> Float[np.ndarray, "n_ou
     eagerly compiles a program for every pair of sizes: 11 s for a first fit.
     """
     centers = (np.arange(n_out) + 0.5) * n_in / n_out - 0.5
-    weights = KERNELS[method](np.abs(centers[:, None] - np.arange(n_in)))
+    weights = UPSAMPLINGS[method].weight(np.abs(centers[:, None] - np.arange(n_in)))
     return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
 
 
@@ -79,44 +61,41 @@ def _apply_along(matrix, grid, axis):
     return jnp.moveaxis(moved, 0, axis)
 
 
-def _interpolate_rows(grid, ratio):
-    """Bilinear upsampling of the first axis by a whole ratio: each output row mixes two rows.
+def split(
+    flat: Num[Array | np.ndarray, " latents"], shapes: Sequence[tuple[int, ...]]
+) -> tuple[Num[Array | np.ndarray, "..."], ...]:
+    """A flat vector of all latents as grids; views of it in NumPy."""
+    ends = list(itertools.accumulate(map(math.prod, shapes), initial=0))
+    return tuple(flat[a:b].reshape(shape)
+                 for (a, b), shape in zip(itertools.pairwise(ends), shapes, strict=True))
 
-    The matrix of `path_matrix` has as many columns as rows come in, so its product costs more a
-    pixel the larger the image is; this costs the same. At the edges, replicating a row is what
-    renormalizing the weights does.
-    """
-    position = (np.arange(ratio) + 0.5) / ratio - 0.5  # relative to the input row
-    before, after = np.maximum(-position, 0), np.maximum(position, 0)
-    padded = jnp.concatenate([grid[:1], grid, grid[-1:]])[:, None]
-    n = grid.shape[0]
-    mixed = sum(
-        padded[k : k + n] * weight.astype(np.float32).reshape((ratio,) + (1,) * (grid.ndim - 1))
-        for k, weight in enumerate((before, 1 - before - after, after)))
-    return mixed.reshape(n * ratio, *grid.shape[1:])
+
+def resize_paths(config, shape: tuple[int, ...], n: int) -> tuple[tuple[int, ...], ...]:
+    """Along each axis the sizes through which grid n is resized to `shape`."""
+    sides = (shape, *grid_shapes(config, shape))
+    # a recursive path visits the sizes of all finer grids; a direct one only the first and last
+    stops = sides[n + 1 :: -1] if config.upsampling_recursive else (sides[n + 1], shape)
+    return tuple(zip(*stops, strict=True))
 
 
 def _resize(grid, paths, method):
     # last axis first: the other axes are still small
     for axis in reversed(range(grid.ndim)):
-        path = paths[axis]
+        path, shortcut = paths[axis], UPSAMPLINGS[method].whole_ratio
         if len(set(path)) == 1:
             continue
-        whole = len(path) == 2 and path[1] % path[0] == 0
-        if axis == 0 and whole and method == "bilinear":
-            grid = _interpolate_rows(grid, path[1] // path[0])
+        if axis == 0 and shortcut and len(path) == 2 and path[1] % path[0] == 0:
+            grid = shortcut(grid, path[1] // path[0])
         else:
             grid = _apply_along(path_matrix(path, method), grid, axis)
     return grid
 
 
-def initial_kernel(ndim: int) -> Float[Array, "*taps"]:
-    """The kernel of the learned upsampling at the start: bicubic, 8 taps along every axis."""
-    taps = np.array(BICUBIC_TAPS + BICUBIC_TAPS[::-1], np.float32)
-    kernel = taps
-    for _ in range(ndim - 1):
-        kernel = np.multiply.outer(kernel, taps)
-    return jnp.asarray(kernel)
+def initial_kernel(config, ndim: int) -> Float[Array, "*taps"] | None:
+    """The kernel of a learned upsampling at the start, 8 taps along every axis; None: a fixed one.
+    """
+    kernel = UPSAMPLINGS[config.upsampling]
+    return kernel.initial_kernel(ndim) if kernel.is_learned else None
 
 
 def double(
@@ -144,22 +123,16 @@ def upsample(
     kernel: Float[Array, "*taps"] | None = None,
 ) -> Float[Array, "grids *shape"]:
     """Every grid at full resolution, finest first."""
-    sides = (shape, *(tuple(grid.shape) for grid in grids))
-    if config.upsampling == "learned":
-        raised: list = []
+    if UPSAMPLINGS[config.upsampling].is_learned:
+        sides, raised = (shape, *(grid.shape for grid in grids)), []
         for n in reversed(range(len(grids))):  # coarsest first, all coarser ones in one batch
             raised = [grids[n][None], *raised]
             if sides[n] != sides[n + 1]:
                 raised = [jax.vmap(lambda g, to=sides[n]: double(g, kernel, to))(
                     jnp.concatenate(raised))]
         return jnp.concatenate(raised)
-    up = []
-    for n, grid in enumerate(grids):
-        # a recursive path visits the sizes of all finer grids; a direct one only the first and last
-        stops = sides[n + 1 :: -1] if config.upsampling_recursive else (sides[n + 1], shape)
-        paths = tuple(tuple(stop[axis] for stop in stops) for axis in range(grid.ndim))
-        up.append(_resize(grid, paths, config.upsampling))
-    return jnp.stack(up)
+    return jnp.stack([_resize(grid, resize_paths(config, shape, n), config.upsampling)
+                      for n, grid in enumerate(grids)])
 
 
 def count(config, shape: tuple[int, ...]) -> int:

@@ -1,16 +1,18 @@
 """Rounding, and what stands in for it while latents are fitted (Eqs. 5, 13-23; App. A.2.4-A.2.5).
 
 `x` is a latent in step units: rounding moves it to an integer. `T` is the temperature of
-soft-rounding, `a` the shape of the Kumaraswamy noise, `u` noise centered on zero.
+soft-rounding, `u` noise centered on zero, `a` its parameter (of Kumaraswamy noise its shape).
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-Scalar = Float[Array, ""] | float
+from c3lite.ingredients.noise import Scalar, kumaraswamy_noise
 
 IDENTITY_TEMPERATURE = 1e3
 """From here on soft-rounding is the identity: s differs from it by less than 1e-7, and the formula
@@ -39,34 +41,19 @@ def soft_round_conditional_mean(y: Float[Array, "*shape"], T: Scalar) -> Float[A
     return soft_round_inverse(y - 0.5, T) + 0.5
 
 
-def kumaraswamy_b(a: Scalar) -> Scalar:
-    """The second shape parameter that puts the density's mode at 1/2 (Eq. 23)."""
-    return (2**a * (a - 1) + 1) / a
-
-
-def kumaraswamy_noise(key: PRNGKeyArray, shape: tuple[int, ...], a: Scalar) -> Float[Array, "..."]:
-    """Noise in (-1/2, 1/2) by inverting the distribution function (Eqs. 22, 23).
-
-    a = 1 is uniform noise; a = inf, where the density is a peak at its mode, is none. The paper's
-    text has noise in [0, 1]; like the authors' release, this is centered on 0.
-    """
-    uniform = jax.random.uniform(key, shape)
-    a = jnp.asarray(a, uniform.dtype)
-    b = kumaraswamy_b(a)
-    kumaraswamy = (1 - (1 - uniform) ** (1 / b)) ** (1 / a)
-    noise = jnp.where(a == 1, uniform, kumaraswamy)  # powers of 1 are exact only nearly
-    return jnp.where(a == jnp.inf, 0.5, noise) - 0.5
-
-
 def noisy_round(
     x: Float[Array, "*shape"],
     T: Scalar,
     a: Scalar,
     key: PRNGKeyArray,
     second_is_s: bool = False,
+    noise: Callable = kumaraswamy_noise,
 ) -> Float[Array, "*shape"]:
-    """Stage 1: r_T(s_T(x) + u), or s_T(s_T(x) + u) if `second_is_s` (Eqs. 5, 19)."""
-    y = soft_round(x, T) + kumaraswamy_noise(key, x.shape, a)
+    """Stage 1: r_T(s_T(x) + u), or s_T(s_T(x) + u) if `second_is_s` (Eqs. 5, 19).
+
+    u is `noise` (`Noise.sample`) of the parameter `a`.
+    """
+    y = soft_round(x, T) + noise(key, x.shape, a)
     return soft_round(y, T) if second_is_s else soft_round_conditional_mean(y, T)
 
 

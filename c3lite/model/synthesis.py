@@ -2,61 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from c3lite.model.blocks import computed_once, map_columns
-from c3lite.model.networks import ACTIVATIONS, Dense, dense_layers, run_layers
-
-
-def _windows(padded, size):
-    """For each tap of a kernel, the part of a padded array it reads."""
-    shape = tuple(n - k + 1 for n, k in zip(padded.shape[1:], size, strict=True))
-    for tap in itertools.product(*map(range, size)):
-        window = (slice(t, t + n) for t, n in zip(tap, shape, strict=True))
-        yield tap, padded[(slice(None), *window)]
-
-
-@jax.custom_vjp
-def small_conv(
-    padded: Float[Array, "c_in *padded"], kernel: Float[Array, "c_out c_in *size"]
-) -> Float[Array, "c_out *shape"]:
-    """A convolution of few channels as a sum of scaled, shifted arrays.
-
-    XLA makes one pass of it: on a CPU nine times faster than its convolution of 3 channels to 3,
-    whose matrix product has rows of 27.
-    """
-    padded = computed_once(padded)
-    total = 0.0
-    for tap, part in _windows(padded, kernel.shape[2:]):
-        for c in range(kernel.shape[1]):
-            scalars = kernel[(slice(None), c, *tap)]
-            total = total + scalars.reshape((-1,) + (1,) * (part.ndim - 1)) * part[c]
-    return total
-
-
-def _conv_forward(padded, kernel):
-    return small_conv(padded, kernel), (padded, kernel)
-
-
-def _conv_backward(residuals, g):
-    padded, kernel = residuals
-    size = kernel.shape[2:]
-    around = [(0, 0)] + [(k - 1, k - 1) for k in size]
-    flipped = jnp.flip(kernel, range(2, kernel.ndim)).swapaxes(0, 1)
-    d_padded = small_conv(jnp.pad(g, around), flipped)
-    # each kernel entry is a product of an input and an output channel, at one shift: a convolution
-    # of the input with the whole of g
-    d_kernel = jax.lax.conv_general_dilated(
-        padded[:, None], g[:, None], (1,) * len(size), "VALID")  # (c_in, c_out, *size)
-    return d_padded, d_kernel.swapaxes(0, 1)
-
-
-small_conv.defvjp(_conv_forward, _conv_backward)
+from c3lite.ingredients.activations import ACTIVATIONS
+from c3lite.model.blocks import map_columns
+from c3lite.model.kernels import small_conv
+from c3lite.model.networks import Dense, dense_layers, run_layers
 
 
 class ResidualConv(eqx.Module):
@@ -93,7 +47,7 @@ class Synthesis(eqx.Module):
         self.convs = tuple(ResidualConv(size) for _ in range(config.synthesis_residual_convs))
 
     def __call__(self, config, up: Float[Array, "grids *shape"]) -> Float[Array, "3 *shape"]:
-        act = ACTIVATIONS[config.activation]
+        act = ACTIVATIONS[config.activation].train
         x = map_columns(lambda columns: run_layers(config, self.layers, columns),
                         up.reshape(up.shape[0], -1))
         x = x.reshape(3, *up.shape[1:])
@@ -103,4 +57,7 @@ class Synthesis(eqx.Module):
             x = conv(x)
             if i < len(self.convs) - 1:
                 x = act(x)
-        return jnp.clip(x, 0, 1)
+        clipped = jnp.clip(x, 0, 1)
+        if config.clip_gradient == "straight_through":
+            return jax.lax.stop_gradient(clipped) + (x - jax.lax.stop_gradient(x))
+        return clipped

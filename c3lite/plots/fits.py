@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
@@ -95,9 +94,7 @@ _bits = functools.partial(jax.jit, static_argnums=3)(entropy.latent_bits)
 
 
 def _split(flat: np.ndarray, fit: Fit) -> list[np.ndarray]:
-    shapes = latents.grid_shapes(fit.config, fit.shape)
-    ends = np.cumsum([math.prod(shape) for shape in shapes])[:-1]
-    return [part.reshape(shape) for part, shape in zip(np.split(flat, ends), shapes, strict=True)]
+    return list(latents.split(flat, latents.grid_shapes(fit.config, fit.shape)))
 
 
 def pixel_bits(fit: Fit) -> Float[np.ndarray, "*shape"]:

@@ -16,10 +16,9 @@ import numpy as np
 import pytest
 
 import c3lite as c3
+from c3lite.coding import BitstreamError, header, one, walk
 from c3lite.coding import integer_entropy as integer
-from c3lite.coding import one as bitstream
-from c3lite.coding import pixels as decoder
-from c3lite.coding.one import BitstreamError
+from c3lite.coding.contents import Coded, Contents, array_infos
 from c3lite.coding.rangecoder import BACKENDS, RangeCoderError, resolve_backend
 from c3lite.fitting import parameters
 from c3lite.model import entropy, latents
@@ -27,15 +26,19 @@ from c3lite.model.codec import Codec
 from tests.coded import CONFIGS, STEP, coded, shape_of
 
 
-def contents_of(data):
-    return bitstream._read(data)
+def written(contents: Contents, batch=2048) -> walk.Writer:
+    """A writer with all of the payload."""
+    writer, coded = walk.Writer(), contents.coded
+    walk.walk(writer, contents.config, contents.shape, coded.weight_step, coded.bias_step,
+              known=coded, batch=batch)
+    return writer
 
 
-def with_crc(rest: bytes, version=bitstream.VERSION) -> bytes:
-    return bitstream.MAGIC + bytes([version]) + struct.pack("<I", zlib.crc32(rest)) + rest
+def with_crc(rest: bytes, version=header.VERSION) -> bytes:
+    return header.MAGIC + bytes([version]) + struct.pack("<I", zlib.crc32(rest)) + rest
 
 
-HEAD = len(bitstream.MAGIC) + 5
+HEAD = len(header.MAGIC) + 5
 
 
 @pytest.fixture(scope="session")
@@ -53,17 +56,17 @@ def small_file():
 def test_round_trip(name):
     fit = coded(CONFIGS[name], shape_of(name))
     data = c3.encode(fit)
-    contents = contents_of(data)
+    contents = one.read(data).coded
     np.testing.assert_array_equal(contents.symbols, fit.coded.symbols)
-    for ours, theirs in zip(contents.arrays, jax.tree.leaves(fit.coded.networks), strict=True):
+    for ours, theirs in zip(contents.networks, jax.tree.leaves(fit.coded.networks), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     image = c3.decode(data)
     assert image.dtype == np.float32
     np.testing.assert_array_equal(image, fit.reconstruction)
     info = c3.inspect(data)
     fields = info.structure()
-    assert fields == {k: pytest.approx(getattr(fit.config, k)) if k in bitstream._FLOATS
-                      else getattr(fit.config, k) for k in fields}
+    assert fields == {k: pytest.approx(v) if isinstance(v := getattr(fit.config, k), float) else v
+                      for k in fields}
     assert info.header_bytes + info.payload_bytes == len(data)
     masks = 6 if fit.config.mask_shape else 0
     assert info.header_bytes - masks <= (19 if name in c3.PRESETS else 40)
@@ -93,15 +96,14 @@ def test_a_preset_is_one_byte_and_a_variant_of_it_not_many():
         variant = c3.edit(config, activation="relu", quantization_step=0.37, scale_max=20)
         assert len(header_with(variant, (512, 768))) - 1 <= 43
         data = header_with(variant, (512, 768))
-        assert bitstream._unpack(data).config == bitstream._read_config(
-            bitstream.Input(data[HEAD:]))[0]
+        assert header.unpack(data).config == header.as_decoded(variant, 2)
 
 
 def test_presets_in_files_stay_what_they_are():
     # A preset that changes would change what files of the past decode to. Give the new one a new
-    # place at the end of bitstream._KNOWN; the numbers below grow, those before them stay.
-    known = bitstream._known(2)
-    assert zlib.crc32(b"".join(known[:20])) == CRC_OF_PRESETS
+    # place at the end of header._KNOWN; the numbers below grow, those before them stay.
+    known = header._known(2)
+    assert zlib.crc32(b"".join(data[1:] for data in known[:20])) == CRC_OF_PRESETS
     assert len(set(known)) == len(known) < 128
 
 
@@ -113,28 +115,28 @@ def test_extreme_latents_and_parameters_come_back():
     rng = np.random.default_rng(1)
     n = latents.count(config, (31, 50))
     symbols = np.round(rng.laplace(size=n) * 2.0 ** rng.integers(-3, 30, n))
-    symbols = np.clip(symbols, -bitstream.MAX_SYMBOL, bitstream.MAX_SYMBOL)
-    symbols[:4] = 2**20, -(2**20), bitstream.MAX_SYMBOL, -bitstream.MAX_SYMBOL
+    symbols = np.clip(symbols, -header.MAX_SYMBOL, header.MAX_SYMBOL)
+    symbols[:4] = 2**20, -(2**20), header.MAX_SYMBOL, -header.MAX_SYMBOL
     fit = coded(config, (31, 50), symbols)
     extreme = jax.tree.map(
         lambda a: np.clip(np.round(rng.standard_cauchy(a.shape) * 1000), -(2**24), 2**24)
         .astype(np.float32), fit.coded.networks)
     fit = dataclasses.replace(fit, coded=fit.coded._replace(networks=extreme))
-    contents = contents_of(c3.encode(fit))
+    contents = one.read(c3.encode(fit)).coded
     np.testing.assert_array_equal(contents.symbols, symbols)
-    for ours, theirs in zip(contents.arrays, jax.tree.leaves(extreme), strict=True):
+    for ours, theirs in zip(contents.networks, jax.tree.leaves(extreme), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.01, 0.4, 3.0, 40.0, 700.0, 32_888.0])
 def test_a_parameter_array_costs_its_laplace_and_seven_bits(scale):
     values = np.round(np.random.default_rng(2).laplace(size=4000, scale=scale)).astype(np.int64)
-    writer = bitstream._Writer()
-    bitstream._code_array(writer, values, len(values), 0)
+    writer = walk.Writer()
+    walk.code_array(writer, values, len(values), 0)
     ideal = float(parameters.laplace_array_bits(jnp.asarray(values, jnp.float32)))
     assert writer.bits()[0] <= 1.001 * ideal + 7.5
-    reader = bitstream._Reader(writer.finish("auto"), "auto")
-    np.testing.assert_array_equal(bitstream._code_array(reader, None, len(values), 0), values)
+    reader = walk.Reader(writer.finish("auto"), "auto")
+    np.testing.assert_array_equal(walk.code_array(reader, None, len(values), 0), values)
 
 
 class Sampler:
@@ -159,12 +161,10 @@ def typical():
     fit = coded(config, shape)
     smaller = jax.tree.map(lambda a: np.round(a / 8), fit.coded.networks)
     fit = dataclasses.replace(fit, coded=fit.coded._replace(networks=smaller))
-    writer = bitstream._Writer()
-    contents = bitstream._contents(fit)
-    bitstream._walk(writer, *contents[:4], known=contents)
-    drawn = bitstream._walk(Sampler(writer), *contents[:4])
+    contents = one._contents(fit)
+    drawn = walk.walk(Sampler(written(contents)), contents.config, shape, STEP, STEP)
     return dataclasses.replace(
-        fit, coded=fit.coded._replace(symbols=drawn.symbols.astype(np.int32)))
+        fit, coded=fit.coded._replace(symbols=drawn.coded.symbols.astype(np.int32)))
 
 
 def test_the_file_is_as_large_as_the_estimate(typical):
@@ -200,33 +200,27 @@ def test_backends_write_and_read_the_same(typical):
 
 
 def test_batches_of_any_size_write_the_same(typical):
-    contents = bitstream._contents(typical)
-    files = set()
-    for batch in (140, 10**6):
-        writer = bitstream._Writer()
-        bitstream._walk(writer, *contents[:4], known=contents, batch=batch)
-        files.add(bitstream._pack(contents, writer.finish("auto")))
+    contents = one._contents(typical)
+    files = {header.pack(contents, written(contents, batch).finish("auto"))
+             for batch in (140, 10**6)}
     assert files == {c3.encode(typical)}
 
 
 def test_single_evaluation_writes_the_same():
-    contents = bitstream._contents(coded(CONFIGS["c3-clic"], (11, 14)))
-    streams = set()
-    for batch in (1, 7, 10**6):
-        writer = bitstream._Writer()
-        bitstream._walk(writer, *contents[:4], known=contents, batch=batch)
-        streams.add(writer.finish("auto"))
+    contents = one._contents(coded(CONFIGS["c3-clic"], (11, 14)))
+    streams = {written(contents, batch).finish("auto") for batch in (1, 7, 10**6)}
     assert len(streams) == 1
 
 
 def test_threads_change_nothing(typical, tmp_path):
     data = c3.encode(typical)
     with ThreadPoolExecutor(2) as pool:
-        for decoded in pool.map(contents_of, [data] * 4):
-            np.testing.assert_array_equal(decoded.symbols, typical.coded.symbols)
+        for decoded in pool.map(one.read, [data] * 4):
+            np.testing.assert_array_equal(decoded.coded.symbols, typical.coded.symbols)
     (tmp_path / "a.c3").write_bytes(data)
-    program = ("import sys, zlib, numpy as np; from c3lite import bitstream as b; "
-               "print(zlib.crc32(b._read(open(sys.argv[1], 'rb').read()).symbols.tobytes()))")
+    program = ("import sys, zlib; from c3lite.coding import one; "
+               "data = open(sys.argv[1], 'rb').read(); "
+               "print(zlib.crc32(one.read(data).coded.symbols.tobytes()))")
     for threads in "12":
         result = subprocess.run(
             [sys.executable, "-c", program, str(tmp_path / "a.c3")], check=True, text=True,
@@ -252,7 +246,7 @@ def test_decoding_compiles_nothing(typical, monkeypatch):
 def test_a_file_of_another_day_still_decodes():
     """Kodak 23 in 64x96 pixels after 660 steps, written on 2026-11-25 on an x86-64 of 2 cores."""
     data = (Path(__file__).parent / "files" / "kodim23_64x96.c3").read_bytes()
-    assert zlib.crc32(contents_of(data).symbols.astype("<i4").tobytes()) == 1905443605
+    assert zlib.crc32(one.read(data).coded.symbols.astype("<i4").tobytes()) == 1905443605
     x = c3.data.crop(c3.data.kodak(23), 192, 288, 64, 96)
     assert c3.metrics.psnr(c3.decode(data), x) == pytest.approx(37.63, abs=0.005)
 
@@ -261,7 +255,7 @@ def test_a_file_of_another_day_still_decodes():
 
 
 def test_a_newer_version_says_so(small_file):
-    newer = with_crc(small_file[HEAD:], version=bitstream.VERSION + 1)
+    newer = with_crc(small_file[HEAD:], version=header.VERSION + 1)
     with pytest.raises(BitstreamError, match="newer c3lite"):
         c3.decode(newer)
     with pytest.raises(BitstreamError, match="never released"):
@@ -277,8 +271,8 @@ def test_other_bytes_are_named(small_file):
 
 
 def header_with(config, shape):
-    contents = bitstream._Contents(config, shape, STEP, STEP, [], np.zeros(1, np.int32))
-    return bitstream._pack(contents, b"\0")
+    config = header.as_decoded(config, len(shape))
+    return header.pack(Contents(config, shape, Coded(np.zeros(1, np.int32), [], STEP, STEP)), b"\0")
 
 
 @pytest.mark.parametrize(("changes", "shape"), [
@@ -292,8 +286,8 @@ def header_with(config, shape):
 ])
 def test_limits_hold_before_anything_is_allocated(changes, shape, monkeypatch):
     data = header_with(c3.edit(c3.C3, **changes), shape)
-    monkeypatch.setattr(bitstream, "Plan", None)
-    monkeypatch.setattr(bitstream, "_walk", None)
+    monkeypatch.setattr(walk, "Plan", None)
+    monkeypatch.setattr(one, "walk", None)
     with pytest.raises(BitstreamError, match=r"limit|sides|frames|farther|one entropy"):
         c3.decode(data)
 
@@ -308,14 +302,14 @@ def test_a_fit_that_cannot_be_written_is_refused(value):
 
 def test_the_encoder_notices_a_decoder_that_differs(monkeypatch):
     fit = coded(CONFIGS["c3"], (16, 16))
-    predict, calls = bitstream._predict, []
+    predict, calls = walk._predict, []
 
     def wrong_once(*arguments):
         table, center = predict(*arguments)
         calls.append(1)
         return (table, center + 1) if len(calls) == 10 else (table, center)
 
-    monkeypatch.setattr(bitstream, "_predict", wrong_once)
+    monkeypatch.setattr(walk, "_predict", wrong_once)
     with pytest.raises(BitstreamError):
         c3.encode(fit)
     assert len(calls) >= 10
@@ -356,7 +350,7 @@ def test_damage_under_a_repaired_checksum_stays_within_limits(small_file):
     seed = random.SystemRandom().randrange(2**32)
     print("seed", seed)
     rng, refused = random.Random(seed), 0
-    original = contents_of(small_file)
+    original = one.read(small_file).coded
     for i in range(200):
         # half of them anywhere, half in the payload alone, whose length is kept
         rest = bytearray(small_file[HEAD:])
@@ -366,10 +360,9 @@ def test_damage_under_a_repaired_checksum_stays_within_limits(small_file):
             rest = bytearray(mutated(bytes(rest), rng))
         data = with_crc(bytes(rest))
         try:
-            header = bitstream._unpack(data)
-            if np.prod(header.shape) > 10_000:
+            if np.prod(header.unpack(data).shape) > 10_000:
                 continue  # within the limits, but slow
-            decoded = contents_of(data)
+            decoded = one.read(data).coded
         except BitstreamError:
             refused += 1
         else:
@@ -413,5 +406,5 @@ def test_the_array_order_is_that_of_jax():
         networks = jax.eval_shape(lambda c=config, s=shape: parameters.networks_of(
             Codec(c, s, key=jax.random.key(0))))
         paths = jax.tree_util.tree_flatten_with_path(networks)[0]
-        assert [(i.part, i.shape, i.is_bias) for i in decoder.array_infos(config, len(shape))] == [
+        assert [(i.part, i.shape, i.is_bias) for i in array_infos(config, len(shape))] == [
             (path[0].name, leaf.shape, parameters.is_bias(path)) for path, leaf in paths]

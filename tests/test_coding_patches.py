@@ -9,12 +9,10 @@ import numpy as np
 import pytest
 
 import c3lite as c3
-from c3lite.coding import one as bitstream
+from c3lite.coding import BitstreamError, header, walk
 from c3lite.coding import patches as files
-from c3lite.coding import pixels as decoder
-from c3lite.coding.one import BitstreamError
-from tests.coded import CONFIGS, STEP, coded
-from tests.test_bitstream import mutated
+from tests.coded import CONFIGS, coded
+from tests.test_coding import mutated
 
 SHAPE, PATCH = (7, 20, 26), (4, 12, 16)
 LEARNED = c3.edit(CONFIGS["c3"], upsampling="learned", num_grids=3, context_size=(3, 3, 3))
@@ -68,45 +66,20 @@ def test_a_position_of_a_mask_costs_its_bytes():
     assert len(c3.encode(coded(far, (2, 5, 6)))) - len(c3.encode(coded(near, (2, 5, 6)))) >= 1
 
 
-@pytest.mark.parametrize("name", ["video", "video, mask"])
-def test_frames_come_before_the_file_is_read_to_its_end(name, monkeypatch):
-    config, shape = CONFIGS[name], (9, 10, 12)  # with and without convolutions over time
-    fit = coded(config, shape)
-    file, read, when = c3.encode(fit), [], []
-    original = bitstream._Reader.code
-
-    def counting(self, tables, symbols, label):
-        if np.min(label) < 16:  # latents
-            read.append(len(tables))
-        return original(self, tables, symbols, label)
-
-    monkeypatch.setattr(bitstream._Reader, "code", counting)
-    for frame, expected in zip(c3.decode_frames(file), fit.reconstruction.swapaxes(0, 1),
-                               strict=True):
-        np.testing.assert_array_equal(frame, expected)
-        when.append(sum(read))
-    assert when == sorted(when) and when[0] < 0.75 * when[-1]
-    needed = decoder.frames_needed(config, shape)
-    ahead = 0 if config.synthesis_per_frame else 2
-    assert needed[:, 0].tolist() == [min(t + ahead, 8) for t in range(9)]
+def test_the_frames_of_a_single_patch_are_those_of_the_whole():
+    fit = coded(CONFIGS["video"], (5, 9, 11))
+    frames = list(c3.decode_frames(c3.encode(fit)))
+    np.testing.assert_array_equal(np.stack(frames, 1), fit.reconstruction)
 
 
-@pytest.mark.parametrize("config", [
-    VIDEO, LEARNED, c3.edit(VIDEO, upsampling="lanczos"),
-    c3.edit(VIDEO, upsampling="bicubic", upsampling_recursive=True)],
-    ids=["bilinear", "learned", "lanczos", "recursive bicubic"])
-def test_a_frame_reads_no_more_latents_than_it_says(config):
-    shape = (7, 6, 8)
-    fit = coded(config, shape)
-    needed = decoder.frames_needed(config, shape)
-    for t in (0, 3):
-        symbols = fit.coded.symbols.copy()
-        for grid, last in zip(decoder._grids(config, shape, symbols), needed[t], strict=True):
-            grid[last + 1 :] = 99
-        frames = decoder.synthesize_frames(config, shape, symbols, c3.bitstream._contents(
-            fit).arrays, STEP, STEP)
-        for _, expected in zip(range(t + 1), fit.reconstruction.swapaxes(0, 1), strict=False):
-            np.testing.assert_array_equal(next(frames), expected)
+def test_frames_need_one_row_of_patches_at_a_time(clip, data, monkeypatch):
+    read, original = [], files.decode_patch
+    monkeypatch.setattr(files, "decode_patch", lambda data, number, **options: (
+        read.append(number), original(data, number, **options))[1])
+    seen = []
+    for _ in c3.decode_frames(data):
+        seen.append(len(read))
+    assert seen == [4] * 4 + [8] * 3
 
 
 def test_an_image_has_no_frames_or_patches():
@@ -165,14 +138,14 @@ def test_a_damaged_table_is_refused(data, change, words):
 
 def with_table(sides, patches=()):
     """The beginning of a file, whatever it says; `patches` are (length, CRC)."""
-    out = bitstream.Output()
+    out = header.Output()
     for side in sides:
         out.unsigned(side)
     for length, crc in patches:
         out.unsigned(length)
         out.data += struct.pack("<I", crc)
     table = bytes(out.data)
-    return files.MAGIC + bytes([bitstream.VERSION]) + struct.pack("<I", zlib.crc32(table)) + table
+    return files.MAGIC + bytes([header.VERSION]) + struct.pack("<I", zlib.crc32(table)) + table
 
 
 @pytest.mark.parametrize("data", [
@@ -182,7 +155,7 @@ def with_table(sides, patches=()):
     with_table((2**12, 2**14, 2**14, 2**12, 2**14, 2**14), [(5, 0)]),
     with_table((1, 1, 1, 1, 1, 1), [(9, 0)])])
 def test_limits_hold_before_anything_is_allocated(data, monkeypatch):
-    monkeypatch.setattr(bitstream, "Plan", None)
+    monkeypatch.setattr(walk, "Plan", None)
     monkeypatch.setattr(files, "join_patches", None)
     with pytest.raises(BitstreamError, match=r"limit|larger|ends within|too large|not complete"):
         c3.decode(data)

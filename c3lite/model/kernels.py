@@ -1,0 +1,134 @@
+"""Operations with hand-written derivatives: what XLA makes of the plain formulas is slower.
+
+Each is its first line's formula; tests hold value and derivative to the plain ones.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from c3lite.model.blocks import computed_once
+
+Offset = tuple[int, ...]
+
+
+@jax.custom_vjp
+def affine(
+    weight: Float[Array, "n_out n_in"], bias: Float[Array, " n_out"], x: Float[Array, "n_in n"]
+) -> Float[Array, "n_out n"]:
+    """weight @ x + bias for long rows x, with derivatives that are matrix products."""
+    return weight @ x + bias[:, None]
+
+
+def outer_sum(g: Float[Array, "n_out n"], x: Float[Array, "n_in n"]) -> Float[Array, "n_out n_in"]:
+    """g @ x.T for long rows. Of few rows of g each is a matrix-vector product, which XLA on a CPU
+    does in half the time."""
+    if g.shape[0] > 4:
+        return g @ x.T
+    g = jax.lax.optimization_barrier(g)  # or what makes g is computed again for each row
+    return jnp.stack([x @ row for row in g])
+
+
+def _affine_backward(residuals, g):
+    weight, x = residuals
+    ones = jnp.ones(g.shape[1])  # a product with ones takes half the time of XLA's sum of rows
+    return outer_sum(g, x), g @ ones, weight.T @ g
+
+
+affine.defvjp(lambda weight, bias, x: (affine(weight, bias, x), (weight, x)), _affine_backward)
+
+
+def _windows(padded, size):
+    """For each tap of a kernel, the part of a padded array it reads."""
+    shape = tuple(n - k + 1 for n, k in zip(padded.shape[1:], size, strict=True))
+    for tap in itertools.product(*map(range, size)):
+        window = (slice(t, t + n) for t, n in zip(tap, shape, strict=True))
+        yield tap, padded[(slice(None), *window)]
+
+
+@jax.custom_vjp
+def small_conv(
+    padded: Float[Array, "c_in *padded"], kernel: Float[Array, "c_out c_in *size"]
+) -> Float[Array, "c_out *shape"]:
+    """A convolution of few channels as a sum of scaled, shifted arrays.
+
+    XLA makes one pass of it: on a CPU nine times faster than its convolution of 3 channels to 3,
+    whose matrix product has rows of 27.
+    """
+    padded = computed_once(padded)
+    total = 0.0
+    for tap, part in _windows(padded, kernel.shape[2:]):
+        for c in range(kernel.shape[1]):
+            scalars = kernel[(slice(None), c, *tap)]
+            total = total + scalars.reshape((-1,) + (1,) * (part.ndim - 1)) * part[c]
+    return total
+
+
+def _conv_forward(padded, kernel):
+    return small_conv(padded, kernel), (padded, kernel)
+
+
+def _conv_backward(residuals, g):
+    padded, kernel = residuals
+    size = kernel.shape[2:]
+    around = [(0, 0)] + [(k - 1, k - 1) for k in size]
+    flipped = jnp.flip(kernel, range(2, kernel.ndim)).swapaxes(0, 1)
+    d_padded = small_conv(jnp.pad(g, around), flipped)
+    # each kernel entry is a product of an input and an output channel, at one shift: a convolution
+    # of the input with the whole of g
+    d_kernel = jax.lax.conv_general_dilated(
+        padded[:, None], g[:, None], (1,) * len(size), "VALID")  # (c_in, c_out, *size)
+    return d_padded, d_kernel.swapaxes(0, 1)
+
+
+small_conv.defvjp(_conv_forward, _conv_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def gather(
+    flat: Float[Array, " latents"], shapes: tuple[Offset, ...], offsets: tuple[Offset, ...]
+) -> Float[Array, "context latents"]:
+    """Grids one after another, read at position + offset for every offset; zero outside.
+
+    One operation: for small grids, whose many slices would cost more to compile than they save.
+    """
+    index = _gather_index(shapes, offsets)
+    return jnp.pad(flat, (0, 1)).at[index].get(mode="promise_in_bounds")
+
+
+def _gather_backward(shapes, offsets, _, g):
+    # Read at position + offset, so it came from position - offset: gathered again, not scattered,
+    # which XLA does one entry at a time
+    back = _gather_index(shapes, tuple(tuple(-step for step in offset) for offset in offsets))
+    rows = jnp.arange(len(offsets))[:, None]
+    return (jnp.pad(g, ((0, 0), (0, 1))).at[rows, back].get(mode="promise_in_bounds").sum(0),)
+
+
+gather.defvjp(lambda flat, shapes, offsets: (gather(flat, shapes, offsets), None),
+              _gather_backward)
+
+
+@functools.cache
+def _gather_index(shapes, offsets) -> Int[np.ndarray, "context latents"]:
+    """Where each context entry lies in the grids' concatenation; outside: one past its end."""
+    end = sum(map(math.prod, shapes))
+    columns, start = [], 0
+    for shape in shapes:
+        sides = np.array(shape)[:, None]
+        position = np.indices(shape).reshape(len(shape), -1)
+        rows = []
+        for offset in offsets:
+            moved = position + np.array(offset)[:, None]
+            inside = ((moved >= 0) & (moved < sides)).all(0)
+            rows.append(np.where(
+                inside, start + np.ravel_multi_index(moved, shape, mode="clip"), end))
+        columns.append(np.stack(rows))
+        start += math.prod(shape)
+    return np.concatenate(columns, axis=1).astype(np.int32)
