@@ -4,17 +4,6 @@
     fit = c3.fit(c3.data.kodak(19), c3.edit(c3.C3, steps=2000, stage2_steps=200))
 """
 
-import contextlib
-import os
-
-import jax
-
-if jax.config.jax_num_cpu_devices < 1 and "device_count" not in os.environ.get("XLA_FLAGS", ""):
-    # Fitting on a CPU splits a step over two devices (training.split_over). Their number can only
-    # be set before JAX is first used; later, fits run on one.
-    with contextlib.suppress(RuntimeError):
-        jax.config.update("jax_num_cpu_devices", 2)
-
 from c3lite import data
 from c3lite.coding import (
     BitstreamError,
@@ -45,9 +34,12 @@ from c3lite.data import course
 from c3lite.data.patches import join_patches, patch_size, split_patches
 from c3lite.evaluation import anchors as codecs
 from c3lite.evaluation import complexity, metrics, reference
-from c3lite.fitting.fit import Fit, FitError, adaptive, fit, fit_many
+from c3lite.fitting.batch import fit_many
+from c3lite.fitting.fit import Fit, fit
+from c3lite.fitting.loop import FitError
 from c3lite.video import motion
-from c3lite.video.masks import LearnedOffsets, VideoFit, fit_video, learn_offsets
+from c3lite.video.clips import VideoFit, adaptive, fit_video
+from c3lite.video.masks import LearnedOffsets, learn_offsets
 
 __version__ = "0.1.0"
 

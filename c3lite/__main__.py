@@ -158,8 +158,8 @@ def _encode(arguments) -> None:
     from c3lite.coding import patches as files
     from c3lite.coding.header import check_limits
     from c3lite.data.atomic import write_atomically
-    from c3lite.fitting.fit import adaptive, fit
-    from c3lite.video.masks import fit_video
+    from c3lite.fitting.fit import fit
+    from c3lite.video.clips import adaptive, fit_video
 
     is_clip = _is_clip(arguments.input)
     if not is_clip and (arguments.frames or arguments.patch):

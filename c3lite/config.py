@@ -178,6 +178,8 @@ class Config(eqx.Module):
     """Largest norm of all gradients together; inf: no clipping."""
     latent_gradient_scale: float = _field(1.0, above=0)
     """Factor on the latents' gradient before clipping (COOL-CHICv2: 100)."""
+    frozen_networks: bool = _static(False)
+    """Fit the latents only: the networks stay what they are at the start (`transfer.refit`)."""
 
     # Stage 2, App. A.2
     stage2_steps: int = _field(10_000, least=0)
@@ -240,6 +242,16 @@ class Config(eqx.Module):
     def to_json(self) -> str:
         """The config as JSON, to be read back by `Config.from_json`."""
         return json.dumps({"version": FORMAT_VERSION, **_plain(self)})
+
+    def canonical_json(self) -> str:
+        """What names a fit in a store or a checkpoint: the fields off their defaults, sorted.
+
+        A field that is added later, with a default that changes nothing, leaves old names as they
+        are; 1 and 1.0 are one config.
+        """
+        mine, default = (_floats(_plain(config)) for config in (self, Config()))
+        changed = {name: value for name, value in mine.items() if value != default[name]}
+        return json.dumps(changed, sort_keys=True)
 
     @staticmethod
     def from_json(text: str) -> Config:
@@ -316,6 +328,15 @@ def _plain(value) -> Any:
     if dataclasses.is_dataclass(value):
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     return value
+
+
+def _floats(value):
+    """Integers to floats, inside of mappings and sequences too."""
+    if isinstance(value, Mapping):
+        return {name: _floats(v) for name, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_floats(v) for v in value]
+    return float(value) if _has_type(value, int) else value
 
 
 def _tuples(value):

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -128,11 +127,11 @@ def test_a_real_sweep_in_batches_is_the_fits_one_by_one(tmp_path, photo, capsys)
 
 
 def test_a_batch_that_was_stopped_goes_on_from_its_checkpoint(tmp_path, photo, monkeypatch):
-    from c3lite.fitting import checkpoint
+    from c3lite.fitting import checkpoint, loop
 
     monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 0.0)
-    monkeypatch.setattr(sys.modules["c3lite.fitting.fit"], "_chunk_size", lambda *_: 1)
-    monkeypatch.setattr(sys.modules["c3lite.fitting.fit"], "FIRST_CHUNK", 1)
+    monkeypatch.setattr(loop, "_chunk_size", lambda *_: 1)
+    monkeypatch.setattr(loop, "FIRST_CHUNK", 1)
     rows = ablation.knockouts(TINY, ["soft-rounding"])[:1]
     config = c3.edit(TINY, steps=20)
     rows = [rows[0]._replace(configs=(config,))]

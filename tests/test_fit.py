@@ -1,6 +1,5 @@
 """Fits: repeatable, resumable, interruptible, batched; and what they say to bad input."""
 
-import importlib
 import os
 import signal
 import subprocess
@@ -14,11 +13,12 @@ import pytest
 
 import c3lite as c3
 from c3lite.data.atomic import write_atomically
-from c3lite.fitting import checkpoint, training
+from c3lite.fitting import checkpoint, loop, training
+from c3lite.fitting.fit import check_image
 from c3lite.model.codec import rate_distortion
 from c3lite.model.quantize import hard_round
 
-fitting = importlib.import_module("c3lite.fitting.fit")  # c3lite.fit is also the function
+FIT = sys.modules["c3lite.fitting.fit"]
 
 SMALL = c3.edit(c3.C3, num_grids=4, synthesis_widths=(6,), entropy_widths=(6,), context_size=(5, 5),
                 steps=60, stage2_steps=30, parameter_steps=(1e-3, 1e-2))
@@ -65,8 +65,8 @@ def test_the_same_key_gives_the_same_fit(photo, small_fit):
 
 @pytest.mark.parametrize("chunk", [1, 7, 100])
 def test_the_size_of_chunks_changes_nothing(photo, small_fit, chunk, monkeypatch):
-    monkeypatch.setattr(fitting, "_chunk_size", lambda *_: chunk)
-    monkeypatch.setattr(fitting, "FIRST_CHUNK", chunk)
+    monkeypatch.setattr(loop, "_chunk_size", lambda *_: chunk)
+    monkeypatch.setattr(loop, "FIRST_CHUNK", chunk)
     assert same(c3.fit(photo, SMALL, progress=False), small_fit)
 
 
@@ -93,12 +93,12 @@ def test_chunks_stages_and_numbers_share_one_compilation(photo, small_fit, compi
 
 def test_a_first_fit_compiles_its_loop_once(photo):
     config = c3.edit(SMALL, entropy_widths=(5,), steps=30)  # a structure of its own
-    loop = training.compiled(None, training.split_over())
-    state, traced = fitting.begin(photo, config, jax.random.key(0)), []
+    state, traced = training.begin(photo, config, jax.random.key(0)), []
     for _ in range(2):
-        state, _, _ = training.run_chunk(state, config, jnp.asarray(photo), jnp.array(5))
-        traced.append(loop.trace(state, config, jnp.asarray(photo), jnp.array(5)).jaxpr.in_avals)
-    begun = jax.tree.leaves(fitting.begin(photo, config, jax.random.key(0)))
+        state, _, _ = loop.run_chunk(state, config, jnp.asarray(photo), np.int32(5))
+        traced.append(loop.run_chunk.trace(
+            state, config, jnp.asarray(photo), np.int32(5)).jaxpr.in_avals)
+    begun = jax.tree.leaves(training.begin(photo, config, jax.random.key(0)))
     # a weak type among the first arguments would trace and compile the loop a second time
     assert [getattr(leaf.aval, "weak_type", False) for leaf in begun] == [
         aval.weak_type if hasattr(aval, "weak_type") else False
@@ -109,15 +109,15 @@ def test_a_first_fit_compiles_its_loop_once(photo):
 def test_stage_2_keeps_the_loss_with_the_parameters_it_was_measured_at(photo):
     x = jnp.asarray(photo)
     config = c3.edit(SMALL, steps=20, stage2_steps=40, stage2_learning_rate=3e-3)
-    for state, _ in fitting.chunks(photo, config, fitting.begin(photo, config, jax.random.key(0))):
+    for state, _ in loop.chunks(photo, config, training.begin(photo, config, jax.random.key(0))):
         if np.isfinite(state.best.loss):
             loss, _ = jax.jit(rate_distortion, static_argnums=3)(
                 state.best.codec, config, x, hard_round)
             np.testing.assert_allclose(loss, state.best.loss, rtol=1e-5)
     losses = []
     assert state.best.loss > 0
-    for _, history in fitting.chunks(photo, config,
-                                     fitting.begin(photo, config, jax.random.key(0))):
+    for _, history in loop.chunks(photo, config,
+                                     training.begin(photo, config, jax.random.key(0))):
         losses.extend(history.loss)
     np.testing.assert_allclose(min(losses[20:]), state.best.loss, rtol=1e-6)
 
@@ -126,8 +126,8 @@ def test_stage_2_decays_and_goes_back_to_the_best(photo):
     # a rate far too high only makes things worse: it must fall, and the best must stand
     config = c3.edit(SMALL, steps=40, stage2_steps=60, stage2_learning_rate=0.5, stage2_patience=3)
     rates, losses = [], []
-    for _, history in fitting.chunks(photo, config,
-                                     fitting.begin(photo, config, jax.random.key(0))):
+    for _, history in loop.chunks(photo, config,
+                                     training.begin(photo, config, jax.random.key(0))):
         rates.extend(history.learning_rate)
         losses.extend(history.loss)
     rates, losses = np.array(rates[40:]), np.array(losses[40:])
@@ -143,19 +143,6 @@ def test_stage_2_ends_when_its_rate_is_exhausted(photo):
                      stage2_decay=0.1, stage2_min_learning_rate=1e-3)
     fit = c3.fit(photo, config, progress=False)
     assert len(fit.history.loss) < 500
-
-
-@pytest.mark.skipif(training.split_over() is None, reason="no two CPU devices to split a step over")
-@pytest.mark.parametrize("config", [SMALL, c3.edit(SMALL, entropy_film=True, steps=0)])
-def test_a_split_step_is_the_whole_step(photo, config):
-    x, state = jnp.asarray(photo), fitting.begin(photo, config, jax.random.key(0))
-    codec = jax.tree.map(lambda leaf: leaf + 0.1, state.codec)  # away from zero latents
-    state = state._replace(codec=codec)
-    split = training.compiled(None, training.split_over())(state, config, x, jnp.array(1))
-    whole = training.compiled(None, None)(state, config, x, jnp.array(1))
-    for ours, theirs in zip(jax.tree.leaves(split[0].optimizer) + list(split[1]),
-                            jax.tree.leaves(whole[0].optimizer) + list(whole[1]), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-6)
 
 
 def test_no_steps_at_all(photo):
@@ -187,10 +174,10 @@ WARM = c3.edit(SMALL, steps=60, stage2_steps=5, warmup_starts=4, warmup_steps=50
 def test_of_the_starts_of_a_warm_up_the_best_goes_on(photo, capsys):
     fit = c3.fit(photo, WARM)
     losses = []
-    key = fitting.begin(photo, WARM, jax.random.key(0)).key
+    key = training.begin(photo, WARM, jax.random.key(0)).key
     for start in (jax.random.key(0), *jax.random.split(key, 3)):
-        _state, history, _ = training.run_chunk(
-            fitting.begin(photo, WARM, start), WARM, jnp.asarray(photo), jnp.array(6))
+        _state, history, _ = loop.run_chunk(
+            training.begin(photo, WARM, start), WARM, jnp.asarray(photo), jnp.array(6))
         losses.append(np.asarray(history.loss[:6]))  # a tenth of stage 1, not 50
     best = int(np.argmin([loss.mean() for loss in losses]))
     assert best > 0, "the first start would have gone on without a warm-up"
@@ -218,8 +205,9 @@ def test_a_start_that_diverges_does_not_go_on(photo, monkeypatch):
             state = state._replace(codec=jax.tree.map(lambda leaf: leaf * np.nan, state.codec))
         return state
 
-    start = fitting.begin
-    monkeypatch.setattr(fitting, "begin", begin)
+    start = training.begin
+    monkeypatch.setattr(training, "begin", begin)
+    monkeypatch.setattr(FIT, "begin", begin)
     assert np.isfinite(c3.fit(photo, WARM, progress=False).history.loss).all()
     assert len(begun) == 4
 
@@ -241,7 +229,7 @@ def test_a_warm_up_is_not_done_again_from_a_checkpoint(photo, tmp_path, monkeypa
     path = tmp_path / "fit.ckpt"
     c3.fit(photo, WARM, progress=False, checkpoint=path, callback=stop)
     assert path.exists()
-    monkeypatch.setattr(fitting, "_warm_up", None)
+    monkeypatch.setattr(training, "begin", None)  # of the other starts
     resumed = c3.fit(photo, WARM, progress=False, checkpoint=path)
     monkeypatch.undo()
     assert same(resumed, c3.fit(photo, WARM, progress=False))
@@ -302,7 +290,7 @@ def test_a_loss_that_is_not_finite_names_step_rate_and_last_loss(photo):
 
 
 def test_interrupting_returns_the_best_so_far(photo, monkeypatch):
-    monkeypatch.setattr(fitting, "_chunk_size", lambda *_: 5)
+    monkeypatch.setattr(loop, "_chunk_size", lambda *_: 5)
 
     def stop(state):
         if int(state.step) >= 20:
@@ -396,7 +384,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
 ])
 def test_bad_images_are_refused_in_one_sentence(x, words):
     with pytest.raises(ValueError, match=words):
-        fitting.check_image(x)
+        check_image(x)
 
 
 def test_seconds_are_the_wall_time(photo):

@@ -11,7 +11,7 @@ import pytest
 import c3lite as c3
 from c3lite import __main__ as cli
 from c3lite import config, data
-from c3lite.video import masks as video
+from c3lite.video import clips
 from tests.coded import CONFIGS, coded
 
 FIT = importlib.import_module("c3lite.fitting.fit")  # in the package its name is the function's
@@ -76,7 +76,7 @@ def fitted(monkeypatch):
         return coded(CONFIGS["c3"], image.shape[1:])
 
     monkeypatch.setattr(FIT, "fit", record)
-    monkeypatch.setattr(FIT, "adaptive", record)
+    monkeypatch.setattr(clips, "adaptive", record)
     return asked
 
 
@@ -101,7 +101,7 @@ def test_existing_files_are_kept_without_force(photo, file, tmp_path, capsys, fi
 
 def test_a_clip_becomes_a_folder_of_frames(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(video, "best_of", lambda part, *_: coded(
+    monkeypatch.setattr(clips, "fit_best", lambda part, *_, **__: coded(
         CONFIGS["video"], part.shape[1:]))
     x = c3.data.moving_window(2, 1, frames=3, height=16, width=18)
     os.mkdir("in")

@@ -1,7 +1,5 @@
 """Networks of one fit in another: frozen to the bit, and as a start."""
 
-import importlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,8 +8,6 @@ import pytest
 import c3lite as c3
 from c3lite.fitting import transfer
 from c3lite.model.entropy import latent_bits
-
-fitting = importlib.import_module("c3lite.fitting.fit")  # c3lite.fit is also the function
 
 SMALL = c3.edit(c3.C3, num_grids=4, synthesis_widths=(6,), entropy_widths=(6,), context_size=(5, 5),
                 steps=60, stage2_steps=30, parameter_steps=(1e-3, 1e-2))

@@ -1,7 +1,5 @@
 """Masks in the previous frame: against dense convolutions, learned from known motion, placed."""
 
-import importlib
-
 import jax
 import jax.numpy as jnp
 import jax.random as jr
@@ -15,8 +13,6 @@ from c3lite.model import context, entropy
 from c3lite.model.entropy import EntropyModel
 from c3lite.model.latents import grid_shapes
 from c3lite.video import masks as video
-
-fitting = importlib.import_module("c3lite.fitting.fit")  # c3lite.fit is also the function
 
 SHAPE = (4, 24, 32)
 SMALL = c3.edit(

@@ -7,8 +7,6 @@ import os
 
 import jax
 
-from c3lite.fitting import training
-
 BYTES_FIXED = 700e6
 """Of a process that fits, without the fit (measured on a CPU)."""
 
@@ -49,9 +47,9 @@ def check_memory(shape: tuple[int, ...], name: str) -> None:
 
 
 def batch_size(shape: tuple[int, ...]) -> int:
-    """Fits at once: on a CPU one for each device that works alone, on a GPU what memory holds."""
+    """Fits at once: on a CPU one, on a GPU what memory holds."""
     if jax.default_backend() == "cpu":
-        return 2 if training.split_over() is not None else 1
+        return 1
     available = memory()
     if available is None:
         return 1

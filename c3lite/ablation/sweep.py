@@ -28,8 +28,9 @@ from c3lite.ablation.rows import Row
 from c3lite.ablation.store import Record, Store, canonical, image_digest, key_of, record
 from c3lite.config import Config, edit, nearest
 from c3lite.data.patches import patch_size
-from c3lite.fitting.fit import FitError, fit, fit_many
-from c3lite.fitting.training import COMMON
+from c3lite.fitting.batch import COMMON, fit_many
+from c3lite.fitting.fit import fit
+from c3lite.fitting.loop import FitError
 from c3lite.video.masks import with_masks
 
 SECONDS_BETWEEN_LINES = 60.0

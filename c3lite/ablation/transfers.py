@@ -25,7 +25,8 @@ from c3lite.ablation.quantizers import latents_loss
 from c3lite.ablation.store import Record, Store, fit_key, image_digest, record
 from c3lite.ablation.sweep import duration
 from c3lite.config import Config, edit
-from c3lite.fitting.fit import Fit, FitError, fit
+from c3lite.fitting.fit import Fit, fit
+from c3lite.fitting.loop import FitError
 from c3lite.fitting.transfer import refit
 
 KINDS = ("own", "frozen", "warm")

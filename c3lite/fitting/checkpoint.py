@@ -1,150 +1,148 @@
-"""A fit's state on disk, so that a killed fit goes on where it was; and the finished of several."""
+"""What is done of a fit, or of several, in a file, so that one that was killed goes on from there.
+
+The file is a line of JSON and, after it, the arrays as Equinox writes them.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
-import pickle
 import time
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
+from jaxtyping import PRNGKeyArray, PyTree
 
+from c3lite.config import Config
 from c3lite.data.atomic import write_atomically
-from c3lite.fitting.training import History, State
+from c3lite.fitting.training import History, State, joined
 
 SECONDS_BETWEEN = 30.0
 """A kill loses at most about this much work."""
 
 
 class Checkpoint:
-    """The checkpoint file of one fit or of a batch. `like` is any state of its structure."""
+    """A checkpoint file. It belongs to the fits of these images, configs and keys, and no others.
 
-    def __init__(self, path: str | os.PathLike, images: Sequence, configs: Sequence,
-                 keys: Sequence, like: State):
+    Raises `ValueError` where the path's folder does not exist.
+    """
+
+    def __init__(self, path: str | os.PathLike, images: Sequence, configs: Sequence[Config],
+                 keys: Sequence[PRNGKeyArray]):
         self.path = Path(path)
-        self.like = like
         self.identity = _identity(images, configs, keys)
         self._saved_at = time.monotonic()
-        _check_folder(self.path)
+        if not self.path.parent.is_dir():
+            raise ValueError(f"the checkpoint's folder {self.path.parent} does not exist")
 
-    def load(self) -> tuple[State | None, list[History]]:
-        """The state and history kept at the path, or (None, []) where there is none.
+    def load(
+        self, like: Callable[[dict[str, Any]], PyTree] = lambda notes: ()
+    ) -> tuple[PyTree, dict[str, Any]] | None:
+        """The arrays and the notes that were saved last; None where there is no file.
 
-        Raises `ValueError` for an unreadable file and for that of another fit.
+        `like` makes of the notes a tree of arrays of the shapes that were saved. Raises
+        `ValueError` for a file that cannot be read, and for that of other fits.
         """
         if not self.path.exists():
-            return None, []
+            return None
         try:
-            with np.load(self.path) as file:
-                saved = dict(file)
-            identity, history = str(saved["identity"]), saved["history"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            with open(self.path, "rb") as file:
+                notes = json.loads(file.readline())
+                if notes.pop("identity") == self.identity:
+                    return eqx.tree_deserialise_leaves(file, like(notes), _read), notes
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError,
+                RuntimeError) as error:
             raise ValueError(f"{self.path} is not a readable checkpoint; move it away to start "
-                             "the fit anew") from error
-        _check_identity(self.path, identity, self.identity)
-        leaves, structure = jax.tree.flatten(self.like)
-        leaves = [_restored(saved[f"leaf{i}"], leaf) for i, leaf in enumerate(leaves)]
-        return jax.tree.unflatten(structure, leaves), [History(*history)]
+                             "anew") from error
+        raise ValueError(f"{self.path} belongs to another fit (other pixels, config or key); "
+                         "move it away to start anew")
 
-    def save_sometimes(self, state: State, past: Sequence[History]) -> None:
-        """Save if the last save is `SECONDS_BETWEEN` ago."""
-        if time.monotonic() - self._saved_at >= SECONDS_BETWEEN:
-            self.save(state, past)
+    def save(self, arrays: PyTree = (), **notes: Any) -> None:
+        """Save arrays, and notes that JSON can hold; atomically."""
+        def write(file):
+            file.write(json.dumps({"identity": self.identity} | notes).encode() + b"\n")
+            eqx.tree_serialise_leaves(file, arrays, _write)
 
-    def save(self, state: State, past: Sequence[History]) -> None:
-        """Save now, atomically."""
-        leaves = {f"leaf{i}": _plain(leaf) for i, leaf in enumerate(jax.tree.leaves(state))}
-        history = np.stack([np.concatenate(part) for part in zip(*past, strict=True)])
-        write_atomically(self.path, lambda file: np.savez(
-            file, identity=np.array(self.identity), history=history, **leaves))
+        write_atomically(self.path, write)
         self._saved_at = time.monotonic()
 
+    def save_sometimes(self, state: State, past: Sequence[History]) -> None:
+        """Save a fit under way if the last save is `SECONDS_BETWEEN` ago."""
+        if time.monotonic() - self._saved_at >= SECONDS_BETWEEN:
+            history = np.stack(joined(past))
+            self.save((state, history), steps=history.shape[1])
+
     def remove(self) -> None:
-        """The fit is done: its checkpoint is of no more use."""
+        """All is done: the file is of no more use."""
         self.path.unlink(missing_ok=True)
+
+
+def resumed(
+    path: str | os.PathLike | None, images: Sequence, configs: Sequence[Config],
+    keys: Sequence[PRNGKeyArray], state: State,
+) -> tuple[Checkpoint | None, State, list[History]]:
+    """The checkpoint at a path, if one is wanted, and the state and history to go on from.
+
+    `state` is that before the first step.
+    """
+    if path is None:
+        return None, state, []
+    store = Checkpoint(path, images, configs, keys)
+    found = store.load(lambda notes: (state, history_like(notes["steps"], state)))
+    if found is None:
+        return store, state, []
+    (state, history), _ = found
+    return store, state, [History(*history)]
+
+
+def history_like(steps: int, state: State | None = None) -> np.ndarray:
+    """An array of the shape of a history of so many steps, of one fit or of a batch."""
+    fits = () if state is None else state.learning_rate.shape
+    return np.zeros((len(History._fields), steps, *fits), np.float32)
 
 
 def steps_done(path: str | os.PathLike) -> int:
     """Steps in the checkpoint at a path; 0 where there is none that can be read."""
     try:
-        with np.load(path) as file:
-            return file["history"].shape[1]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        with open(path, "rb") as file:
+            return json.loads(file.readline())["steps"]
+    except (OSError, ValueError, KeyError, TypeError):
         return 0
 
 
-class Kept:
-    """A file of what is finished of several fits of one image, beside the checkpoint of the next.
-
-    It is a pickle: load only files of your own.
-    """
-
-    def __init__(self, path: str | os.PathLike, x, configs: Sequence, key):
-        self.path = Path(path)
-        self.identity = _identity([x] * len(configs), configs, [key] * len(configs))
-        _check_folder(self.path)
-
-    def beside(self, name: str) -> Path:
-        """A file for something under way."""
-        return self.path.with_name(f"{self.path.name}.{name}")
-
-    def load(self, default: Any) -> Any:
-        """What was saved last, or `default` where there is nothing.
-
-        Raises `ValueError` for an unreadable file and for that of other fits.
-        """
-        if not self.path.exists():
-            return default
-        try:
-            identity, value = pickle.loads(self.path.read_bytes())
-        except Exception as error:  # whatever bytes that are no pickle happen to mean
-            raise ValueError(f"{self.path} is not a readable checkpoint; move it away to start "
-                             "the fits anew") from error
-        _check_identity(self.path, identity, self.identity)
-        return value
-
-    def save(self, value: Any) -> None:
-        """Save, atomically."""
-        write_atomically(self.path, lambda file: pickle.dump((self.identity, value), file))
-
-    def remove(self) -> None:
-        """All is done."""
-        self.path.unlink(missing_ok=True)
+def beside(path: str | os.PathLike | None, name: str) -> Path | None:
+    """The path of a file for something under way, beside a checkpoint, if there is one."""
+    return None if path is None else Path(path).with_name(f"{Path(path).name}.{name}")
 
 
-def _identity(images: Sequence, configs: Sequence, keys: Sequence) -> str:
+def _identity(
+    images: Sequence, configs: Sequence[Config], keys: Sequence[PRNGKeyArray]
+) -> str:
     """A hash of all that determines the result of fits."""
     identity = hashlib.sha256()
     for x, config, key in zip(images, configs, keys, strict=True):
-        identity.update(config.to_json().encode())
+        identity.update(config.canonical_json().encode())
         identity.update(np.asarray(jax.random.key_data(key)).tobytes())
         identity.update(repr(x.shape).encode() + x.tobytes())
     return identity.hexdigest()
 
 
-def _check_identity(path: Path, found: str, ours: str) -> None:
-    if found != ours:
-        raise ValueError(f"{path} belongs to another fit (other pixels, config or key); "
-                         "move it away to start anew")
-
-
-def _check_folder(path: Path) -> None:
-    if not path.parent.is_dir():
-        raise ValueError(f"the checkpoint's folder {path.parent} does not exist")
-
-
 def _is_key(leaf) -> bool:
-    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _plain(leaf) -> np.ndarray:
-    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+def _write(file, leaf) -> None:
+    leaf = jax.random.key_data(leaf) if _is_key(leaf) else leaf
+    eqx.default_serialise_filter_spec(file, leaf)
 
 
-def _restored(array: np.ndarray, like):
-    return jax.random.wrap_key_data(array) if _is_key(like) else jax.numpy.asarray(array)
+def _read(file, like):
+    if not _is_key(like):
+        return eqx.default_deserialise_filter_spec(file, like)
+    data = eqx.default_deserialise_filter_spec(file, jax.random.key_data(like))
+    return jax.random.wrap_key_data(data, impl=jax.random.key_impl(like))

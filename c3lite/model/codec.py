@@ -1,4 +1,22 @@
-"""The codec: everything that is fitted to one image or video, and the objective (Eq. 4)."""
+"""The codec: everything that is fitted to one image or video, and the objective (Eq. 4).
+
+    z_1 ... z_N          latent grids, each half the size of the one before (Eq. 6)
+      |  times gain / q                                                       App. A.1.1
+    scaled latents       one long vector, in steps of the bin width q
+      |  quantize        stage 1: r(s(x) + noise)                             Eqs. 5, 19-23
+      |                  stage 2, files: round(x)                             Eqs. 16-18
+    symbols ------------------------------.
+      |  times q                          |  context of each latent           Eqs. 2, 7, 8
+    grids                                 |  network g_psi                    Eqs. 10, 11
+      |  upsample        App. A.1.2     mu, scale
+    N full-size arrays                    |  Laplace over a bin               Eqs. 1, 12
+      |  network f_theta App. A.1.3     bits of each latent
+    pixels in [0, 1]                      |  sum                              Eq. 9
+      |  squared error to x             bits
+    MSE                                   |  lambda / pixels
+      '----------------  +  --------------'
+                         L                                                    Eq. 4
+"""
 
 from __future__ import annotations
 
@@ -93,22 +111,7 @@ def rate_distortion(
 
     Training and evaluation differ only in `quantize`. The networks' bits are not in L.
     """
-    rate_loss, rate_cost = rate(codec, config, quantize)
-    distortion_loss, distortion_cost = distortion(codec, config, x, quantize)
-    return rate_loss + distortion_loss, Cost(rate_cost.bits, distortion_cost.mse)
-
-
-def rate(codec: Codec, config, quantize: Quantizer) -> tuple[Float[Array, ""], Cost]:
-    """The rate's share of L; its cost has no distortion."""
     symbols = quantize(codec.scaled_latents(config))
     bits = total_bits(codec.entropy, config, symbols, codec.shape)
-    return config.rd_weight * bits / math.prod(codec.shape), Cost(bits, jnp.zeros(()))
-
-
-def distortion(
-    codec: Codec, config, x: Float[Array, "3 *shape"], quantize: Quantizer
-) -> tuple[Float[Array, ""], Cost]:
-    """The distortion's share of L; its cost has no rate."""
-    symbols = quantize(codec.scaled_latents(config))
     mse = jnp.mean((codec.decode(config, symbols) - x) ** 2)
-    return mse, Cost(jnp.zeros(()), mse)
+    return mse + config.rd_weight * bits / math.prod(codec.shape), Cost(bits, mse)

@@ -1,4 +1,4 @@
-"""Videos: where a latent looks in the previous frame (App. A.3), and clips in patches (Sec. 3.3).
+"""Videos: where a latent looks in the previous frame (App. A.3).
 
 Offsets are (dy, dx) in latents of a grid. A window that moves over a picture by (dy, dx) a frame
 has x_t(p) = x_(t-1)(p + (dy, dx)): that offset is where the same content was, on every grid, since
@@ -7,35 +7,21 @@ time is halved with space.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import functools
-import math
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import ArrayLike, Float, PRNGKeyArray
 
-from c3lite.config import ADAPTIVE_UVG, UVG, Config, edit
-from c3lite.data.patches import join_patches, patch_size, split_patches
-from c3lite.evaluation.metrics import mean_frame_psnr
-from c3lite.fitting.checkpoint import Kept
-from c3lite.fitting.fit import (
-    Fit,
-    History,
-    State,
-    begin,
-    best_of,
-    check_image,
-    joined,
-    resumed,
-    run,
-)
+from c3lite.config import ADAPTIVE_UVG, Config, edit
+from c3lite.fitting.checkpoint import Checkpoint, beside, resumed
+from c3lite.fitting.fit import check_image
+from c3lite.fitting.loop import chunks, warm_up
+from c3lite.fitting.training import History, State, begin, joined, plain_jax
 from c3lite.model import context as ctx
 
 WINDOW = 65
@@ -113,6 +99,7 @@ def mask_boxes(config: Config) -> tuple[Box, ...]:
                  for origin in config.mask_origins[:count])
 
 
+@plain_jax()
 def learn_offsets(
     video: Float[ArrayLike, "3 *shape"],
     config: Config = ADAPTIVE_UVG[6],
@@ -159,10 +146,10 @@ def learn_offsets(
         return LearnedOffsets(edit(config, mask_origins=origins), maps, joined(past),
                               time.perf_counter() - began)
 
-    each = None if callback is None else lambda state: callback(found(state))
-    state, interrupted = run(x, wide, state, past, progress, each, store)
-    if interrupted:
-        raise KeyboardInterrupt("interrupted while learning a mask")
+    state = warm_up(x, wide, state, past, progress=progress)
+    for state, _ in chunks(x, wide, state, past, progress=progress, store=store):  # noqa: B020 - goes on from it
+        if callback is not None:
+            callback(found(state))
     if store is not None:
         store.remove()
     return found(state)
@@ -201,138 +188,23 @@ def with_masks(
     With `checkpoint`, a path, learned positions are kept there (for the caller to remove), and the
     fit under way beside it.
     """
-    ndim, learned, result, kept = np.ndim(x) - 1, {}, [], None
+    ndim, learned, result, store = np.ndim(x) - 1, {}, [], None
+    key = jax.random.key(0) if key is None else key
     if checkpoint is not None:
-        key = jax.random.key(0) if key is None else key
-        kept = Kept(checkpoint, np.asarray(x), configs, key)
-        learned = kept.load({})
+        store = Checkpoint(checkpoint, [np.asarray(x)] * len(configs), configs,
+                           [key] * len(configs))
+        _, notes = store.load() or ((), {"learned": []})
+        learned = {(tuple(shape), *counts): origins
+                   for (shape, *counts), origins in notes["learned"]}
     for config in configs:
         if ctx.masked(config, ndim, 0) and not config.mask_origins:
             masks = config.mask_shape, config.masked_grids, config.num_grids
             if masks not in learned:
                 learned[masks] = learn_offsets(
                     x, config, key=key, steps=steps, progress=progress,
-                    checkpoint=None if kept is None else kept.beside("fit")).config.mask_origins
-                if kept is not None:
-                    kept.save(learned)
+                    checkpoint=beside(checkpoint, "fit")).config.mask_origins
+                if store is not None:
+                    store.save(learned=list(learned.items()))
             config = edit(config, mask_origins=learned[masks])
         result.append(config)
     return result
-
-
-# A clip in patches -------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class VideoFit:
-    """A clip fitted patch by patch (Sec. 3.3)."""
-
-    fits: tuple[Fit, ...]
-    """One a patch, in the order of `split_patches`."""
-    shape: tuple[int, int, int]
-    """(frames, height, width) of the clip."""
-    patch: tuple[int, int, int]
-    """(frames, height, width) of its patches; those at the ends may be smaller."""
-
-    @functools.cached_property
-    def video(self) -> Float[np.ndarray, "3 frames height width"]:
-        """What was fitted."""
-        return join_patches([fit.image for fit in self.fits], self.shape)
-
-    @functools.cached_property
-    def reconstruction(self) -> Float[np.ndarray, "3 frames height width"]:
-        """What the decoder gives back: multiples of 1/255 in [0, 1]."""
-        return join_patches([fit.reconstruction for fit in self.fits], self.shape)
-
-    @functools.cached_property
-    def psnr(self) -> float:
-        """Of the reconstruction, dB: the mean over whole frames."""
-        return mean_frame_psnr(self.reconstruction, self.video)
-
-    @property
-    def pixels(self) -> int:
-        """Number of pixels, all frames together."""
-        return math.prod(self.shape)
-
-    @property
-    def bpp_estimate(self) -> float:
-        """Bits per pixel from log-probabilities, networks included."""
-        return sum(fit.bpp_estimate * fit.pixels for fit in self.fits) / self.pixels
-
-    @functools.cached_property
-    def bpp(self) -> float:
-        """Bits per pixel of the real file, every byte counted; written when first asked for."""
-        from c3lite.coding.patches import encode  # which imports this module
-
-        return 8 * len(encode(self)) / self.pixels
-
-    @property
-    def loss(self) -> float:
-        """MSE + lambda bpp_estimate, the pixels' mean over all patches."""
-        return sum(fit.loss * fit.pixels for fit in self.fits) / self.pixels
-
-    @property
-    def seconds(self) -> float:
-        """Of all fits together."""
-        return sum(fit.seconds for fit in self.fits)
-
-    def __repr__(self) -> str:
-        size, patch = ("x".join(map(str, s)) for s in (self.shape, self.patch))
-        return (f"VideoFit of {size} in {len(self.fits)} patches of {patch}: "
-                f"{self.bpp_estimate:.4f} bpp estimated, {self.psnr:.2f} dB, "
-                f"RD loss {self.loss:.4g}, {self.seconds:.1f} s")
-
-
-def fit_video(
-    video: Float[ArrayLike, "3 *shape"],
-    config: Config | Sequence[Config] = UVG,
-    *,
-    patch: Sequence[int] | None = None,
-    key: PRNGKeyArray | None = None,
-    progress: bool = True,
-    mask_steps: int = 1000,
-    checkpoint: str | os.PathLike | None = None,
-) -> VideoFit:
-    """Fit a clip (3, frames, height, width) patch by patch, each with its own networks and masks.
-
-    Args:
-        config: one for all patches, or several, of which each patch takes the best (`adaptive`):
-            `ADAPTIVE_UVG` is the paper's list. Masks without positions are learned.
-        patch: (frames, height, width); by default the paper's size for this rate weight
-            (`patch_size`), or the clip's where that is smaller.
-        mask_steps: of `learn_offsets`.
-        checkpoint: a folder, made if it is not there, in which finished patches are kept, and the
-            state of the one under way at least every half minute: killed or stopped, the same call
-            goes on from there with the same result. What it holds is removed at the end.
-
-    Ctrl-C (the stop button) ends it with `KeyboardInterrupt`: a clip without all of its patches is
-    none. Raises `ValueError` for a clip, a config or a patch that cannot be, as `fit`.
-    """
-    x = check_image(video)
-    if x.ndim != 4:
-        raise ValueError(f"a clip is (3, frames, height, width), got {x.shape}; fit is for images")
-    configs = [config] if isinstance(config, Config) else list(config)
-    if not configs:
-        raise ValueError("fit_video needs at least one config")
-    if patch is None:
-        patch = patch_size(configs[0].rd_weight, x.shape[1:])
-    key = jax.random.key(0) if key is None else key
-    if checkpoint is not None:
-        Path(checkpoint).mkdir(parents=True, exist_ok=True)
-    parts, fits, files = split_patches(x, patch), [], []
-    for n, part in enumerate(parts):
-        if progress and len(parts) > 1:
-            print(f"patch {n + 1} of {len(parts)}: {' x '.join(map(str, part.shape[1:]))}")
-        part, own = np.ascontiguousarray(part), jax.random.fold_in(key, n)
-        kept = None if checkpoint is None else Kept(
-            Path(checkpoint) / f"patch{n + 1}", part, configs, own)
-        fits.append(best_of(part, configs, own, progress, mask_steps, kept))
-        if fits[-1].interrupted:
-            raise KeyboardInterrupt(f"interrupted in patch {n + 1} of {len(parts)}")
-        files.append(kept)
-    if checkpoint is not None:
-        for kept in files:
-            kept.remove()
-        with contextlib.suppress(OSError):  # something else is in it
-            Path(checkpoint).rmdir()
-    return VideoFit(tuple(fits), x.shape[1:], tuple(map(int, patch)))

@@ -18,8 +18,9 @@ from c3lite import plots
 from c3lite.coding import pixels as decoder
 from c3lite.config import C3, Config
 from c3lite.fitting import parameters
-from c3lite.fitting.fit import Fit, begin, best_codec, check_image, chunks, finish
-from c3lite.fitting.training import History, State
+from c3lite.fitting.fit import Fit, check_image, finish
+from c3lite.fitting.loop import chunks, warm_up
+from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax
 from c3lite.model import latents
 from c3lite.widgets.base import Explorer, pillow, script
 
@@ -153,6 +154,7 @@ class LiveFit(Explorer):
         except Exception as error:  # else it would vanish in the kernel's log
             self.error = str(error)
 
+    @plain_jax()
     def _work(self) -> None:
         try:
             for run in self._runs:
@@ -224,8 +226,9 @@ class _Run:
 
     def begin(self, key: PRNGKeyArray) -> None:
         began = time.perf_counter()
-        self.state = begin(self.x, self.config, key)
-        self._chunks = chunks(self.x, self.config, self.state)
+        state = begin(self.x, self.config, key)
+        self.state = warm_up(self.x, self.config, state, self.past)
+        self._chunks = chunks(self.x, self.config, self.state, self.past)
         self.seconds += time.perf_counter() - began
 
     def advance(self) -> bool:
@@ -236,7 +239,6 @@ class _Run:
         if found is None:
             return False
         self.state = found[0]
-        self.past.append(found[1])
         self.steps_a_second = len(found[1].loss) / max(time.perf_counter() - began, 1e-9)
         return True
 
@@ -246,8 +248,7 @@ class _Run:
         return sum(len(past.loss) for past in self.past)
 
     def history(self) -> History:
-        empty = History(*[np.zeros(0, np.float32)] * len(History._fields))
-        return History(*map(np.concatenate, zip(empty, *self.past, strict=True)))
+        return joined(self.past)
 
     def finish(self, interrupted: bool) -> Fit:
         began = time.perf_counter() - self.seconds

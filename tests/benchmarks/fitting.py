@@ -62,32 +62,29 @@ def cold():
 
 def stepping(height=128, width=192, steps=300):
     """Steps a second, best of chunks, and the process's peak memory."""
-    import importlib
-
     import jax
     import jax.numpy as jnp
     import numpy as np
 
     import c3lite as c3
-    from c3lite.fitting import training
+    from c3lite.fitting.loop import run_chunk
+    from c3lite.fitting.training import begin
 
-    fitting = importlib.import_module("c3lite.fitting.fit")
     whole = c3.data.kodak(23)
     x = crop() if int(height) == 128 else whole[:, : int(height), : int(width)]
-    state, n = fitting.begin(x, c3.C3, jax.random.key(0)), max(1, int(steps) // 5)
+    state, n = begin(x, c3.C3, jax.random.key(0)), max(1, int(steps) // 5)
     x = jnp.asarray(x)
     began = time.perf_counter()
-    state, *_ = training.run_chunk(state, c3.C3, x, jnp.array(1))
+    state, *_ = run_chunk(state, c3.C3, x, jnp.array(1))
     jax.block_until_ready(state.step)
     compiled, times = time.perf_counter() - began, []
     for _ in range(5):
         began = time.perf_counter()
-        state, history, _ = training.run_chunk(state, c3.C3, x, jnp.array(min(n, 100)))
+        state, history, _ = run_chunk(state, c3.C3, x, jnp.array(min(n, 100)))
         jax.block_until_ready(history.loss)
         times.append((time.perf_counter() - began) / min(n, 100))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    split = "split over two devices" if training.split_over() else "one device"
-    print(f"  {height}x{width}, {split}: {1 / min(times):.1f} steps/s "
+    print(f"  {height}x{width}: {1 / min(times):.1f} steps/s "
           f"(median {1 / np.median(times):.1f}), {min(times) / x[0].size * 1e9:.0f} ns a step and "
           f"pixel, first call {compiled:.1f} s, peak memory {peak:.0f} MB", flush=True)
 
@@ -111,7 +108,7 @@ def main():
     load = ", ".join(f"{x:.1f}" for x in os.getloadavg())
     print(f"  load average {load} on {os.cpu_count()} cores")
     in_process("stepping")
-    in_process("stepping", JAX_NUM_CPU_DEVICES=1)
+    in_process("stepping", XLA_FLAGS="--xla_cpu_multi_thread_eigen=false")
     in_process("stepping", 512, 768, 25)
     with tempfile.TemporaryDirectory() as empty:
         in_process("cold", JAX_COMPILATION_CACHE_DIR=empty)

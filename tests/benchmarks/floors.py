@@ -45,8 +45,8 @@ def parts(height: int, width: int, repeats: int = 8) -> None:
 
     import c3lite as c3
     from c3lite.fitting import training
-    from c3lite.model import codec as codecs
     from c3lite.model import latents
+    from c3lite.model.codec import rate_distortion
     from c3lite.model.entropy import split, total_bits
     from c3lite.model.quantize import hard_round
 
@@ -66,7 +66,8 @@ def parts(height: int, width: int, repeats: int = 8) -> None:
         return functools.partial(jax.grad(f, argnums=tuple(range(len(args)))), *args)
 
     def adam(state, gradient):
-        steps, optimizer = training._optimizer(config).update(gradient, state.optimizer)
+        steps, optimizer = training._optimizer(config).update(
+            gradient, state.optimizer, state.codec)
         return jax.tree.map(lambda p, s: p - 1e-3 * s, state.codec, steps), optimizer
 
     timed = {
@@ -78,10 +79,9 @@ def parts(height: int, width: int, repeats: int = 8) -> None:
         "synthesis and MSE": gradient(lambda model, u: jnp.mean((model(config, u) - x) ** 2),
                                       codec.synthesis, up),
         "Adam": functools.partial(adam, state, codec),
-        "rate, whole": gradient(lambda c: codecs.rate(c, config, quantize)[0], codec),
-        "distortion, whole": gradient(
-            lambda c: codecs.distortion(c, config, x, quantize)[0], codec),
-        "a step": functools.partial(training.update, state._replace(step=n), config, x),
+        "rate and distortion, whole": gradient(
+            lambda c: rate_distortion(c, config, x, quantize)[0], codec),
+        "a step": functools.partial(training.step, state._replace(step=n), config, x),
     }
     macs = c3.complexity.macs_per_pixel(config, shape)
     pixels, count = height * width, latents.count(config, shape)

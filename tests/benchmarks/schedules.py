@@ -16,7 +16,9 @@ import numpy as np
 
 import c3lite as c3
 from c3lite.fitting import training
-from c3lite.fitting.fit import begin, best_codec, chunks, finish
+from c3lite.fitting.fit import finish
+from c3lite.fitting.loop import chunks
+from c3lite.fitting.training import begin, best_codec
 
 HIGHEST = 1e-2
 CROPS = {"kodim19": (19, 200, 96), "kodim23": (23, 192, 288)}

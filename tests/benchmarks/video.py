@@ -111,8 +111,8 @@ def dense(repeats=5):
     import jax
     import jax.numpy as jnp
 
-    import c3lite as c3
     from c3lite.model import codec, context
+    from c3lite.model.entropy import total_bits
     from c3lite.model.quantize import hard_round
     from c3lite.video import masks as video
 
@@ -127,11 +127,12 @@ def dense(repeats=5):
     def measured(config, correlate):
         original, context.correlate = context.correlate, correlate
         try:
-            part = c3.codec.Codec(config, shape, key=jax.random.key(0))
+            part = codec.Codec(config, shape, key=jax.random.key(0))
             part = jax.tree.map(lambda a: a + 0.1 * jnp.cos(jnp.arange(a.size).reshape(a.shape)),
                                 part)
             step = jax.jit(jax.value_and_grad(
-                lambda c: codec.rate(c, config, hard_round)[0])).lower(part).compile()
+                lambda c: total_bits(c.entropy, config, hard_round(c.scaled_latents(config)),
+                                     shape))).lower(part).compile()
             jax.block_until_ready(step(part))
             times = []
             for _ in range(int(repeats)):
@@ -154,27 +155,25 @@ def dense(repeats=5):
 
 def stepping(setting="E1 S1", shape="8,64,96", steps=20):
     """Seconds a 1000 steps and peak memory."""
-    import importlib
-
     import jax
     import jax.numpy as jnp
     import numpy as np
 
     import c3lite as c3
-    from c3lite.fitting import training
+    from c3lite.fitting.loop import run_chunk
+    from c3lite.fitting.training import begin
 
-    fitting = importlib.import_module("c3lite.fitting.fit")
     config = c3.ADAPTIVE_UVG[SETTINGS.index(setting)]
     if config.mask_shape:
         config = c3.edit(config, mask_origins=((-2, 3),) * 3)
     shape, steps = tuple(map(int, shape.split(","))), int(steps)
     x = np.random.default_rng(0).random((3, *shape), np.float32)
-    state = fitting.begin(x, config, jax.random.key(0))
+    state = begin(x, config, jax.random.key(0))
     began = time.process_time()
-    state, *_ = training.run_chunk(state, config, jnp.asarray(x), jnp.array(1))
+    state, *_ = run_chunk(state, config, jnp.asarray(x), jnp.array(1))
     jax.block_until_ready(state.step)
     first, wall, cpu = time.process_time() - began, time.perf_counter(), time.process_time()
-    state, history, _ = training.run_chunk(state, config, jnp.asarray(x), jnp.array(steps))
+    state, history, _ = run_chunk(state, config, jnp.asarray(x), jnp.array(steps))
     jax.block_until_ready(history.loss)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     peak = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024

@@ -15,7 +15,8 @@ def live(steps=STEPS, rounds=ROUNDS, side=(128, 192)):
 
     import c3lite as c3
     from c3lite import widgets
-    from c3lite.fitting.fit import begin, chunks
+    from c3lite.fitting.loop import chunks
+    from c3lite.fitting.training import begin
 
     photo = c3.data.crop(c3.data.kodak(23), 192, 288, *side)
     config = c3.edit(c3.C3, steps=steps, stage2_steps=0)

@@ -1,0 +1,189 @@
+"""Clips in patches (Sec. 3.3), and the best of several configs for a picture, a clip or a patch.
+
+`adaptive` is here and not in `fitting`, because the masks of a clip's configs have to be learned
+before `fit_best` can try them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import ArrayLike, Float, PRNGKeyArray
+
+from c3lite.config import UVG, Config
+from c3lite.data.patches import join_patches, patch_size, split_patches
+from c3lite.evaluation.metrics import mean_frame_psnr
+from c3lite.fitting.adaptive import fit_best
+from c3lite.fitting.checkpoint import beside
+from c3lite.fitting.fit import Fit, check_image
+from c3lite.video import masks
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class VideoFit:
+    """A clip fitted patch by patch (Sec. 3.3)."""
+
+    fits: tuple[Fit, ...]
+    """One a patch, in the order of `split_patches`."""
+    shape: tuple[int, int, int]
+    """(frames, height, width) of the clip."""
+    patch: tuple[int, int, int]
+    """(frames, height, width) of its patches; those at the ends may be smaller."""
+
+    @functools.cached_property
+    def video(self) -> Float[np.ndarray, "3 frames height width"]:
+        """What was fitted."""
+        return join_patches([fit.image for fit in self.fits], self.shape)
+
+    @functools.cached_property
+    def reconstruction(self) -> Float[np.ndarray, "3 frames height width"]:
+        """What the decoder gives back: multiples of 1/255 in [0, 1]."""
+        return join_patches([fit.reconstruction for fit in self.fits], self.shape)
+
+    @functools.cached_property
+    def psnr(self) -> float:
+        """Of the reconstruction, dB: the mean over whole frames."""
+        return mean_frame_psnr(self.reconstruction, self.video)
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels, all frames together."""
+        return math.prod(self.shape)
+
+    @property
+    def bpp_estimate(self) -> float:
+        """Bits per pixel from log-probabilities, networks included."""
+        return sum(fit.bpp_estimate * fit.pixels for fit in self.fits) / self.pixels
+
+    @functools.cached_property
+    def bpp(self) -> float:
+        """Bits per pixel of the real file, every byte counted; written when first asked for."""
+        from c3lite.coding.patches import encode  # which imports this module
+
+        return 8 * len(encode(self)) / self.pixels
+
+    @property
+    def loss(self) -> float:
+        """MSE + lambda bpp_estimate, the pixels' mean over all patches."""
+        return sum(fit.loss * fit.pixels for fit in self.fits) / self.pixels
+
+    @property
+    def collapsed(self) -> tuple[int, ...]:
+        """The places in `fits` of the patches that have collapsed (`Fit.collapsed`)."""
+        return tuple(n for n, fit in enumerate(self.fits) if fit.collapsed)
+
+    @property
+    def seconds(self) -> float:
+        """Of all fits together."""
+        return sum(fit.seconds for fit in self.fits)
+
+    def __repr__(self) -> str:
+        size, patch = ("x".join(map(str, s)) for s in (self.shape, self.patch))
+        return (f"VideoFit of {size} in {len(self.fits)} patches of {patch}: "
+                f"{self.bpp_estimate:.4f} bpp estimated, {self.psnr:.2f} dB, "
+                f"RD loss {self.loss:.4g}, {self.seconds:.1f} s")
+
+
+def adaptive(
+    x: Float[ArrayLike, "3 *shape"],
+    configs: Sequence[Config],
+    *,
+    key: PRNGKeyArray | None = None,
+    progress: bool = True,
+    mask_steps: int = 1000,
+    checkpoint: str | os.PathLike | None = None,
+    on_collapse: str = "warn",
+) -> Fit:
+    """C3 adaptive: the fit of least RD loss over a list of configs (App. A.4).
+
+    The lists of the paper are `ADAPTIVE_KODAK`, `ADAPTIVE_CLIC` and, for videos, `ADAPTIVE_UVG`.
+    Masks without a position get one from `learn_offsets`, `mask_steps` steps, once for all configs
+    of the same masks. With `checkpoint`, a path, the best so far is kept there, and what is under
+    way beside it: killed, it goes on with the same result. Ctrl-C ends it early with the best so
+    far, `interrupted=True`, and while a mask is learned with `KeyboardInterrupt`. `on_collapse` is
+    as for `fit`.
+    """
+    best = _with_masks_and_best(x, configs, key, progress, mask_steps, checkpoint, on_collapse)
+    if checkpoint is not None and not best.interrupted:
+        _remove(Path(checkpoint))
+    return best
+
+
+def _with_masks_and_best(
+    x, configs, key, progress, mask_steps, checkpoint, on_collapse
+) -> Fit:
+    """`adaptive`, whose files stay, so that the result is had from them again at once."""
+    x = check_image(x)
+    placed = masks.with_masks(x, configs, key=key, steps=mask_steps, progress=progress,
+                              checkpoint=beside(checkpoint, "masks"))
+    return fit_best(x, placed, key=key, progress=progress, checkpoint=checkpoint,
+                    on_collapse=on_collapse)
+
+
+def _remove(checkpoint: Path) -> None:
+    checkpoint.unlink(missing_ok=True)
+    beside(checkpoint, "masks").unlink(missing_ok=True)
+
+
+def fit_video(
+    video: Float[ArrayLike, "3 *shape"],
+    config: Config | Sequence[Config] = UVG,
+    *,
+    patch: Sequence[int] | None = None,
+    key: PRNGKeyArray | None = None,
+    progress: bool = True,
+    mask_steps: int = 1000,
+    checkpoint: str | os.PathLike | None = None,
+    on_collapse: str = "warn",
+) -> VideoFit:
+    """Fit a clip (3, frames, height, width) patch by patch, each with its own networks and masks.
+
+    Args:
+        config: one for all patches, or several, of which each patch takes the best (`adaptive`):
+            `ADAPTIVE_UVG` is the paper's list. Masks without positions are learned.
+        patch: (frames, height, width); by default the paper's size for this rate weight
+            (`patch_size`), or the clip's where that is smaller.
+        mask_steps: of `learn_offsets`.
+        checkpoint: a folder, made if it is not there, in which finished patches are kept, and the
+            state of the one under way at least every half minute: killed or stopped, the same call
+            goes on from there with the same result. What it holds is removed at the end.
+        on_collapse: of a patch, as for `fit`; `VideoFit.collapsed` says which have.
+
+    Ctrl-C (the stop button) ends it with `KeyboardInterrupt`: a clip without all of its patches is
+    none. Raises `ValueError` for a clip, a config or a patch that cannot be, as `fit`.
+    """
+    x = check_image(video)
+    if x.ndim != 4:
+        raise ValueError(f"a clip is (3, frames, height, width), got {x.shape}; fit is for images")
+    configs = [config] if isinstance(config, Config) else list(config)
+    if not configs:
+        raise ValueError("fit_video needs at least one config")
+    if patch is None:
+        patch = patch_size(configs[0].rd_weight, x.shape[1:])
+    key = jax.random.key(0) if key is None else key
+    folder = None if checkpoint is None else Path(checkpoint)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    parts, fits = split_patches(x, patch), []
+    for n, part in enumerate(parts, start=1):
+        if progress and len(parts) > 1:
+            print(f"patch {n} of {len(parts)}: {' x '.join(map(str, part.shape[1:]))}")
+        fits.append(_with_masks_and_best(
+            part, configs, jax.random.fold_in(key, n - 1), progress, mask_steps,
+            None if folder is None else folder / f"patch{n}", on_collapse))
+        if fits[-1].interrupted:
+            raise KeyboardInterrupt(f"interrupted in patch {n} of {len(parts)}")
+    if folder is not None:
+        for n in range(1, len(parts) + 1):
+            _remove(folder / f"patch{n}")
+        with contextlib.suppress(OSError):  # something else is in it
+            folder.rmdir()
+    return VideoFit(tuple(fits), x.shape[1:], tuple(map(int, patch)))
