@@ -97,7 +97,7 @@ def test_the_objective_in_blocks_is_the_objective(name, monkeypatch):
 
 
 def test_a_whole_fit_in_blocks_of_two_images(small_blocks):
-    """Batches, the loop and the split over two devices take the blocks too."""
+    """Batches and the loop take the blocks too."""
     x = np.random.default_rng(0).random((2, 3, 9, 15), np.float32)
     config = c3.edit(c3.C3, steps=3, stage2_steps=2, num_grids=2, synthesis_widths=(5,),
                      entropy_widths=(5,), parameter_steps=(1e-2,))

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 
 import jax
 import jax.numpy as jnp
@@ -104,6 +105,22 @@ def test_a_first_fit_compiles_its_loop_once(photo):
         aval.weak_type if hasattr(aval, "weak_type") else False
         for aval in traced[0][: len(begun)]]
     assert traced[0] == traced[1]
+
+
+@pytest.mark.parametrize("warmup_starts", [1, 2])
+def test_six_functions_lead_from_fit_to_the_formula(photo, warmup_starts, monkeypatch):
+    stack = []
+
+    def seen(*args):
+        frames = traceback.extract_stack()
+        stack.append([frame.name for frame in frames if "/c3lite/" in frame.filename])
+        return rate_distortion(*args)
+
+    monkeypatch.setattr(training, "rate_distortion", seen)
+    config = c3.edit(SMALL, entropy_widths=(3,), steps=10, warmup_starts=warmup_starts)
+    c3.fit(photo, config, progress=False)  # of a structure of its own, so that it is traced here
+    way = "warm_up" if warmup_starts > 1 else "chunks"
+    assert stack[0] == ["fit", way, "run_chunk", "body", "step"]  # and rate_distortion
 
 
 def test_stage_2_keeps_the_loss_with_the_parameters_it_was_measured_at(photo):

@@ -69,7 +69,7 @@ def fit_many(
     how = {"progress": progress, "advance": functools.partial(run_chunk_many, axes=axes)}
     x = jnp.stack(images)
     state = warm_up(x, config, state, past, others=map(starts, zip(*others, strict=True)), **how)
-    for state, _ in chunks(x, config, state, past, store=store, **how):  # noqa: B020 - goes on from it
+    for state, _ in chunks(x, config, state, past, store=store, **how):  # noqa: B020
         if callback is not None:
             callback(state)
     best = best_codec(state)

@@ -18,6 +18,10 @@ MARGIN_DB = 5.0
 """A reconstruction that is less than this above the best constant color has collapsed."""
 FEWEST_STEPS = 300
 """Shorter fits are not judged."""
+EARLY_MARGIN_DB = 2.0
+"""The same while a fit runs."""
+EARLIEST = 100
+"""Steps before which a running fit is not judged."""
 FLATTEST = 2 / 255
 """Pictures of a smaller standard deviation are not judged: one color is all they are."""
 
@@ -46,13 +50,38 @@ def message(x: Float[np.ndarray, "3 *shape"], mse: float, config: Config) -> str
 
 
 class Watch:
-    """Looks for a collapse while a fit runs, so that it can begin again."""
+    """Looks for a collapse while a fit runs, where it is to begin again.
+
+    A dead fit shows it at once. On small pages of text, screenshots, reds and a night sky, C3's
+    were at most 1.1 dB above one color at any of 20 to 600 steps; live fits of photos and line art
+    were 2.3 dB or more above it after 100 steps. Raises `ValueError` for an unknown `on_collapse`.
+    """
 
     def __init__(self, x: Float[np.ndarray, "3 *shape"], config: Config, on_collapse: str):
         if on_collapse not in ("warn", "restart"):
             raise ValueError(f'on_collapse is "warn" or "restart", not {on_collapse!r}')
-        self.config = config
-        self.collapsed = False
+        can_restart = on_collapse == "restart" and config.clip_gradient == "zero"
+        self._color_mse = color_mse(x) if can_restart else 0.0
+        self._first = max(int(config.steps) // 10, EARLIEST)
+        self._total = int(config.steps) + int(config.stage2_steps)
 
-    def has_collapsed(self, past) -> bool:
-        return False
+    def sees_collapse(self, past: Sequence[History]) -> bool:
+        """Whether the fit should begin again: asked after each chunk, and at the end.
+
+        While it runs, from a tenth of stage 1 on, it has to be as bad as only dead fits are; at the
+        end it is judged like `Fit.collapsed`.
+        """
+        steps = sum(len(part.loss) for part in past)
+        if math.sqrt(self._color_mse) < FLATTEST or steps < self._first:
+            return False
+        at_the_end = steps == self._total and steps >= FEWEST_STEPS
+        margin = MARGIN_DB if at_the_end else EARLY_MARGIN_DB
+        mse = np.mean(joined(past[-10:]).mse[-10:])  # of one step it has the noise's luck in it
+        return bool(mse > self._color_mse * 10 ** (-margin / 10))
+
+
+def restarted(config: Config) -> Config:
+    """The config of a fit that begins again, and a warning that it does."""
+    warnings.warn("the fit has collapsed to one color: it begins again with "
+                  'clip_gradient="straight_through"', stacklevel=3)
+    return edit(config, clip_gradient="straight_through")

@@ -148,16 +148,17 @@ def fit(
     interrupted = False
     try:
         state = warm_up(x, config, state, past, progress=progress)
-        for state, _ in chunks(x, config, state, past, progress=progress, store=store):  # noqa: B020 - goes on from it
+        for state, _ in chunks(x, config, state, past, progress=progress, store=store):  # noqa: B020
             if callback is not None:
                 callback(state)
-            if watch.has_collapsed(past):
+            if watch.sees_collapse(past):
                 break
     except KeyboardInterrupt:
         interrupted = True
-    if watch.collapsed and not interrupted:
-        result = fit(x, watch.restart(), key=key, progress=progress, callback=callback,
-                     checkpoint=beside(checkpoint, "restarted"))
+    if not interrupted and watch.sees_collapse(past):
+        result = fit(x, collapse.restarted(config), key=key, progress=progress,
+                     callback=callback, checkpoint=beside(checkpoint, "restarted"))
+        result = dataclasses.replace(result, seconds=time.perf_counter() - began)
     else:
         result = finish(x, config, best_codec(state), joined(past), began, interrupted)
     if store is not None and not result.interrupted:

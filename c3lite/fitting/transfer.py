@@ -73,7 +73,7 @@ def refit(
     key = jax.random.key(0) if key is None else key
     state = begin(x, config, key, source.networks)
     try:
-        for state, _ in chunks(x, config, state, past, progress=progress):  # noqa: B020 - goes on from it
+        for state, _ in chunks(x, config, state, past, progress=progress):  # noqa: B020
             if callback is not None:
                 callback(state)
     except KeyboardInterrupt:

@@ -147,7 +147,7 @@ def learn_offsets(
                               time.perf_counter() - began)
 
     state = warm_up(x, wide, state, past, progress=progress)
-    for state, _ in chunks(x, wide, state, past, progress=progress, store=store):  # noqa: B020 - goes on from it
+    for state, _ in chunks(x, wide, state, past, progress=progress, store=store):  # noqa: B020
         if callback is not None:
             callback(found(state))
     if store is not None:
