@@ -1,4 +1,4 @@
-"""Fits that stay of one color: judged right, said aloud, and begun again where that is asked for."""
+"""Fits that stay of one color: judged right, said aloud, begun again where that is asked for."""
 
 import itertools
 import warnings
