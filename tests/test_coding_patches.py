@@ -11,6 +11,7 @@ import pytest
 import c3lite as c3
 from c3lite.coding import BitstreamError, header, walk
 from c3lite.coding import patches as files
+from c3lite.data.patches import patch_slices
 from tests.coded import CONFIGS, coded
 from tests.test_coding import mutated
 
@@ -23,7 +24,7 @@ VIDEO = c3.edit(CONFIGS["video"], synthesis_widths=(4,), entropy_widths=(4,))
 def clip():
     """Eight patches of four different codecs, those at the ends smaller."""
     kinds = [VIDEO, CONFIGS["video, mask"], CONFIGS["video, previous grid"], LEARNED]
-    places = c3.patches.patch_slices(SHAPE, PATCH)
+    places = patch_slices(SHAPE, PATCH)
     fits = tuple(coded(kinds[n % 4], tuple(p.stop - p.start for p in place), seed=n)
                  for n, place in enumerate(places))
     return c3.VideoFit(fits, SHAPE, PATCH)
@@ -106,7 +107,7 @@ def test_a_damaged_patch_is_named_and_the_others_decode(clip, data, starts):
     with pytest.warns(UserWarning, match=name):
         rest = c3.decode(broken, skip_damaged=True)
     place = np.zeros(SHAPE, bool)
-    place[c3.patches.patch_slices(SHAPE, PATCH)[5]] = True
+    place[patch_slices(SHAPE, PATCH)[5]] = True
     np.testing.assert_array_equal(rest[:, ~place], clip.reconstruction[:, ~place])
     assert (rest[:, place] == 0.5).all()
     frames = c3.decode_frames(broken)

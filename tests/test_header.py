@@ -3,7 +3,6 @@
 import ast
 import inspect
 import math
-import typing
 from pathlib import Path
 
 import pytest
@@ -99,7 +98,7 @@ widths = st.lists(st.integers(1, 1024), max_size=3).map(tuple)
     "upsampling": st.sampled_from(values_of("upsampling")), "residual_layers": st.booleans(),
     "activation": st.sampled_from(values_of("activation")), "synthesis_widths": widths,
     "entropy_widths": widths, "synthesis_residual_convs": st.integers(0, 15),
-    "entropy_film": st.booleans(), "quantization_step": st.floats(1e-3, 1e3, width=32),
+    "entropy_film": st.booleans(), "quantization_step": st.floats(1e-3, 1e3),
     "context_size": st.tuples(*[st.integers(0, 30).map(lambda k: 2 * k + 1)] * 2),
     "previous_grid_size": st.sampled_from([0, 1, 3, 5])}), st.sampled_from([2, 3]))
 def test_configs_come_back(changes, ndim):
@@ -110,25 +109,16 @@ def test_configs_come_back(changes, ndim):
 # More than version 2 has a place for ------------------------------------------------------------
 
 
-@pytest.fixture
-def more_choices(monkeypatch):
-    """More upsampling kernels and activations than there are bits for."""
-    real = field_types()
-    more = {name: typing.Literal[(*real[name].__args__, *(f"new{i}" for i in range(7)))]
-            for name in ("upsampling", "activation")}
-    monkeypatch.setattr(header, "field_types", lambda: real | more)
-    monkeypatch.setattr(config_module, "field_types", lambda: real | more)
-    header._known.cache_clear()
-    yield more
-    header._known.cache_clear()
-
-
 @pytest.mark.parametrize("name", ["upsampling", "activation"])
-def test_a_choice_beyond_its_bits_comes_back(name, more_choices):
-    for value in more_choices[name].__args__:
-        config = c3.edit(c3.C3, **{name: value})
-        decoded, back = read_back(config, 2)
+def test_a_choice_beyond_its_bits_comes_back(name, monkeypatch):
+    number = header._small_number
+    monkeypatch.setattr(header, "_small_number", lambda config, field: (
+        number(config, field) + 8 * (field == name)))  # as if eight others came before
+    header._known.cache_clear()
+    for value in values_of(name):
+        decoded, back = read_back(c3.edit(c3.C3, num_grids=5, **{name: value}), 2)
         assert getattr(back, name) == value and back == decoded
+    header._known.cache_clear()
 
 
 def test_a_new_field_is_written_where_it_is_not_at_its_default(monkeypatch):

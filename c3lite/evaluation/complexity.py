@@ -12,12 +12,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from c3lite.config import Config
+from c3lite.ingredients.upsampling import UPSAMPLINGS
 from c3lite.model import latents
 from c3lite.model.context import context_count, previous_offsets
-
-_TAPS = {"bilinear": 2, "bicubic": 4, "lanczos": 6, "learned": 4}
-"""Samples along one axis that an interpolated value is made of. The learned kernel has 8 taps, but
-a transposed convolution of stride 2 meets only every other one at any output."""
 
 
 class MACs(NamedTuple):
@@ -76,19 +73,19 @@ def _entropy(config, shape):
 
 
 def _direct_macs(method, ndim):
-    return 2 * _TAPS[method] ** ndim
+    return 2 * UPSAMPLINGS[method].taps ** ndim
 
 
 def _upsampling(config, shape):
-    ndim = len(shape)
-    if not config.upsampling_recursive and config.upsampling != "learned":
+    ndim, kernel = len(shape), UPSAMPLINGS[config.upsampling]
+    if not config.upsampling_recursive and not kernel.is_learned:
         to_resize = config.num_grids - config.finest_grid
         return float(_direct_macs(config.upsampling, ndim) * to_resize)
     # towards the size before grid n, all grids from n on are doubled together
     sizes = list(map(math.prod, (shape, *latents.grid_shapes(config, shape))))
     samples = sum((config.num_grids - n) * sizes[n]
                   for n in range(config.num_grids) if n or not config.finest_grid)
-    return _TAPS[config.upsampling] ** ndim * samples / sizes[0]
+    return kernel.taps ** ndim * samples / sizes[0]
 
 
 def _synthesis(config, ndim):

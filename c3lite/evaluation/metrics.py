@@ -59,6 +59,13 @@ def mean_frame_psnr(
     return float(np.mean([_decibels(error) for error in errors]))
 
 
+def quality(
+    reconstruction: Float[ArrayLike, "3 *shape"], x: Float[ArrayLike, "3 *reference_shape"]
+) -> float:
+    """The PSNR that is reported, in dB: of an image `psnr`, of a video `mean_frame_psnr`."""
+    return (mean_frame_psnr if np.ndim(x) == 4 else psnr)(reconstruction, x)
+
+
 def bpp(bits: SupportsFloat, shape: Sequence[int]) -> float:
     """Bits per pixel: bits over the number of pixels, H·W or T·H·W (not times the 3 channels).
 

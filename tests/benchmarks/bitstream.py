@@ -19,7 +19,7 @@ import numpy as np
 
 import c3lite as c3
 from c3lite.ablation.decoding import tiled
-from c3lite.coding import one as bitstream
+from c3lite.coding import header, one, pixels
 from c3lite.fitting import parameters
 from c3lite.model.entropy import latent_bits
 
@@ -32,18 +32,14 @@ def measured(contents: Path) -> None:
     data = contents.read_bytes()
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     began, before = time.process_time(), _peak()
-    decoded = bitstream._read(data)
+    decoded = one.read(data)
     rolled_out = time.process_time()
-    bitstream.decoder.synthesize(
-        decoded.config, decoded.shape, decoded.symbols, decoded.arrays, decoded.weight_step,
-        decoded.bias_step)
+    pixels.synthesize(decoded.config, decoded.shape, *decoded.coded)
     figures = {"rollout": rolled_out - began, "decode": time.process_time() - began,
                "decode_mb": _peak() - before}
     began = time.process_time()
-    writer = bitstream._Writer()
-    bitstream._walk(writer, *decoded[:4], known=decoded)
-    again = bitstream._pack(decoded, writer.finish("auto"))
-    bitstream._read(again)  # as `encode` does
+    again = header.pack(decoded, one._written(decoded).finish("auto"))
+    one.read(again)  # as `encode` does
     figures |= {"encode": time.process_time() - began, "encode_mb": _peak() - before}
     assert again == data
     print(json.dumps(figures))
@@ -61,7 +57,7 @@ def _fresh(path: Path) -> dict:
     return json.loads(result.stdout)
 
 
-def _row(fit: c3.Fit, estimate_bits: float) -> bitstream.Info:
+def _row(fit: c3.Fit, estimate_bits: float) -> one.Info:
     """Write a fit's file, measure it in a fresh process, print one row."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file.c3"

@@ -47,7 +47,7 @@ def parts(height: int, width: int, repeats: int = 8) -> None:
     from c3lite.fitting import training
     from c3lite.model import latents
     from c3lite.model.codec import rate_distortion
-    from c3lite.model.entropy import split, total_bits
+    from c3lite.model.entropy import total_bits
     from c3lite.model.quantize import hard_round
 
     config, shape = c3.C3, (height, width)
@@ -58,7 +58,7 @@ def parts(height: int, width: int, repeats: int = 8) -> None:
     codec, n = state.codec, jnp.int32(50_000)
     flat = codec.scaled_latents(config)
     symbols = hard_round(flat, config.stage2_temperature)
-    grids = split(symbols, latents.grid_shapes(config, shape))
+    grids = latents.split(symbols, latents.grid_shapes(config, shape))
     up = latents.upsample(config, grids, shape, codec.upsampling)
     quantize = training.quantizer(config, n, state.key)
 
