@@ -38,13 +38,13 @@ def steps(monkeypatch):
     monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 0.0)
     monkeypatch.setattr(loop, "_chunk_size", lambda *_: 1)
     monkeypatch.setattr(loop, "FIRST_CHUNK", 1)
-    measured = loop._measured
+    measured = loop.measured
 
     def counted(history, steps_done):
         done.append(int(steps_done))
         return measured(history, steps_done)
 
-    monkeypatch.setattr(loop, "_measured", counted)
+    monkeypatch.setattr(loop, "measured", counted)
     return done
 
 

@@ -9,13 +9,9 @@ from __future__ import annotations
 import base64
 import io
 from html import escape
-from typing import TYPE_CHECKING
 
 import numpy as np
 import PIL.Image
-
-if TYPE_CHECKING:
-    from c3lite.fitting.fit import Fit
 
 WIDTH = 480
 """Largest width of the picture, in pixels; a video shows its middle frame."""
@@ -26,8 +22,8 @@ PART_COLORS = {
 """Colors of the parts of a file (the keys of `Fit.bits`), in `plots` too."""
 
 
-def html(fit: Fit) -> str:
-    """The HTML that stands for `fit` at the end of a notebook cell."""
+def html(fit) -> str:
+    """The HTML that stands for a `Fit` at the end of a notebook cell."""
     size = "×".join(map(str, fit.shape))
     rows = {
         "size": f"{size} pixels",

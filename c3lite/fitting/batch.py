@@ -18,8 +18,9 @@ from c3lite.config import Config
 from c3lite.fitting import training
 from c3lite.fitting.checkpoint import resumed
 from c3lite.fitting.fit import Fit, check_image, finish
-from c3lite.fitting.loop import FitError, chunks, diverged, run_chunk, warm_up
+from c3lite.fitting.loop import FitError, chunks, diverged, run_chunk
 from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax
+from c3lite.fitting.warm_up import warm_up
 
 STATE_AXES = State(codec=0, optimizer=0, step=None, key=0, learning_rate=0, waited=0, best=0)
 """Of a batch of fits; the step is common to all, so that stages are chosen once, not per fit."""

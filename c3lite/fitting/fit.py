@@ -15,15 +15,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, Float, Integer, PRNGKeyArray
 
-from c3lite.coding import pixels as decoder
+from c3lite.coding import encode
+from c3lite.coding.pixels import synthesize
 from c3lite.config import C3, Config
 from c3lite.evaluation import report
 from c3lite.evaluation.metrics import mean_frame_psnr, psnr
 from c3lite.fitting import collapse, parameters
 from c3lite.fitting.checkpoint import beside, resumed
-from c3lite.fitting.loop import chunks, warm_up
+from c3lite.fitting.loop import chunks
 from c3lite.fitting.parameters import Coded, Networks
 from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax
+from c3lite.fitting.warm_up import warm_up
 from c3lite.model import latents
 from c3lite.model.codec import Codec
 
@@ -62,10 +64,7 @@ class Fit:
     @property
     def grids(self) -> tuple[Integer[np.ndarray, "..."], ...]:
         """The quantized latents in step units, grid by grid, finest first."""
-        shapes = latents.grid_shapes(self.config, self.shape)
-        ends = np.cumsum([math.prod(shape) for shape in shapes])
-        parts = np.split(np.asarray(self.coded.symbols), ends[:-1])
-        return tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True))
+        return latents.split(self.coded.symbols, latents.grid_shapes(self.config, self.shape))
 
     @functools.cached_property
     def networks(self) -> Networks:
@@ -81,8 +80,6 @@ class Fit:
     @functools.cached_property
     def bpp(self) -> float:
         """Bits per pixel of the real file, every byte counted; written when first asked for."""
-        from c3lite.coding.one import encode  # which imports this module
-
         return 8 * len(encode(self)) / self.pixels
 
     @functools.cached_property
@@ -187,7 +184,7 @@ def measure(
 ) -> Fit:
     """The result of a fit whose networks are quantized. Warns when it has collapsed."""
     # what a file decodes to, so that decode(encode(fit)) is this exactly
-    reconstruction = decoder.synthesize(
+    reconstruction = synthesize(
         config, codec.shape, coded.symbols, jax.tree.leaves(coded.networks), coded.weight_step,
         coded.bias_step)
     quality = mean_frame_psnr if x.ndim == 4 else psnr

@@ -18,6 +18,7 @@ import jax
 import numpy as np
 from jaxtyping import ArrayLike, Float, PRNGKeyArray
 
+from c3lite.coding import encode
 from c3lite.config import UVG, Config
 from c3lite.data.patches import join_patches, patch_size, split_patches
 from c3lite.evaluation.metrics import mean_frame_psnr
@@ -66,8 +67,6 @@ class VideoFit:
     @functools.cached_property
     def bpp(self) -> float:
         """Bits per pixel of the real file, every byte counted; written when first asked for."""
-        from c3lite.coding.patches import encode  # which imports this module
-
         return 8 * len(encode(self)) / self.pixels
 
     @property

@@ -20,8 +20,9 @@ from jaxtyping import ArrayLike, Float, PRNGKeyArray
 from c3lite.config import ADAPTIVE_UVG, Config, edit
 from c3lite.fitting.checkpoint import Checkpoint, beside, resumed
 from c3lite.fitting.fit import check_image
-from c3lite.fitting.loop import chunks, warm_up
+from c3lite.fitting.loop import chunks
 from c3lite.fitting.training import History, State, begin, joined, plain_jax
+from c3lite.fitting.warm_up import warm_up
 from c3lite.model import context as ctx
 
 WINDOW = 65

@@ -19,8 +19,9 @@ from c3lite.coding import pixels as decoder
 from c3lite.config import C3, Config
 from c3lite.fitting import parameters
 from c3lite.fitting.fit import Fit, check_image, finish
-from c3lite.fitting.loop import chunks, warm_up
+from c3lite.fitting.loop import chunks
 from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax
+from c3lite.fitting.warm_up import warm_up
 from c3lite.model import latents
 from c3lite.widgets.base import Explorer, pillow, script
 

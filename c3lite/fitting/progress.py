@@ -1,0 +1,31 @@
+"""How far a fit is, as plain text."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+from tqdm import tqdm
+
+from c3lite.fitting.training import History, State
+
+
+def progress_bar(progress: bool, total: int, done: int) -> tqdm:
+    """One bar for all steps: plain text on standard output."""
+    # readable in a notebook, under papermill and in a log
+    return tqdm(total=total, initial=done, disable=not progress, file=sys.stdout, unit="step",
+                mininterval=0.5, dynamic_ncols=False, ncols=100,
+                bar_format="{desc} |{bar:16}| {n_fmt}/{total_fmt} {remaining} left{postfix}")
+
+
+def show_progress(bar: tqdm, state: State, history: History) -> None:
+    """Move the bar by a chunk's steps, with its last loss, rate and quality."""
+    if bar.disable:
+        return
+    # means over a batch
+    loss, bits, mse = (np.nanmean(h[-1]) for h in (history.loss, history.bits, history.mse))
+    bar.set_postfix_str(f"loss {loss:.3g}, {bits / np.prod(state.codec.shape):.3f} bpp, "
+                        f"{-10 * np.log10(max(mse, 1e-12)):.2f} dB", refresh=False)
+    bar.set_description_str("stage 2" if np.isfinite(state.best.loss).all() else "stage 1",
+                            refresh=False)
+    bar.update(len(history.loss))
