@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import c3lite as c3
 from c3lite.ablation import bd_table, loss_changes, mean_curve, networks_over
-from c3lite.ablation.sweep import Result
+from c3lite.ablation.jobs import Result
 from tests import swept
 
 WEIGHTS = (2e-4, 5e-4, 1e-3, 4e-3)
@@ -180,3 +180,18 @@ def test_loss_changes_by_rate_weight():
     assert changes["C3"] == dict.fromkeys(WEIGHTS, 0.0)
     assert changes["row"][2e-4] == pytest.approx(10) and changes["row"][4e-3] == 0
     assert loss_changes([]) == {}
+
+
+def test_a_table_says_how_many_fits_collapsed():
+    def told(row, collapsed):
+        return [r._replace(record=dataclasses.replace(r.record, key=f"{row}{r[1:4]}",
+                                                      collapsed=next(collapsed)))
+                for r in results(row, images="ab")]
+
+    base, some = told("C3", iter([False] * 8)), told("row", iter([True, True, *[False] * 6]))
+    table = bd_table(base + some)
+    assert "2 of 16 fits collapsed" in str(table) and "2 of 16 fits" in table._repr_html_()
+    assert "2 fits collapsed" in table.lines[1].note and "collapsed" not in table.lines[0].note
+    old = bd_table(base + told("row", iter([None] * 8)))
+    assert old.collapses == "0 of 8 fits collapsed; whether 8 fits collapsed was not recorded"
+    assert "collapsed" not in old.lines[1].note

@@ -1,36 +1,24 @@
-"""All fits of a table: `sweep` plans them, runs what the store lacks, and yields them all.
-
-A *job* is one fit, described by what JSON can hold, so that it can be sent to another process or
-machine; a *group* is jobs that run as one batch. `run_group` is all that a worker has to call.
-"""
+"""One fit of a sweep as a job that can be sent to another process, and how a batch of jobs runs."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
-import hashlib
-import inspect
 import math
 import os
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Float
-from tqdm import tqdm
 
-from c3lite.ablation import devices, pictures
-from c3lite.ablation.rows import Row
-from c3lite.ablation.store import Record, Store, canonical, image_digest, key_of, record
-from c3lite.config import Config, edit, nearest
-from c3lite.data.patches import patch_size
-from c3lite.fitting.batch import COMMON, fit_many
-from c3lite.fitting.fit import fit
-from c3lite.fitting.loop import FitError
+from c3lite.ablation import images
+from c3lite.ablation.store import Record, Store, record
+from c3lite.config import Config
+from c3lite.fitting.checkpoint import steps_done
+from c3lite.fitting.fit import FitError, fit, fit_many
 from c3lite.video.masks import with_masks
 
 SECONDS_BETWEEN_LINES = 60.0
@@ -42,23 +30,26 @@ MASK_STEPS = 1000
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One fit, in text and numbers: `dataclasses.asdict` makes it ready for JSON."""
+    """One fit."""
 
     key: str
     """The fit's name in the store."""
     row: str
     """The (first) row that wants it, for messages."""
-    config: str
-    """`Config.to_json`, rate weight included."""
+    config: Config
+    """Rate weight included."""
     image: str
-    """A name for `pictures.load`."""
+    """A name for `images.load`, or of an array that was given to the sweep."""
     image_sha256: str
     shape: tuple[int, ...]
     seed: int
-    steps: int
-    """Of both stages."""
     program: str
     """Jobs of one program (and shape) have configs of one structure, and equal steps."""
+
+    @property
+    def steps(self) -> int:
+        """Of both stages."""
+        return int(self.config.steps) + int(self.config.stage2_steps)
 
     @property
     def cost(self) -> float:
@@ -77,16 +68,6 @@ class Patch(NamedTuple):
 WHOLE = Patch()
 
 
-class Place(NamedTuple):
-    """Where a fit belongs in a table."""
-
-    row: str
-    image: str
-    rd_weight: float
-    seed: int
-    patch: Patch
-
-
 class Result(NamedTuple):
     """A finished fit in its place in a table."""
 
@@ -96,72 +77,14 @@ class Result(NamedTuple):
     seed: int
     record: Record
     patch: Patch = WHOLE
-    """Of the clip `image`, where that was fitted in several (`clips.whole` joins them)."""
+    """Of the clip `image`, where that was fitted in several (`table.joined_clips` joins them)."""
 
 
-Images = Mapping[str, Float[np.ndarray, "3 *shape"]]
+Group = Sequence[Job]
+"""Jobs that run as one batch."""
 
-
-def plan(
-    rows: Sequence[Row], images: Images, rd_weights: Sequence[float], seeds: Sequence[int],
-    progress: bool = False,
-) -> list[tuple[Job, list[Place]]]:
-    """Every different fit, with the places it has in the table.
-
-    A clip larger than the paper's patches for a rate weight (`patch_size`) is fitted patch by
-    patch. All rows of the first image come first, so that a sweep that is cut off leaves whole
-    tables of fewer images. Raises `ValueError` for an empty or impossible grid.
-    """
-    images = pictures.named(images)
-    for what, values in (("row", rows), ("image", images), ("rate weight", rd_weights),
-                         ("seed", seeds)):
-        if not len(values):
-            raise ValueError(f"a sweep needs at least one {what}")
-    if len({row.name for row in rows}) < len(rows):
-        raise ValueError(f"two rows have one name: {', '.join(row.name for row in rows)}")
-    # what depends on the config alone, once and not for every image and seed
-    cells = [_cell(row.name, edit(config, rd_weight=rd_weight))
-             for row in rows for rd_weight in rd_weights for config in row.configs]
-    jobs: dict[str, tuple[Job, list[Place]]] = {}
-    for name in images:
-        parts = {w: _parts(images, name, w) for w in map(float, rd_weights)}
-        _read(images, [part for each in parts.values() for part, _ in each], progress)
-        for seed in seeds:
-            for row, rd_weight, text, identity, steps, program in cells:
-                for part, patch in parts[rd_weight]:
-                    digest = images.digest(part)
-                    key = key_of(identity, digest, seed)
-                    job = Job(key, row, text, part, digest, images.shape(part), seed, steps,
-                              program)
-                    place = Place(row, name, rd_weight, seed, patch)
-                    jobs.setdefault(key, (job, []))[1].append(place)
-    return list(jobs.values())
-
-
-def _parts(images: pictures.Pictures, name: str, rd_weight: float) -> list[tuple[str, Patch]]:
-    """The name of the image, or those of a clip's patches, with their places in it."""
-    shape = images.shape(name)
-    size = patch_size(rd_weight, shape) if len(shape) == 3 else shape
-    if size == shape:
-        return [(name, WHOLE)]
-    names = images.patches(name, size)
-    across = math.prod(-(-side // step) for side, step in zip(shape[1:], size[1:], strict=True))
-    return [(part, Patch(n, len(names), n // across * size[0])) for n, part in enumerate(names)]
-
-
-def _read(images: pictures.Pictures, names: Iterable[str], progress: bool) -> None:
-    """Compute the digests of images, which reads those that are not held."""
-    for name in tqdm(dict.fromkeys(names), "reading", delay=2, file=sys.stdout, unit="patch",
-                     leave=False, ncols=100, disable=not progress):
-        images.digest(name)
-
-
-def _cell(row: str, config: Config) -> tuple[str, float, str, str, int, str]:
-    structure = repr((jax.tree.structure(config),
-                      *(getattr(config, name) for name in COMMON)))
-    return (row, float(config.rd_weight), config.to_json(), canonical(config),
-            int(config.steps) + int(config.stage2_steps),
-            hashlib.sha256(structure.encode()).hexdigest()[:16])
+Arrays = Mapping[str, Float[np.ndarray, "3 *shape"]]
+"""Images that have no name to load them by, under the names that jobs call them."""
 
 
 def grouped(jobs: Iterable[Job], size: int) -> list[list[Job]]:
@@ -182,147 +105,22 @@ def grouped(jobs: Iterable[Job], size: int) -> list[list[Job]]:
     return groups
 
 
-Executor = Callable[[list[list[Job]], Store, Images, "Progress"],
-                    Iterator[tuple[list[Job], list[Record]]]]
-"""Runs groups of jobs and yields each group with its records once they are in the store.
-
-Closed early (`minutes` are over), it starts no further group. It may use `run_group` anywhere that
-sees the store's folder: images that have no name are kept there."""
-
-
-def in_process(groups, store, images, say):
-    """The executor that runs one group after another here."""
-    for group in groups:
-        yield group, run_group(group, store, images, say.during(group))
-
-
-def executor_of(executor: str | Mapping[str, Mapping[str, Any]] | Executor) -> Executor:
-    """An executor by name: "process" (here), "local" (worker processes) or "slurm" (a cluster).
-
-    With options as a mapping, {"slurm": {"partition": "gpu"}}: they are those of the function of
-    that name in `executors`. Raises `ValueError` for an unknown name or option.
-    """
-    if callable(executor):
-        return executor
-    from c3lite.ablation import executors  # which imports this module
-
-    if isinstance(executor, Mapping) and len(executor) != 1:
-        raise ValueError(f"one executor with its options, not {dict(executor)!r}")
-    (name, options), = executor.items() if isinstance(executor, Mapping) else [(executor, {})]
-    known = {"process": in_process, "local": executors.local, "slurm": executors.slurm}
-    if name not in known:
-        raise ValueError(f"no executor {name!r}; there are process, local and slurm")
-    has = [p.name for p in inspect.signature(known[name]).parameters.values()
-           if p.kind is p.KEYWORD_ONLY]
-    for option in options or {}:
-        if option not in has:
-            raise ValueError(f"the executor {name} has no option {option!r}"
-                             f"{nearest(option, has)}; it has {', '.join(has) or 'none'}")
-    if name == "local":
-        # What this process asks its GPU must not cost its workers most of the GPU's memory
-        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    return functools.partial(known[name], **options) if options else known[name]
-
-
-def sweep(
-    rows: Sequence[Row],
-    images: Mapping[str, Float[np.ndarray, "3 *shape"]] | Sequence,
-    rd_weights: Sequence[float],
-    seeds: Sequence[int] = (0,),
-    *,
-    store: Store | str | os.PathLike,
-    batch: int = 0,
-    minutes: float = math.inf,
-    executor: str | Mapping[str, Mapping[str, Any]] | Executor = "process",
-    label: str = "sweep",
-    progress: bool = True,
-) -> Iterator[Result]:
-    """Run a grid of fits; finished ones come from the store, and all are yielded as they finish.
-
-    Args:
-        rows: of `rows.py`; steps are in their configs.
-        images: names for `pictures.load`, arrays, or arrays by name.
-        rd_weights: lambda, for every row.
-        seeds: of initialization and noise; the same for every row.
-        store: a `Store` or its folder.
-        batch: fits at once, where they share structure and shape; 0: what the device holds.
-        minutes: start no batch after this time; a later sweep goes on.
-        executor: where the fits run: a name for `executor_of`, with options {name: options}, or
-            an `Executor`.
-        label: of the plan that is written to the store for `status`.
-        progress: print a line a fit, with the time left.
-
-    Raises `ValueError` for a grid that cannot be run and `MemoryError` when one fit does not fit,
-    both before anything is run.
-    """
-    store = store if isinstance(store, Store) else Store(store)
-    run = executor_of(executor)
-    images = pictures.named(images)
-    planned = plan(rows, images, rd_weights, seeds, progress)
-    largest = max((job for job, _ in planned), key=lambda job: math.prod(job.shape))
-    batch = batch or devices.batch_size(largest.shape)
-    devices.check_memory(largest.shape, largest.image)
-    jobs = [job for job, _ in planned]
-    store.keep_plan(label, {job.key: job.cost for job in jobs})
-    if run is not in_process:
-        for job in jobs:
-            if images.held(job.image):
-                store.keep_image(job.image_sha256, images[job.image])
-    return _run(planned, grouped(jobs, batch), store, images, run, minutes, progress)
-
-
-def _run(planned, groups, store, images, run, minutes, progress) -> Iterator[Result]:
-    say = Progress(sum(job.cost for job, _ in planned), len(planned), progress)
-    places = {job.key: where for job, where in planned}
-
-    def results(found: Record) -> Iterator[Result]:
-        for row, image, rd_weight, seed, patch in places[found.key]:
-            yield Result(row, image, rd_weight, seed, found, patch)
-
-    pending = []
-    for group in groups:
-        missing = []
-        for job in group:
-            found = store.get(job.key)
-            if found is None:
-                missing.append(job)
-            else:
-                say.skip(job.cost)
-                yield from results(found)
-        if missing:
-            pending.append(missing)
-    say.start()
-    if not pending:
-        return
-    with contextlib.closing(run(pending, store, images, say)) as finished:
-        while True:
-            if say.minutes() >= minutes:
-                return say.stop()
-            try:
-                group, records = next(finished)
-            except StopIteration:
-                return None
-            say.done(group, records)
-            for found in records:
-                yield from results(found)
-
-
 def run_group(
-    jobs: Sequence[Job], store: Store, images: Images | None = None, callback=None
+    jobs: Group, store: Store, arrays: Arrays | None = None, callback=None
 ) -> list[Record]:
     """Fit a group of jobs as one batch and write the results to the store.
 
-    `images` saves loading them. A fit whose loss stops being finite is stored as failed. Killed,
-    the next call goes on from the batch's checkpoint. Raises `ValueError` when an image is not the
-    one that was planned with.
+    arrays: images by name, which are loaded otherwise. A fit whose loss stops being finite is
+    stored as failed. Killed, the next call goes on from the batch's checkpoint. Raises `ValueError`
+    when an image is not the one that was planned with.
     """
-    xs = [_image(job, store, images or {}) for job in jobs]
-    configs = [Config.from_json(job.config) for job in jobs]
+    xs = [_image(job, arrays or {}) for job in jobs]
     keys = [jax.random.key(job.seed) for job in jobs]
     # masks that a video's config leaves to be learned; the same ones every time
-    configs = [with_masks(x, [c], key=k, steps=min(MASK_STEPS, int(c.steps)), progress=False,
+    configs = [with_masks(x, [job.config], key=k, steps=min(MASK_STEPS, int(job.config.steps)),
+                          progress=False,
                           checkpoint=store.mask(job.key) if x.ndim == 4 else None)[0]
-               for x, c, k, job in zip(xs, configs, keys, jobs, strict=True)]
+               for x, k, job in zip(xs, keys, jobs, strict=True)]
     checkpoint = store.checkpoint(job.key for job in jobs)
     began = time.perf_counter()
     options = {"progress": False, "callback": callback, "checkpoint": checkpoint}
@@ -346,12 +144,19 @@ def run_group(
     return records
 
 
-def _image(job: Job, store: Store, images: Images) -> Float[np.ndarray, "3 *shape"]:
+def run_missing(jobs: Group, folder: str | os.PathLike, arrays: Arrays) -> list[Record]:
+    """The records of a group, of which only those are fitted that no other sweep has stored."""
+    store = Store(folder)
+    if missing := [job for job in jobs if store.get(job.key) is None]:
+        run_group(missing, store, arrays)
+    return [store.get(job.key) for job in jobs]
+
+
+def _image(job: Job, arrays: Arrays) -> Float[np.ndarray, "3 *shape"]:
     with contextlib.suppress(KeyError):
-        return images[job.image]
-    x = store.image(job.image_sha256)
-    x = pictures.load(job.image) if x is None else x
-    if image_digest(x) != job.image_sha256:
+        return arrays[job.image]
+    x = images.load(job.image)
+    if images.digest(x) != job.image_sha256:
         raise ValueError(f"{job.image} is not the image that this fit was planned with: its "
                          "pixels differ")
     return x
@@ -363,7 +168,7 @@ class Progress:
     def __init__(self, cost: float, fits: int, enabled: bool):
         self.cost, self.fits, self.enabled = cost, fits, enabled
         self.finished, self.cost_done, self.cost_skipped = 0, 0.0, 0.0
-        self.began = self.spoke = time.monotonic()
+        self.began = self.last_line_at = time.monotonic()
 
     def skip(self, cost: float) -> None:
         """A fit was in the store."""
@@ -372,7 +177,7 @@ class Progress:
 
     def start(self) -> None:
         """All skips are known."""
-        self.began = self.spoke = time.monotonic()
+        self.began = self.last_line_at = time.monotonic()
         if self.enabled and self.finished:
             print(f"{self.finished} of {self.fits} fits were in the store", flush=True)
 
@@ -381,7 +186,7 @@ class Progress:
         return (time.monotonic() - self.began) / 60
 
     def left(self, more: float = 0.0) -> str:
-        """Time left at the speed so far, as text."""
+        """Time left at the speed so far, as text. more: work done of fits under way."""
         done = self.cost_done + more
         if not done:
             return "time left unknown"
@@ -389,24 +194,40 @@ class Progress:
             self.cost - self.cost_skipped - done)
         return f"{duration(seconds)} left"
 
-    def during(self, group: Sequence[Job]):
+    @property
+    def silent_for_long(self) -> bool:
+        """Whether a line is due."""
+        return self.enabled and time.monotonic() - self.last_line_at > SECONDS_BETWEEN_LINES
+
+    def during(self, group: Group):
         """A callback for the group's fits, which speaks up when they take long."""
         def callback(state):
-            if self.enabled and time.monotonic() - self.spoke > SECONDS_BETWEEN_LINES:
+            if self.silent_for_long:
                 done = int(state.step) / max(group[0].steps, 1) * sum(job.cost for job in group)
                 self.line(f"  {group[0].row}, {group[0].image}: step {int(state.step)} of "
                           f"{group[0].steps}; {self.left(done)}")
         return callback
 
-    def done(self, group: Sequence[Job], records: Sequence[Record]) -> None:
-        """A group has finished."""
-        self.finished += len(group)
-        self.cost_done += sum(job.cost for job in group)
+    def elsewhere(self, workers: str, groups: Iterable[Group], store: Store) -> None:
+        """Speak up when fits in other processes take long; their checkpoints say how far they are.
+        """
+        if self.silent_for_long:
+            done = sum(steps_done(store.checkpoint(job.key for job in group))
+                       * math.prod(job.shape) for group in groups for job in group)
+            self.line(f"  {workers}, {self.finished} of {self.fits} fits done; {self.left(done)}")
+
+    def done(self, what: str, cost: float) -> None:
+        """A fit has finished."""
+        self.finished += 1
+        self.cost_done += cost
+        self.line(f"[{self.finished}/{self.fits}] {what}; {self.left()}")
+
+    def done_group(self, group: Group, records: Sequence[Record]) -> None:
+        """The fits of a group have finished."""
         for job, found in zip(group, records, strict=True):
-            weight = found.config["rd_weight"]
             outcome = found.error or f"{found.bpp:.4f} bpp, {found.psnr_db:.2f} dB"
-            self.line(f"[{self.finished}/{self.fits}] {job.row}, {job.image}, lambda {weight:g}, "
-                      f"seed {job.seed}: {outcome}, {found.seconds:.1f} s; {self.left()}")
+            self.done(f"{job.row}, {job.image}, lambda {found.config['rd_weight']:g}, seed "
+                      f"{job.seed}: {outcome}, {found.seconds:.1f} s", job.cost)
 
     def stop(self) -> None:
         """The time is used up."""
@@ -417,7 +238,7 @@ class Progress:
         """Print a line."""
         if self.enabled:
             print(line, flush=True)
-        self.spoke = time.monotonic()
+        self.last_line_at = time.monotonic()
 
 
 def duration(seconds: float) -> str:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from c3lite.evaluation import reference
 from c3lite.evaluation.metrics import bd_rate
 
 
-class About(NamedTuple):
+class PaperTable(NamedTuple):
     """A table of the paper."""
 
     title: str
     dataset: str
     """kodak, clic2020 or video: whose images the paper used."""
-    dataset_title: str
     numbers: Callable[[], dict[str, float]]
     """BD-rates in percent by row."""
+
+    @property
+    def dataset_title(self) -> str:
+        """For people."""
+        return {"kodak": "Kodak", "clic2020": "CLIC2020", "video": "UVG"}[self.dataset]
 
 
 def _annealing() -> dict[str, float]:
@@ -53,39 +57,32 @@ def _table(name: str) -> Callable[[], dict[str, float]]:
     return lambda: dict(reference.paper_table(name))
 
 
-def _step() -> dict[str, float]:
-    """The row of Table 3 that is also a row of the study of faster latents."""
+def _table3_rows(names: Mapping[str, str]) -> dict[str, float]:
+    """Rows of Table 3 by the names that they have in another study."""
     rates = reference.paper_table("table3_kodak_knockout_bd_rate_percent")
-    return {"quantization step 1": rates["quantization-step<1"]}
+    return {name: rates[row] for name, row in names.items()}
 
 
-def _quantizers() -> dict[str, float]:
-    """The rows of Table 3 that are also rows of the quantization study."""
-    rates = reference.paper_table("table3_kodak_knockout_bd_rate_percent")
-    return {"Kumaraswamy noise": rates["soft-rounding"],
-            "soft-rounding, uniform noise": rates["kumaraswamy-noise"]}
-
-
-TABLES: dict[str, About] = {
-    "table02": About("Table 2: one improvement after another removed", "kodak", "Kodak",
-                     lambda: _ends("kodak")),
-    "table03": About("Table 3: each improvement removed alone", "kodak", "Kodak",
-                     _table("table3_kodak_knockout_bd_rate_percent")),
-    "kodak": About("C3 and COOL-CHICv2 image by image", "kodak", "Kodak", _baseline),
-    "baseline": About("From C3 without its improvements to COOL-CHICv2", "kodak", "Kodak", dict),
-    "latents": About("Does a larger quantization step slow the latents down?", "kodak", "Kodak",
-                     _step),
-    "table09": About("Table 9: one improvement after another removed", "clic2020", "CLIC2020",
-                     lambda: _ends("clic2020-professional-valid")),
-    "table10": About("Table 10: each improvement removed alone", "clic2020", "CLIC2020",
-                     _table("table10_clic2020_knockout_bd_rate_percent")),
-    "table11": About("Table 11: temperature and noise held fixed", "clic2020", "CLIC2020",
-                     _annealing),
-    "table12": About("Table 12: more settings to choose from", "video", "UVG",
-                     _table("table12_uvg_bd_rate_vs_hevc_medium_percent")),
-    "stage1_only": About("App. D.2: stage 1 alone", "clic2020", "CLIC2020", _stages),
-    "quantization": About("What stands in for rounding", "kodak", "Kodak", _quantizers),
-    "steps": About("Fig. 23: BD-rate against the length of the schedule", "clic2020", "CLIC2020",
-                   dict),
+TABLES: dict[str, PaperTable] = {
+    "table02": PaperTable("Table 2: one improvement after another removed", "kodak",
+                          lambda: _ends("kodak")),
+    "table03": PaperTable("Table 3: each improvement removed alone", "kodak",
+                          _table("table3_kodak_knockout_bd_rate_percent")),
+    "kodak": PaperTable("C3 and COOL-CHICv2 image by image", "kodak", _baseline),
+    "baseline": PaperTable("From C3 without its improvements to COOL-CHICv2", "kodak", dict),
+    "latents": PaperTable("Does a larger quantization step slow the latents down?", "kodak",
+                          lambda: _table3_rows({"quantization step 1": "quantization-step<1"})),
+    "table09": PaperTable("Table 9: one improvement after another removed", "clic2020",
+                          lambda: _ends("clic2020-professional-valid")),
+    "table10": PaperTable("Table 10: each improvement removed alone", "clic2020",
+                          _table("table10_clic2020_knockout_bd_rate_percent")),
+    "table11": PaperTable("Table 11: temperature and noise held fixed", "clic2020", _annealing),
+    "table12": PaperTable("Table 12: more settings to choose from", "video",
+                          _table("table12_uvg_bd_rate_vs_hevc_medium_percent")),
+    "stage1_only": PaperTable("App. D.2: stage 1 alone", "clic2020", _stages),
+    "quantization": PaperTable("What stands in for rounding", "kodak", lambda: _table3_rows({
+        "Kumaraswamy noise": "soft-rounding",
+        "soft-rounding, uniform noise": "kumaraswamy-noise"})),
+    "steps": PaperTable("Fig. 23: BD-rate against the length of the schedule", "clic2020", dict),
 }
 """By the names of the notebooks."""

@@ -8,7 +8,7 @@ appear whole or not at all, so any number of processes and machines may write to
     STORE/checkpoints/<hash>    a batch of fits under way
     STORE/masks/<hash>          the mask of a video's fit under way
     STORE/plans/<label>.json    what a sweep wants, for `status`
-    STORE/images/<hash>.npy     images without a name, for other processes
+    STORE/work/logs             what Slurm jobs print; may be deleted when none runs
 """
 
 from __future__ import annotations
@@ -29,13 +29,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float
 
 from c3lite.coding.one import encode
 from c3lite.config import Config
-from c3lite.data.atomic import write_atomically
-from c3lite.fitting.fit import Fit
-from c3lite.fitting.loop import FitError
+from c3lite.fitting.checkpoint import write_atomically
+from c3lite.fitting.fit import Fit, FitError
 from c3lite.fitting.training import History
 
 NUMERICS = 1
@@ -82,6 +80,9 @@ class Record:
     """Of a clip, the mean squared error of each frame: its patches are joined by it."""
     file_bytes: int | None = None
     """Of the real file; None where it was not kept: in older stores, and for a fit that failed."""
+    collapsed: bool | None = None
+    """Whether the fit collapsed (`Fit.collapsed`); None where it is not known, as in older stores.
+    """
 
     @property
     def pixels(self) -> int:
@@ -105,13 +106,24 @@ class Record:
 
 
 def canonical(config: Config) -> str:
-    """What of a config enters the hash: the fields that are not at their defaults, sorted."""
-    return config.canonical_json()
+    """What of a config enters the hash: the fields that are not at their defaults, sorted.
+
+    A field that is added later, with a default that changes nothing, leaves old hashes as they are.
+    """
+    values, defaults = (json.loads(c.to_json()) for c in (config, type(config)()))
+    changed = {name: v for name, v in values.items() if _floats(v) != _floats(defaults[name])}
+    return json.dumps(_floats(changed), sort_keys=True)
 
 
-def image_digest(x: Float[np.ndarray, "3 *shape"]) -> str:
-    """SHA-256 of the pixels and their shape."""
-    return hashlib.sha256(repr(x.shape).encode() + x.tobytes()).hexdigest()
+def _floats(value):
+    """1 and 1.0 are one config."""
+    if isinstance(value, dict):
+        return {k: _floats(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_floats(v) for v in value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return value
 
 
 def key_of(canonical_config: str, digest: str, seed: int) -> str:
@@ -149,7 +161,8 @@ def record(
                       history={}, error=str(result))
     return Record(**about, bits=result.bits, psnr_db=result.psnr, loss=result.loss,
                   steps=len(result.history.loss), history=thinned(result.history),
-                  frame_mse=_frame_mse(result), file_bytes=len(encode(result)))
+                  frame_mse=_frame_mse(result), file_bytes=len(encode(result)),
+                  collapsed=getattr(result, "collapsed", None))
 
 
 def _frame_mse(result: Fit) -> list[float] | None:
@@ -227,21 +240,6 @@ class Store:
                 warnings.warn(f"{path} is skipped: {error}", stacklevel=2)
         return found
 
-    def keep_image(self, digest: str, x: Float[np.ndarray, "3 *shape"]) -> None:
-        """Keep an image for processes that cannot load it by name."""
-        path = self._image_path(digest)
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, lambda file: np.save(file, x))
-
-    def image(self, digest: str) -> Float[np.ndarray, "3 *shape"] | None:
-        """An image that was kept, or None."""
-        path = self._image_path(digest)
-        return np.load(path) if path.exists() else None
-
-    def _image_path(self, digest: str) -> Path:
-        return self.folder / "images" / f"{digest}.npy"
-
     def path(self, key: str) -> Path:
         """The file of a fit."""
         return self.fits / f"{key}.json"
@@ -318,7 +316,7 @@ class BadRecord(ValueError):
 
 
 _FIELDS = {f.name for f in dataclasses.fields(Record)}
-_NEEDED = _FIELDS - {"file_bytes", "frame_mse"}
+_NEEDED = _FIELDS - {"file_bytes", "frame_mse", "collapsed"}
 
 
 def _parse(text: str, key: str | None = None) -> Record:

@@ -94,7 +94,7 @@ def stored(fits):
     """Load and tabulate a store of many finished fits."""
     import c3lite as c3
     from c3lite import ablation
-    from c3lite.ablation.sweep import Result
+    from c3lite.ablation.jobs import Result
     from tests import swept
 
     fits, weights = int(fits), (1e-4, 4e-4, 1e-3, 4e-3, 2e-2)
@@ -129,7 +129,7 @@ def warm_start():
     """The notebook of Table 3 when its store is complete: kernel, table and pictures."""
     import yaml
 
-    from c3lite.ablation import pictures
+    from c3lite.ablation.images import Images
 
     finished = ABLATIONS / "results" / "table03" / "laptop" / "store"
     preset = ABLATIONS / "presets" / "laptop.yaml"
@@ -137,7 +137,7 @@ def warm_start():
         print("  warm start: there is no finished Table 3 here: skipped")
         return
     try:
-        pictures.named(yaml.safe_load(preset.read_text())["images"]["kodak"])
+        Images(yaml.safe_load(preset.read_text())["images"]["kodak"])
     except (ValueError, OSError) as error:
         print(f"  warm start: skipped, as an image of Table 3 cannot be had ({error})")
         return
