@@ -1,5 +1,7 @@
 """What the ablations' tests fit: very small pictures, with very small networks, in few steps."""
 
+import time
+
 import numpy as np
 
 import c3lite as c3
@@ -36,8 +38,6 @@ def steps_at_starts(folder):
 
 def until(found, what, seconds=120):
     """The first answer of `found()` that is one."""
-    import time
-
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if answer := found():

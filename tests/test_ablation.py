@@ -4,7 +4,6 @@ import dataclasses
 import json
 import pickle
 import shutil
-import sys
 import warnings
 from pathlib import Path
 
@@ -185,11 +184,11 @@ def test_a_real_sweep_in_batches_is_the_fits_one_by_one(tmp_path, photo, capsys)
 
 
 def test_a_batch_that_was_stopped_goes_on_from_its_checkpoint(tmp_path, photo, monkeypatch):
-    from c3lite.fitting import checkpoint
+    from c3lite.fitting import checkpoint, loop
 
     monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 0.0)
-    monkeypatch.setattr(sys.modules["c3lite.fitting.fit"], "_chunk_size", lambda *_: 1)
-    monkeypatch.setattr(sys.modules["c3lite.fitting.fit"], "FIRST_CHUNK", 1)
+    monkeypatch.setattr(loop, "_chunk_size", lambda *_: 1)
+    monkeypatch.setattr(loop, "FIRST_CHUNK", 1)
     rows = ablation.knockouts(TINY, ["soft-rounding"])[:1]
     config = c3.edit(TINY, steps=20)
     rows = [rows[0]._replace(configs=(config,))]
@@ -269,7 +268,7 @@ def test_groups_share_structure_steps_and_shape_and_do_not_change(photo):
         for group in groups:
             configs = [c3.Config.from_json(job.config) for job in group]
             assert len(group) <= size and len({job.shape for job in group}) == 1
-            c3.training.config_axes(configs)  # raises for what cannot be a batch
+            c3.fitting.batch.config_axes(configs)  # raises for what cannot be a batch
 
 
 def test_jobs_can_be_sent_with_the_images_that_have_no_name(tmp_path, photo, made_up):

@@ -6,14 +6,17 @@ tests/slurm does the same over a real Slurm.
 import dataclasses
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
+import time
 import types
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import psutil
 import pytest
 
@@ -49,33 +52,43 @@ def stored(folder):
 # Worker processes --------------------------------------------------------------------------------
 
 
-def test_processes_give_what_this_process_gives(tmp_path):
-    images = pictures(2)
-    here = list(small_sweep(tmp_path / "here", [BASE], images, executor="process"))
-    there = list(small_sweep(tmp_path / "there", [BASE], images))
-    assert keys(here) == keys(there) == stored(tmp_path / "there") and len(here) == 4
-    by_key = {r.record.key: r.record for r in there}
-    for r in here:
-        mine, other = (dataclasses.asdict(x) for x in (r.record, by_key[r.record.key]))
-        for numbers in (mine, other):  # sums in another order, with other numbers of threads
-            assert numbers.pop("loss") == pytest.approx(r.record.loss, rel=1e-3)
-            assert numbers.pop("psnr_db") == pytest.approx(r.record.psnr_db, rel=1e-3)
-            for name in ("bits", "history", "seconds", "date", "file_bytes"):
-                numbers.pop(name)
-        assert mine == other
-    assert not workers()
+def saved(folder, count):
+    """Files of `pictures`."""
+    paths = []
+    for name, x in pictures(count).items():
+        paths.append(folder / f"{name}.png")
+        PIL.Image.fromarray(np.uint8(255 * x.transpose(1, 2, 0) + 0.5)).save(paths[-1])
+    return paths
 
 
-def test_a_worker_has_an_environment_of_its_own_and_this_process_keeps_its():
+def test_what_fails_is_told_and_all_else_is_as_in_this_process(tmp_path):
+    paths, store = saved(tmp_path, 2), tmp_path / "store"
+    wild = Row("wild", (c3.edit(SMALL, learning_rate=1e38, gradient_clip=math.inf),))
+    results = small_sweep(store, [BASE, wild], list(map(str, paths)), WEIGHTS[:1])
+    paths[1].unlink()
+    landed = []
+    with pytest.raises(executors.ExecutorError, match="2 fits were given up after 3") as error:
+        landed.extend(results)
+    assert f" on {paths[1]}: " in str(error.value) and "No such file" in str(error.value)
+    there = {r.row: r.record for r in landed}
+    assert {r.image for r in landed} == {str(paths[0])} and keys(landed) == stored(store)
+    assert "the loss is" in there["wild"].error and there["base"].error is None
+    (here,) = small_sweep(tmp_path / "here", [BASE], [str(paths[0])], WEIGHTS[:1], "process")
+    mine, other = (dataclasses.asdict(x) for x in (here.record, there["base"]))
+    for numbers in (mine, other):  # sums in another order, with other numbers of threads
+        assert numbers.pop("loss") == pytest.approx(here.record.loss, rel=1e-3)
+        assert numbers.pop("psnr_db") == pytest.approx(here.record.psnr_db, rel=1e-3)
+        for name in ("bits", "history", "seconds", "date", "file_bytes"):
+            numbers.pop(name)
+    assert mine == other and not workers()
+
+
+def test_a_worker_has_an_environment_of_its_own_and_ends_with_its_sweep():
     before = dict(os.environ)
     with executors._Worker({"NPROC": "1", "MINE": "yes"}) as worker:
         assert worker.submit(os.getenv, "MINE").result() == "yes"
-        pid = worker.submit(os.getpid).result()
-        assert [p.pid for p in workers()] == [pid] and os.environ == before
-        os.kill(pid, signal.SIGKILL)
-        until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie",
-              "its death")
-        assert worker.submit(os.getpid).result() != pid  # another one, when there is work again
+        worker.submit(time.sleep, 10**6)
+        assert len(workers()) == 1 and os.environ == before
     assert not workers()
 
 
@@ -121,8 +134,9 @@ def test_a_killed_process_costs_no_fit(tmp_path, capsys):
     assert not workers() and not Store(tmp_path).checkpoints()
 
 
-def test_a_killed_fit_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
+def test_a_killed_fit_goes_on_from_its_checkpoint(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(executors, "run_missing", run_impatiently)
+    monkeypatch.setattr(jobs, "SECONDS_BETWEEN_LINES", 0.0)
     store = Store(tmp_path)
 
     def kill():
@@ -137,43 +151,17 @@ def test_a_killed_fit_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
     first, second = steps_at_starts(tmp_path)
     assert first == 0 < second < 30_000 and not store.checkpoints()
     assert len(result.record.history["step"]) > 100 and result.record.steps > 30_000
-
-
-def test_what_ends_every_process_is_given_up_and_the_rest_is_done(tmp_path):
-    paths, store = saved(tmp_path, 2), tmp_path / "store"
-    results = small_sweep(store, [BASE], list(map(str, paths)), WEIGHTS[:1])
-    paths[1].unlink()
-    landed = []
-    with pytest.raises(executors.ExecutorError, match="1 fits were given up after") as error:
-        landed.extend(results)
-    assert [Path(r.image).name for r in landed] == ["wave0.png"]
-    assert f"base on {paths[1]}" in str(error.value) and "No such file" in str(error.value)
-
-
-def saved(folder, count):
-    """Files of `pictures`."""
-    import PIL.Image
-
-    paths = []
-    for name, x in pictures(count).items():
-        paths.append(folder / f"{name}.png")
-        PIL.Image.fromarray(np.uint8(255 * x.transpose(1, 2, 0) + 0.5)).save(paths[-1])
-    return paths
-
-
-def test_a_loss_that_is_not_finite_is_stored_and_the_others_go_on(tmp_path):
-    wild = Row("wild", (c3.edit(SMALL, learning_rate=1e38, gradient_clip=math.inf),))
-    results = {r.row: r.record for r in small_sweep(tmp_path, [BASE, wild], pictures(1),
-                                                    WEIGHTS[:1])}
-    assert "the loss is" in results["wild"].error and results["base"].error is None
-    assert sorted([r.key for r in results.values()]) == stored(tmp_path)
+    said = capsys.readouterr().out  # the time left is told by the checkpoint
+    assert "processes at work: 1, 0 of 1 fits done; time left unknown" in said
+    assert re.search(r"processes at work: 1, 0 of 1 fits done; \d+ \w+ left", said)
 
 
 def test_two_sweeps_at_once_lose_nothing(tmp_path):
     images, found = pictures(2), {}
 
     def run(name):
-        found[name] = list(small_sweep(tmp_path, [BASE], images, progress=False))
+        found[name] = list(small_sweep(tmp_path, [BASE], images, executor={"local": {"workers": 1}},
+                                       progress=False))
 
     threads = [threading.Thread(target=run, args=(name,)) for name in "ab"]
     for thread in threads:
@@ -238,14 +226,6 @@ def test_processes_end_with_a_killed_sweep(script, tmp_path):
     script.process.kill()
     _, alive = psutil.wait_procs(script.workers, timeout=60)
     assert not alive and len(stored(tmp_path / "store")) == 1
-
-
-def test_closing_ends_what_is_under_way(tmp_path):
-    endless = Row("endless", (c3.edit(SMALL, steps=10**8),))
-    results = small_sweep(tmp_path, [BASE, endless], pictures(1), WEIGHTS[:1])
-    assert next(results).row == "base" and workers()
-    results.close()
-    assert not workers()
 
 
 # Bad options -------------------------------------------------------------------------------------

@@ -101,7 +101,8 @@ def test_rise_and_spread_by_hand():
 def test_a_table_of_it():
     found = study.stability(results(uniform={"a": (2.0, 2.2)}, C3={"a": (1.0, 1.0)}))
     text = str(study.stability_table(found))
-    assert text.splitlines()[2].split() == ["uniform", "+110.00", "14.14", "+20.0", "2", "-"]
+    assert text.splitlines()[2].split() == [
+        "uniform", "+110.00", "14.14", "+20.0", "2", "-", "unknown"]
     assert "<td>+110.00</td>" in study.stability_table(found)._repr_html_()
 
 

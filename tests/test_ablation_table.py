@@ -149,14 +149,12 @@ def test_another_codec_as_the_anchor():
     assert line.bd_rate.value == pytest.approx(-50) and math.isnan(line.loss.value)
 
 
-def test_text_html_and_rank_correlation():
+def test_text_and_html():
     paper = {"p": 1.0, "q": 5.0, "r": 22.0}
     rows = [r for name, f in (("p", 1.01), ("q", 1.02), ("r", 1.3)) for r in results(name, f)]
     table = bd_table(results("C3") + rows, paper, paper_title="paper % (Kodak)")
-    assert table.rank_correlation() == pytest.approx(1)
     assert "paper % (Kodak)" in str(table) and "+30.00" in str(table)
     assert table._repr_html_().count("<tr>") == 5
-    assert math.isnan(bd_table(results("C3") + results("p")).rank_correlation())
 
 
 def test_bad_tables():

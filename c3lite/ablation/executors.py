@@ -134,7 +134,7 @@ def _in_processes(
                     waiting.append(group) if again else given_up.append((group, error))
                 else:
                     yield group, records
-            progress.elsewhere(f"{len(running)} processes at work",
+            progress.elsewhere(f"processes at work: {len(running)}",
                                (group for group, _ in running.values()), store)
     if given_up:
         group, error = given_up[0]
@@ -285,7 +285,7 @@ def _on_cluster(
                         yield [missing.pop(key)], [found]
                 if not missing:
                     return
-                progress.elsewhere(f"{len(submitted)} Slurm jobs", left, store)
+                progress.elsewhere(f"Slurm jobs: {len(submitted)}", left, store)
         finally:  # jobs that run although nothing is missing end by themselves
             _cancel(submitted, [] if missing else ["--state", "PENDING"])
     job = next(iter(missing.values()))

@@ -26,7 +26,7 @@ from c3lite.ablation.rows import Row, annealing, knockouts
 from c3lite.ablation.store import Record, Store, canonical, key_of
 from c3lite.config import C3, COOL_CHIC, COOL_CHIC_V2, Config, edit
 from c3lite.data.patches import patch_size
-from c3lite.fitting.training import COMMON
+from c3lite.fitting.batch import COMMON
 
 
 class Place(NamedTuple):

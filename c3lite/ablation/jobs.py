@@ -7,7 +7,7 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -17,8 +17,10 @@ from jaxtyping import Float
 from c3lite.ablation import images
 from c3lite.ablation.store import Record, Store, record
 from c3lite.config import Config
+from c3lite.fitting.batch import fit_many
 from c3lite.fitting.checkpoint import steps_done
-from c3lite.fitting.fit import FitError, fit, fit_many
+from c3lite.fitting.fit import Fit, fit
+from c3lite.fitting.loop import FitError
 from c3lite.video.masks import with_masks
 
 SECONDS_BETWEEN_LINES = 60.0
@@ -125,13 +127,8 @@ def run_group(
     began = time.perf_counter()
     options = {"progress": False, "callback": callback, "checkpoint": checkpoint}
     if len(jobs) == 1:
-        try:
-            fits = [fit(xs[0], configs[0], key=keys[0], **options)]
-        except FitError as error:
-            fits = [error]
-            checkpoint.unlink(missing_ok=True)
-        if getattr(fits[0], "interrupted", False):
-            raise KeyboardInterrupt
+        fits = [attempt(lambda: fit(xs[0], configs[0], key=keys[0], **options))]
+        checkpoint.unlink(missing_ok=True)  # which a fit that failed leaves
     else:
         fits = fit_many(xs, configs, keys=keys, **options)
     seconds = (time.perf_counter() - began) / len(jobs)
@@ -142,6 +139,17 @@ def run_group(
         store.add(records[-1])
         store.forget_mask(job.key)
     return records
+
+
+def attempt(make: Callable[[], Fit]) -> Fit | FitError:
+    """The fit that `make` gives, or why it failed. Raises `KeyboardInterrupt` if it was stopped."""
+    try:
+        result = make()
+    except FitError as error:
+        return error
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return result
 
 
 def run_missing(jobs: Group, folder: str | os.PathLike, arrays: Arrays) -> list[Record]:
@@ -212,8 +220,8 @@ class Progress:
         """Speak up when fits in other processes take long; their checkpoints say how far they are.
         """
         if self.silent_for_long:
-            done = sum(steps_done(store.checkpoint(job.key for job in group))
-                       * math.prod(job.shape) for group in groups for job in group)
+            done = float(sum(steps_done(store.checkpoint(job.key for job in group))
+                             * math.prod(job.shape) for group in groups for job in group))
             self.line(f"  {workers}, {self.finished} of {self.fits} fits done; {self.left(done)}")
 
     def done(self, what: str, cost: float) -> None:

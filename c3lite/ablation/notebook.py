@@ -138,6 +138,19 @@ def _hint(value) -> str:
     return ""
 
 
+def _read(
+    notebook: str, namespace: Mapping[str, Any], known: Mapping[str, Parameter]
+) -> tuple[types.SimpleNamespace, list[str]]:
+    """The parameters of a notebook, checked, with its `Store`; what the preset does not have."""
+    values = _parameters(namespace)
+    check_parameters(values, known)
+    changed = _changed(values, notebook)
+    if "store" in values:
+        values["store"] = Store(
+            values["store"] or _beside("results") / notebook / values["preset"] / "store")
+    return types.SimpleNamespace(**values), changed
+
+
 def read_parameters(
     notebook: str, namespace: Mapping[str, Any], known: Mapping[str, Parameter]
 ) -> types.SimpleNamespace:
@@ -145,14 +158,10 @@ def read_parameters(
 
     `store`, if it is one, is made a `Store`, as in `Study`. Errors as there.
     """
-    values = _parameters(namespace)
-    check_parameters(values, known)
-    if changed := _changed(values, notebook):
+    parameters, changed = _read(notebook, namespace, known)
+    if changed:
         print("other than in the preset: " + ", ".join(changed))
-    if "store" in values:
-        values["store"] = Store(
-            values["store"] or _beside("results") / notebook / values["preset"] / "store")
-    return types.SimpleNamespace(**values)
+    return parameters
 
 
 class Study:
@@ -166,15 +175,10 @@ class Study:
         if table not in paper.TABLES:
             raise ValueError(f"no table {table!r}{configs.nearest(table, paper.TABLES)}; "
                              "there are " + ", ".join(paper.TABLES))
-        values = _parameters(namespace)
-        check_parameters(values)
-        executor_of(values["executor"])  # refuses unknown options before anything is asked of JAX
-        self.name = table
-        self.changed = _changed(values, table)
-        self.about = paper.TABLES[table]
-        self.parameters = types.SimpleNamespace(**values)
-        self.store = Store(self.parameters.store or _beside("results") / table
-                           / self.parameters.preset / "store")
+        self.name, self.about = table, paper.TABLES[table]
+        self.parameters, self.changed = _read(table, namespace, PARAMETERS)
+        executor_of(self.parameters.executor)  # refuses unknown options before JAX is asked
+        self.store = self.parameters.store
         self.dataset = self._dataset()
         self.image_names = self._image_names()
 

@@ -32,8 +32,9 @@ import numpy as np
 
 from c3lite.coding.one import encode
 from c3lite.config import Config
-from c3lite.fitting.checkpoint import write_atomically
-from c3lite.fitting.fit import Fit, FitError
+from c3lite.data.atomic import write_atomically
+from c3lite.fitting.fit import Fit
+from c3lite.fitting.loop import FitError
 from c3lite.fitting.training import History
 
 NUMERICS = 1
@@ -106,24 +107,8 @@ class Record:
 
 
 def canonical(config: Config) -> str:
-    """What of a config enters the hash: the fields that are not at their defaults, sorted.
-
-    A field that is added later, with a default that changes nothing, leaves old hashes as they are.
-    """
-    values, defaults = (json.loads(c.to_json()) for c in (config, type(config)()))
-    changed = {name: v for name, v in values.items() if _floats(v) != _floats(defaults[name])}
-    return json.dumps(_floats(changed), sort_keys=True)
-
-
-def _floats(value):
-    """1 and 1.0 are one config."""
-    if isinstance(value, dict):
-        return {k: _floats(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_floats(v) for v in value]
-    if isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    return value
+    """What of a config enters the hash: the fields that are not at their defaults, sorted."""
+    return config.canonical_json()
 
 
 def key_of(canonical_config: str, digest: str, seed: int) -> str:

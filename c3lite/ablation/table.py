@@ -95,16 +95,6 @@ class Table(NamedTuple):
     def _repr_html_(self) -> str:
         return self.text._repr_html_()
 
-    def rank_correlation(self) -> float:
-        """Spearman's correlation of BD-rates (whole rate) with the paper's; NaN below 3 rows."""
-        pairs = [(line.bd_rate.value, line.paper) for line in self.lines
-                 if line.paper is not None and not math.isnan(line.bd_rate.value)]
-        if len(pairs) < 3:
-            return math.nan
-        from scipy.stats import spearmanr  # slow to import
-
-        return float(spearmanr(*zip(*pairs, strict=True)).statistic)
-
 
 def bd_table(
     results: Iterable[Result],

@@ -21,13 +21,13 @@ from jaxtyping import Float
 
 from c3lite.ablation import images as named_images
 from c3lite.ablation import notebook
-from c3lite.ablation.jobs import Progress
+from c3lite.ablation.jobs import Progress, attempt
 from c3lite.ablation.store import Record, Store, fit_key, record
 from c3lite.ablation.studies.stand_ins import latents_loss
+from c3lite.ablation.table import collapses
 from c3lite.ablation.text_table import TextTable, number
 from c3lite.config import Config, edit
 from c3lite.fitting.fit import Fit, fit
-from c3lite.fitting.loop import FitError
 from c3lite.fitting.transfer import refit
 
 KINDS = ("own", "frozen", "warm")
@@ -97,20 +97,15 @@ def shortened(base: Config, steps: int) -> Config:
 def _run(images, base, store, steps, seed, progress) -> Iterator[Transfer]:
     schedules = {n: shortened(base, n) for n in dict.fromkeys([base.steps, *steps])}
     total = len(images) * (len(schedules) + 2 * len(steps) * (len(images) - 1))
-    lines = Progress(total, total, progress)
+    lines = Progress(float(total), total, progress)
 
     def run(key, config, target, make) -> Record:
         """From the store, or made and stored."""
         if (found := store.get(key)) is None:
             began = time.perf_counter()
-            try:
-                result = make()
-            except FitError as error:
-                result = error
-            if getattr(result, "interrupted", False):
-                raise KeyboardInterrupt
-            found = record(result, key, config, target, images.digest(target), images.shape(target),
-                           seed, time.perf_counter() - began, 1)
+            result = attempt(make)
+            found = record(result, key, config, target, images.digest(target),
+                           images.shape(target), seed, time.perf_counter() - began, 1)
             store.add(found)
         return found
 
@@ -140,7 +135,7 @@ def _run(images, base, store, steps, seed, progress) -> Iterator[Transfer]:
 
     for source in images:
         for transfer in of_source(source):
-            lines.done(_told(transfer), 1)
+            lines.done(_told(transfer), 1.0)
             yield transfer
 
 
@@ -215,7 +210,8 @@ def summary(results: Iterable[Transfer]) -> TextTable:
                 number(v, 1, sign=True) for v in
                 (latents.mean(), latents.min(), latents.max(), sent.mean()))))
     return TextTable(("networks", "steps", "fits", "RD loss of the latents %", "least", "most",
-                  "RD loss of all that is sent %"), rows)
+                  "RD loss of all that is sent %"), rows,
+                 collapses(r.record for r in results))
 
 
 def curves(results: Iterable[Transfer], source: str, target: str) -> dict[str, list]:
