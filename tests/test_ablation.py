@@ -88,22 +88,24 @@ RESULTS = REPOSITORY / "ablations" / "results"
 
 
 @pytest.mark.parametrize("folder", sorted(
-    path.parent.relative_to(RESULTS).as_posix() for path in RESULTS.rglob("fits")))
+    path.parent.relative_to(REPOSITORY).as_posix() for root in ("ablations", "notebooks")
+    for path in (REPOSITORY / root / "results").rglob("fits")))
 def test_committed_stores_load_and_have_the_keys_of_today(folder):
-    kept = Store(RESULTS / folder)
+    kept = Store(REPOSITORY / folder)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         records = list(kept.records())
     assert len(records) == len(list(kept.fits.glob("*.json"))) > 0
-    named = {r.key for r in records if r.key == fit_key(
-        c3.Config.from_json(json.dumps(r.config)), r.image_sha256, r.seed)}
-    if "transfer" not in folder:  # whose fits are named by two, but for the pictures' own
-        assert {r.key for r in records if r.config["mask_shape"] is None} <= named
-    assert named and {r.numerics for r in records} == {store.NUMERICS}
+    assert {r.numerics for r in records} == {store.NUMERICS}
+    # fits with the networks of others have two names in theirs, those with a mask had none before
+    for r in [r for r in records if "transfer" not in folder and not r.config["mask_shape"]][::9]:
+        config = c3.Config.from_json(json.dumps(r.config))
+        assert r.key == fit_key(config, r.image_sha256, r.seed)
 
 
 def test_the_plan_of_a_committed_table_is_all_done(tmp_path, monkeypatch, capsys):
-    """As `make ablation TABLE=03 PRESET=laptop` plans it: the store lacks nothing."""
+    """As `make ablation TABLE=03 PRESET=laptop`, of the images that ship: the store lacks nothing.
+    """
     monkeypatch.chdir(REPOSITORY)
     monkeypatch.setattr(executors, "run_group", lambda *_: pytest.fail("a fit was run"))
     cell = next(c for c in nbformat.read("ablations/table03.ipynb", 4).cells
@@ -112,12 +114,14 @@ def test_the_plan_of_a_committed_table_is_all_done(tmp_path, monkeypatch, capsys
     exec(cell.source, parameters)
     shutil.copytree(RESULTS / "table03/laptop/store", tmp_path / "store")  # it writes its plan
     made = notebook.Study("table03", {k: v for k, v in parameters.items() if k[0] != "_"} | {
+        "images": {"kodak": ["kodim19[384:512,160:352]", "kodim23[192:320,288:480]"]},
         "store": str(tmp_path / "store"), "executor": "process"})
     results = made.run(ablation.knockouts(made.config(c3.C3)))
-    assert len(results) == 112 and all(r.record.collapsed is None for r in results)
+    assert len(results) == 56 and all(r.record.collapsed is None for r in results)
+    assert "56 different fits, 56 of them in the store" in capsys.readouterr().out
     table = made.table(results)
-    assert table.lines[1].bd_rate.value == pytest.approx(16.6, abs=0.05)
-    assert "112 different fits, 112 of them in the store" in capsys.readouterr().out
+    assert table.lines[1].row == "soft-rounding" and table.lines[1].bd_rate.low > 10
+    assert "whether 56 fits collapsed was not recorded" in str(table)
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -266,7 +270,7 @@ def test_groups_share_structure_steps_and_shape_and_do_not_change(photo):
         assert sorted(job.key for g in groups for job in g) == sorted(job.key for job in planned)
         assert groups == jobs.grouped(planned, size)
         for group in groups:
-            configs = [c3.Config.from_json(job.config) for job in group]
+            configs = [job.config for job in group]
             assert len(group) <= size and len({job.shape for job in group}) == 1
             c3.fitting.batch.config_axes(configs)  # raises for what cannot be a batch
 

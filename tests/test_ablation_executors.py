@@ -69,7 +69,7 @@ def test_what_fails_is_told_and_all_else_is_as_in_this_process(tmp_path):
     landed = []
     with pytest.raises(executors.ExecutorError, match="2 fits were given up after 3") as error:
         landed.extend(results)
-    assert f" on {paths[1]}: " in str(error.value) and "No such file" in str(error.value)
+    assert f" on {paths[1]}: " in str(error.value) and "there is no file" in str(error.value)
     there = {r.row: r.record for r in landed}
     assert {r.image for r in landed} == {str(paths[0])} and keys(landed) == stored(store)
     assert "the loss is" in there["wild"].error and there["base"].error is None

@@ -85,7 +85,7 @@ class Result(NamedTuple):
 Group = Sequence[Job]
 """Jobs that run as one batch."""
 
-Arrays = Mapping[str, Float[np.ndarray, "3 *shape"]]
+Arrays = Mapping[str, Float[np.ndarray, "3 ..."]]
 """Images that have no name to load them by, under the names that jobs call them."""
 
 
