@@ -232,7 +232,7 @@ class Study:
             for place in places:
                 patches[place.image].add(place.patch.count)
         missing = [job for job in jobs if not self.store.path(job.key).exists()]
-        seconds = devices.expected_seconds(sum(job.cost for job in missing))
+        seconds = devices.expected_seconds(math.fsum(job.cost for job in missing))
         largest = max((job.shape for job in jobs), key=math.prod)
         batch = p.batch or devices.batch_size(largest)
         processes = self._processes(largest, batch)
