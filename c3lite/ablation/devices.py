@@ -76,7 +76,7 @@ def one_thread() -> dict[str, str]:
     """The environment of a process whose fits take one CPU core."""
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false"
     return {"XLA_FLAGS": flags.strip(), "NPROC": "1", "OMP_NUM_THREADS": "1",
-            "OPENBLAS_NUM_THREADS": "1", "JAX_NUM_CPU_DEVICES": "1"}
+            "OPENBLAS_NUM_THREADS": "1"}
 
 
 def visible_gpus() -> list[str]:

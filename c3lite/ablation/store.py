@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import hashlib
+import importlib.metadata
 import json
 import math
 import os
@@ -165,9 +166,11 @@ def _device() -> str:
 
 
 def _versions() -> dict[str, str]:
-    from c3lite import __version__
-
-    return {"c3lite": __version__, "jax": jax.__version__, "python": platform.python_version()}
+    try:
+        own = importlib.metadata.version("c3lite")
+    except importlib.metadata.PackageNotFoundError:
+        own = "not installed"
+    return {"c3lite": own, "jax": jax.__version__, "python": platform.python_version()}
 
 
 class Store:
