@@ -191,5 +191,5 @@ def test_a_table_says_how_many_fits_collapsed():
     assert "2 of 16 fits collapsed" in str(table) and "2 of 16 fits" in table._repr_html_()
     assert "2 fits collapsed" in table.lines[1].note and "collapsed" not in table.lines[0].note
     old = bd_table(base + told("row", iter([None] * 8)))
-    assert old.collapses == "0 of 8 fits collapsed; whether 8 fits collapsed was not recorded"
+    assert old.collapses == "0 of 8 fits collapsed; whether 8 fits collapsed is not known"
     assert "collapsed" not in old.lines[1].note

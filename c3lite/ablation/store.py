@@ -83,8 +83,7 @@ class Record:
     file_bytes: int | None = None
     """Of the real file; None where it was not kept: in older stores, and for a fit that failed."""
     collapsed: bool | None = None
-    """Whether the fit collapsed (`Fit.collapsed`); None where it is not known, as in older stores.
-    """
+    """`Fit.collapsed`; None for a fit that was not judged, as short ones, and in older stores."""
 
     @property
     def pixels(self) -> int:
@@ -148,7 +147,7 @@ def record(
     return Record(**about, bits=result.bits, psnr_db=result.psnr, loss=result.loss,
                   steps=len(result.history.loss), history=thinned(result.history),
                   frame_mse=_frame_mse(result), file_bytes=len(encode(result)),
-                  collapsed=getattr(result, "collapsed", None))
+                  collapsed=result.collapsed)
 
 
 def _frame_mse(result: Fit) -> list[float] | None:

@@ -166,7 +166,7 @@ def collapses(records: Iterable[Record]) -> str:
     known = [collapsed for collapsed in fits.values() if collapsed is not None]
     words = [f"{sum(known)} of {len(known)} fits collapsed"] if known else []
     if unknown := len(fits) - len(known):
-        words.append(f"whether {unknown} fits collapsed was not recorded")
+        words.append(f"whether {unknown} fits collapsed is not known")
     return "; ".join(words)
 
 

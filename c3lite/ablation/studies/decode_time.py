@@ -75,12 +75,6 @@ def _decode(data: bytes) -> tuple[float, float, float]:
     return tuple(np.diff(times).tolist())
 
 
-def _grids(config, shape: tuple[int, ...], symbols: np.ndarray) -> list[np.ndarray]:
-    shapes = latents.grid_shapes(config, shape)
-    ends = np.cumsum([math.prod(side) for side in shapes])[:-1]
-    return [part.reshape(side) for part, side in zip(np.split(symbols, ends), shapes, strict=True)]
-
-
 def tiled(fit: Fit, shape: tuple[int, ...]) -> Fit:
     """A fit for data of another shape: the networks of `fit`, and its latents laid like tiles.
 
@@ -89,8 +83,7 @@ def tiled(fit: Fit, shape: tuple[int, ...]) -> Fit:
     `reconstruction` stay those of `fit`.
     """
     grids = []
-    for grid, side in zip(_grids(fit.config, fit.shape, fit.coded.symbols),
-                          latents.grid_shapes(fit.config, shape), strict=True):
+    for grid, side in zip(fit.grids, latents.grid_shapes(fit.config, shape), strict=True):
         grid = np.tile(grid, [-(-b // a) for a, b in zip(grid.shape, side, strict=True)])
         grids.append(grid[tuple(map(slice, side))].reshape(-1))
     coded = fit.coded._replace(symbols=np.concatenate(grids))

@@ -135,11 +135,11 @@ def _run(images, base, store, steps, seed, progress) -> Iterator[Transfer]:
 
     for source in images:
         for transfer in of_source(source):
-            lines.done(_told(transfer), 1.0)
+            lines.done(_description(transfer), 1.0)
             yield transfer
 
 
-def _told(transfer: Transfer) -> str:
+def _description(transfer: Transfer) -> str:
     kind, source, target, steps, found = transfer
     origin = "its own networks" if kind == "own" else f"{kind} networks of {source}"
     outcome = found.error or f"{found.latents_bpp:.4f} bpp of latents, {found.psnr_db:.2f} dB"
