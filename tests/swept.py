@@ -1,13 +1,10 @@
 """Sweeps that fit nothing: results of a made-up law, at once, for tests of what comes after."""
 
-import importlib
 import json
 import math
 
-from c3lite import Config
+from c3lite.ablation import executors
 from c3lite.ablation.store import NUMERICS, Record, fit_key
-
-sweep = importlib.import_module("c3lite.ablation.sweep")  # also a function
 
 
 def record(config, image="image1", digest="0" * 64, seed=0, factor=1.0, shape=(24, 32), bpp=None,
@@ -31,16 +28,16 @@ def record(config, image="image1", digest="0" * 64, seed=0, factor=1.0, shape=(2
 
 
 def run_group(jobs, store, images=None, callback=None):
-    """In place of `sweep.run_group`."""
+    """In place of `jobs.run_group`."""
     records = []
     for job in jobs:
-        config = Config.from_json(job.config)
-        factor = 1.2 if math.isinf(config.temperature.start) else 1.0
-        records.append(record(config, job.image, job.image_sha256, job.seed, factor, job.shape))
+        factor = 1.2 if math.isinf(job.config.temperature.start) else 1.0
+        records.append(record(job.config, job.image, job.image_sha256, job.seed, factor, job.shape))
         store.add(records[-1])
     return records
 
 
 def patch(monkeypatch):
-    """Let every sweep of this test take its results from here."""
-    monkeypatch.setattr(sweep, "run_group", run_group)
+    """Let every sweep of this test take its results from here, in this process."""
+    monkeypatch.setattr(executors, "run_group", run_group)
+    monkeypatch.setitem(executors.EXECUTORS, "local", executors.in_process)

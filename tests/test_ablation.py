@@ -2,19 +2,25 @@
 
 import dataclasses
 import json
+import pickle
+import shutil
+import typing
+import warnings
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 
 import c3lite as c3
 from c3lite import ablation
 from c3lite.ablation import __main__ as cli
-from c3lite.ablation import devices, pictures, store, study
+from c3lite.ablation import devices, executors, grid, jobs, notebook, store
+from c3lite.ablation import images as named_images
+from c3lite.ablation.images import Images
 from c3lite.ablation.store import Store, fit_key
 from c3lite.fitting.training import History
 from tests import swept
-from tests.swept import sweep
 
 REPOSITORY = Path(__file__).parents[1]
 TINY = c3.edit(c3.C3, num_grids=2, synthesis_widths=(4,), entropy_widths=(4,), context_size=(3, 3),
@@ -33,7 +39,7 @@ def made_up(monkeypatch):
 
 
 def run(folder, photo, rows=None, **options):
-    options = {"progress": False, "batch": 2, **options}
+    options = {"progress": False, "batch": 2, "executor": "process", **options}
     rows = ablation.knockouts(TINY, ["soft-rounding"]) if rows is None else rows
     return list(ablation.sweep(rows, [photo], WEIGHTS, store=folder, **options))
 
@@ -61,6 +67,66 @@ def test_a_key_does_not_change_from_version_to_version():
     # a change here orphans every store: raise NUMERICS on purpose, or mend `canonical`
     assert fit_key(c3.edit(c3.C3, steps=2000, temperature=np.inf), "0" * 64, 3) == \
         "d0b50c282edcba5c3e6acdf838b62f6a"
+
+
+class WiderConfig(c3.Config):
+    """A later version's config: fields that today's does not have."""
+
+    clip_each: "bool" = False
+    extra_noise: "float" = 0.0
+
+
+def test_a_field_at_its_default_changes_no_key(monkeypatch):
+    base = c3.edit(c3.C3, steps=2000, temperature=np.inf)
+    values = {f.name: getattr(base, f.name) for f in dataclasses.fields(base)}
+    old = fit_key(base, "a", 3)
+    monkeypatch.setattr(c3.config, "Config", WiderConfig)
+    monkeypatch.setattr(c3.config, "field_types", lambda: typing.get_type_hints(
+        WiderConfig, vars(c3.config)))
+    assert fit_key(WiderConfig(**values), "a", 3) == old
+    keys = {fit_key(WiderConfig(**values, **more), "a", 3) for more in (
+        {}, {"clip_each": True}, {"extra_noise": 0.5}, {"extra_noise": 1.0})}
+    assert len(keys) == 4
+
+
+RESULTS = REPOSITORY / "ablations" / "results"
+
+
+@pytest.mark.parametrize("folder", sorted(
+    path.parent.relative_to(REPOSITORY).as_posix() for root in ("ablations", "notebooks")
+    for path in (REPOSITORY / root / "results").rglob("fits")))
+def test_committed_stores_load_and_have_the_keys_of_today(folder):
+    kept = Store(REPOSITORY / folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        records = list(kept.records())
+    assert len(records) == len(list(kept.fits.glob("*.json"))) > 0
+    assert {r.numerics for r in records} == {store.NUMERICS}
+    # fits with the networks of others have two names in theirs, those with a mask had none before
+    for r in [r for r in records if "transfer" not in folder and not r.config["mask_shape"]][::9]:
+        config = c3.Config.from_json(json.dumps(r.config))
+        assert r.key == fit_key(config, r.image_sha256, r.seed)
+
+
+def test_the_plan_of_a_committed_table_is_all_done(tmp_path, monkeypatch, capsys):
+    """As `make ablation TABLE=03 PRESET=laptop`, of the images that ship: the store lacks nothing.
+    """
+    monkeypatch.chdir(REPOSITORY)
+    monkeypatch.setattr(executors, "run_group", lambda *_: pytest.fail("a fit was run"))
+    cell = next(c for c in nbformat.read("ablations/table03.ipynb", 4).cells
+                if "parameters" in c.metadata.get("tags", []))
+    parameters: dict = {}
+    exec(cell.source, parameters)
+    shutil.copytree(RESULTS / "table03/laptop/store", tmp_path / "store")  # it writes its plan
+    made = notebook.Study("table03", {k: v for k, v in parameters.items() if k[0] != "_"} | {
+        "images": {"kodak": ["kodim19[384:512,160:352]", "kodim23[192:320,288:480]"]},
+        "store": str(tmp_path / "store"), "executor": "process"})
+    results = made.run(ablation.knockouts(made.config(c3.C3)))
+    assert len(results) == 56 and all(r.record.collapsed is None for r in results)
+    assert "56 different fits, 56 of them in the store" in capsys.readouterr().out
+    table = made.table(results)
+    assert table.lines[1].row == "soft-rounding" and table.lines[1].bd_rate.low > 10
+    assert "whether 56 fits collapsed is not known" in str(table)
 
 
 def test_what_is_written_is_read(tmp_path):
@@ -121,6 +187,7 @@ def test_a_real_sweep_in_batches_is_the_fits_one_by_one(tmp_path, photo, capsys)
         assert r.record.bpp == pytest.approx(one.bpp_estimate, rel=0.01)
         assert r.record.loss == pytest.approx(one.loss, rel=0.01) and r.record.steps == 12
         assert set(r.record.bits) == {"latents", "synthesis", "entropy"}
+        assert r.record.collapsed is one.collapsed is None  # too short to be judged
     assert not list((tmp_path / "checkpoints").iterdir())
     out = capsys.readouterr().out
     assert "[4/4] soft-rounding, image1, lambda 0.01, seed 0" in out and "left" in out
@@ -135,7 +202,7 @@ def test_a_batch_that_was_stopped_goes_on_from_its_checkpoint(tmp_path, photo, m
     rows = ablation.knockouts(TINY, ["soft-rounding"])[:1]
     config = c3.edit(TINY, steps=20)
     rows = [rows[0]._replace(configs=(config,))]
-    jobs = [job for job, _ in sweep.plan(rows, {"image1": photo}, WEIGHTS, [0])]
+    planned = [job for job, _ in grid.plan(rows, {"image1": photo}, WEIGHTS, [0])]
     kept, seen = Store(tmp_path), []
 
     def stop(state):
@@ -143,9 +210,9 @@ def test_a_batch_that_was_stopped_goes_on_from_its_checkpoint(tmp_path, photo, m
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        sweep.run_group(jobs, kept, {"image1": photo}, stop)
+        jobs.run_group(planned, kept, {"image1": photo}, stop)
     assert len(kept.checkpoints()) == 1 and not list(kept.records())
-    sweep.run_group(jobs, kept, {"image1": photo}, lambda state: seen.append(int(state.step)))
+    jobs.run_group(planned, kept, {"image1": photo}, lambda state: seen.append(int(state.step)))
     assert seen[0] == 16, "it started anew"
     assert not kept.checkpoints() and len(list(kept.records())) == 2
 
@@ -153,8 +220,12 @@ def test_a_batch_that_was_stopped_goes_on_from_its_checkpoint(tmp_path, photo, m
 def test_finished_fits_are_not_run_again(tmp_path, photo, made_up, monkeypatch):
     first = run(tmp_path, photo)
     ran = []
-    monkeypatch.setattr(sweep, "run_group", lambda jobs, *a: ran.append(jobs) or swept.run_group(
-        jobs, *a))
+
+    def run_group(group, *rest):
+        ran.append(group)
+        return swept.run_group(group, *rest)
+
+    monkeypatch.setattr(executors, "run_group", run_group)
     assert run(tmp_path, photo) == first and not ran
     more = run(tmp_path, photo, ablation.knockouts(TINY, ["soft-rounding", "gelu"]))
     assert len(more) == 6 and [job.row for jobs in ran for job in jobs] == ["gelu", "gelu"]
@@ -169,7 +240,7 @@ def test_a_sweep_that_breaks_loses_nothing(tmp_path, photo, monkeypatch):
             raise OSError(28, "No space left on device")
         return swept.run_group(jobs, kept, *rest)
 
-    monkeypatch.setattr(sweep, "run_group", breaking)
+    monkeypatch.setattr(executors, "run_group", breaking)
     with pytest.raises(OSError, match="No space"):
         run(tmp_path, photo)
     assert len(list(Store(tmp_path).records())) == 2
@@ -199,36 +270,42 @@ def test_minutes_end_a_sweep_between_batches(tmp_path, photo, made_up, capsys):
 def test_groups_share_structure_steps_and_shape_and_do_not_change(photo):
     rows = [*ablation.knockouts(TINY), *ablation.schedules(TINY, [6])[1:]]
     images = {"a": photo, "b": photo[:, 1:]}
-    jobs = [job for job, _ in sweep.plan(rows, images, [1e-3], [0, 1])]
+    planned = [job for job, _ in grid.plan(rows, images, [1e-3], [0, 1])]
     for size in (1, 3, 32):
-        groups = sweep.grouped(jobs, size)
-        assert sorted(job.key for g in groups for job in g) == sorted(job.key for job in jobs)
-        assert groups == sweep.grouped(jobs, size)
+        groups = jobs.grouped(planned, size)
+        assert sorted(job.key for g in groups for job in g) == sorted(job.key for job in planned)
+        assert groups == jobs.grouped(planned, size)
         for group in groups:
-            configs = [c3.Config.from_json(job.config) for job in group]
+            configs = [job.config for job in group]
             assert len(group) <= size and len({job.shape for job in group}) == 1
-            c3.training.config_axes(configs)  # raises for what cannot be a batch
+            c3.fitting.batch.config_axes(configs)  # raises for what cannot be a batch
 
 
-def test_jobs_are_json_and_images_without_a_name_are_kept(tmp_path, photo, made_up):
+def test_jobs_can_be_sent_with_the_images_that_have_no_name(tmp_path, photo, made_up):
     seen = []
 
-    def elsewhere(groups, kept, images, say):
+    def elsewhere(groups, kept, images, progress):
+        arrays = executors._arrays(groups, images)
         for group in groups:
-            sent = json.dumps([dataclasses.asdict(job) for job in group])
-            back = [sweep.Job(**{**job, "shape": tuple(job["shape"])}) for job in json.loads(sent)]
-            seen.extend(sweep._image(job, kept, {}) for job in back)
+            back, sent = pickle.loads(pickle.dumps((group, arrays)))
+            assert back == group
+            seen.extend((job.image, jobs._image(job, sent)) for job in back)
             yield group, swept.run_group(back, kept)
 
-    assert len(run(tmp_path, photo, executor=elsewhere)) == 4
-    assert all(np.array_equal(x, photo) for x in seen)
+    name = "kodim23[220:236,300:324]"
+    images = [name, photo[:, 1:]]
+    results = list(ablation.sweep([ablation.Row("C3", (TINY,))], images, [1e-3], store=tmp_path,
+                                  executor=elsewhere, progress=False))
+    assert [r.image for r in results] == [image for image, _ in seen] == [name, "image2"]
+    assert np.array_equal(seen[0][1], photo) and np.array_equal(seen[1][1], photo[:, 1:])
+    assert Images(images).can_be_loaded(name) and not Images(images).can_be_loaded("image2")
 
 
 def test_an_image_that_changed_is_refused(tmp_path):
     name = "kodim23[220:236,300:324]"
-    job = sweep.plan([ablation.Row("C3", (TINY,))], {name: pictures.load(name)}, [1e-3], [0])[0][0]
+    (job, _), = grid.plan([ablation.Row("C3", (TINY,))], [name], [1e-3], [0])
     with pytest.raises(ValueError, match="pixels differ"):
-        sweep.run_group([dataclasses.replace(job, image_sha256="0" * 64)], Store(tmp_path))
+        jobs.run_group([dataclasses.replace(job, image_sha256="0" * 64)], Store(tmp_path))
 
 
 @pytest.mark.parametrize(("options", "words"), [
@@ -250,7 +327,7 @@ def test_bad_grids_are_refused_before_anything_runs(tmp_path, photo, options, wo
 def test_missing_data_says_which_and_where(monkeypatch, tmp_path):
     monkeypatch.setenv("C3LITE_DATA", str(tmp_path))
     with pytest.raises(c3.data.DataError, match=r"uvg.*C3LITE_DATA"):
-        pictures.load("uvg/Beauty[0:2,0:64,0:64]")
+        named_images.load("uvg/Beauty[0:2,0:64,0:64]")
 
 
 def test_too_little_memory_is_said_before(tmp_path, photo, monkeypatch):
@@ -260,9 +337,9 @@ def test_too_little_memory_is_said_before(tmp_path, photo, monkeypatch):
 
 
 def test_names_of_clips():
-    assert pictures.load("bunny[1:4,10:30,20:50]").shape == (3, 3, 20, 30)
+    assert named_images.load("bunny[1:4,10:30,20:50]").shape == (3, 3, 20, 30)
     with pytest.raises(ValueError, match="frames, rows and columns"):
-        pictures.load("bunny[10:30,20:50]")
+        named_images.load("bunny[10:30,20:50]")
 
 
 # The command line --------------------------------------------------------------------------------
@@ -317,33 +394,33 @@ GOOD = {"preset": "smoke", "images": {"kodak": ["kodim23[220:236,300:324]"],
 def test_parameters_are_strict(changes, error, words, monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     with pytest.raises(error, match=words):
-        study.Study("table03", {**GOOD, "In": [], "c3": c3, "_x": 1, **changes})
+        notebook.Study("table03", {**GOOD, "In": [], "c3": c3, "_x": 1, **changes})
 
 
 def test_unknown_tables_and_rows(monkeypatch):
     monkeypatch.chdir(REPOSITORY)
     with pytest.raises(ValueError, match="did you mean 'table03'"):
-        study.Study("table3", GOOD)
+        notebook.Study("table3", GOOD)
     with pytest.raises(ValueError, match="no row 'gelus', did you mean 'gelu'"):
-        study.Study("table03", {**GOOD, "rows": ["gelus"]}).choose(ablation.knockouts(c3.C3))
+        notebook.Study("table03", {**GOOD, "rows": ["gelus"]}).choose(ablation.knockouts(c3.C3))
 
 
 def test_a_missing_parameter_is_named():
     with pytest.raises(ValueError, match="steps are missing"):
-        study.check_parameters({k: v for k, v in GOOD.items() if k != "steps"})
+        notebook.check_parameters({k: v for k, v in GOOD.items() if k != "steps"})
 
 
 def test_clic_stands_in_where_it_is_not(monkeypatch, tmp_path):
     monkeypatch.chdir(REPOSITORY)
     monkeypatch.setenv("C3LITE_DATA", str(tmp_path))
-    about = study.Study("table10", {**GOOD, "store": str(tmp_path)})
+    about = notebook.Study("table10", {**GOOD, "store": str(tmp_path)})
     assert about.dataset == "kodak"
     text = about.describe(about.choose(ablation.knockouts(about.config(c3.C3_CLIC))),
-                          pictures.named(about.image_names))
+                          Images(about.image_names))
     assert "clic2020 is not in C3LITE_DATA" in text and "different fits" in text and "GB" in text
     assert "other than in the preset: images" in text
-    clips = study.Study("table12", {**GOOD, "store": str(tmp_path)})
-    assert clips.other_images and not study.Study("table12", {
+    clips = notebook.Study("table12", {**GOOD, "store": str(tmp_path)})
+    assert clips.other_images and not notebook.Study("table12", {
         **GOOD, "images": {"video": ["uvg/Beauty"]}, "store": str(tmp_path)}).other_images
     (tmp_path / "clic2020").mkdir()
-    assert study.Study("table10", {**GOOD, "images": {"clic2020": ["x"]}}).dataset == "clic2020"
+    assert notebook.Study("table10", {**GOOD, "images": {"clic2020": ["x"]}}).dataset == "clic2020"

@@ -8,13 +8,14 @@ import pytest
 
 import c3lite as c3
 from c3lite import ablation
-from c3lite.ablation import clips, pictures
-from c3lite.ablation.sweep import Patch, Result
-from c3lite.ablation.table import bd_table
+from c3lite.ablation import grid
+from c3lite.ablation.images import Images
+from c3lite.ablation.images import digest as image_digest
+from c3lite.ablation.jobs import Patch, Result
+from c3lite.ablation.table import bd_table, joined_clips
 from c3lite.data.patches import patch_size, split_patches
 from tests import swept
 from tests.small import SMALL
-from tests.swept import sweep
 
 SHAPE = (5, 20, 34)
 PATCH = (3, 12, 16)
@@ -29,30 +30,30 @@ def clip():
 @pytest.fixture
 def small_patches(monkeypatch):
     """Patches of 3x12x16, and from lambda = 2e-3 on of the whole clip."""
-    monkeypatch.setattr(sweep, "patch_size", lambda w, shape: PATCH if w < 2e-3 else shape)
+    monkeypatch.setattr(grid, "patch_size", lambda w, shape: PATCH if w < 2e-3 else shape)
 
 
 def test_each_patch_is_a_job_and_the_table_sees_the_clip(clip, small_patches, tmp_path):
     rows = [ablation.Row("C3", (SMALL,))]
-    planned = sweep.plan(rows, {"image1": clip}, [1e-3, 4e-3], [0])
+    planned = grid.plan(rows, {"image1": clip}, [1e-3, 4e-3], [0])
     cut = [(job, place) for job, (place,) in planned if place.patch.count > 1]
     parts = split_patches(clip, PATCH)
     assert len(cut) == len(parts) == 12 and len(planned) == 13
     assert planned[-1][0].image == "image1" and planned[-1][1][0].patch == Patch()
     assert [place.patch.number for _, place in cut] == list(range(12))
     assert [place.patch.first_frame for _, place in cut] == [0] * 6 + [3] * 6
-    images = pictures.named([clip])
+    images = Images([clip])
     images.patches("image1", PATCH)
     for (job, place), part in zip(cut, parts, strict=True):
         assert place.image == "image1" and job.shape == part.shape[1:]
         np.testing.assert_array_equal(images[job.image], part)
-        assert job.image_sha256 == pictures.image_digest(part) == images.digest(job.image)
+        assert job.image_sha256 == image_digest(part) == images.digest(job.image)
     assert cut[-1][0].image == "image1[3:5,12:20,32:34]"
 
 
 def test_a_sweep_of_patches_is_a_table_of_clips(clip, tmp_path, monkeypatch):
     swept.patch(monkeypatch)
-    monkeypatch.setattr(sweep, "patch_size", lambda weight, shape: (3, 20, 34))
+    monkeypatch.setattr(grid, "patch_size", lambda weight, shape: (3, 20, 34))
     weights = (2e-4, 5e-4, 1e-3, 1.5e-3)
     rows = ablation.knockouts(SMALL, ["soft-rounding"])
     results = list(ablation.sweep(rows, {"clip": clip}, weights, store=tmp_path, progress=False))
@@ -82,7 +83,7 @@ def placed(records):
 def test_joined_patches_measure_as_the_whole_clip(clip):
     noisy = np.clip(clip + np.random.default_rng(1).normal(0, 0.03, clip.shape), 0, 1)
     made = list(records(clip, noisy.astype(np.float32)))
-    (joined,) = clips.whole(placed(made)[::-1])
+    (joined,) = joined_clips(placed(made)[::-1])
     r = joined.record
     assert joined[:4] == ("C3", "clip", 1e-3, 0) and r.image == "clip"
     assert r.pixels == math.prod(SHAPE)
@@ -92,7 +93,7 @@ def test_joined_patches_measure_as_the_whole_clip(clip):
     assert r.loss == pytest.approx(mse + r.config["rd_weight"] * r.bpp)
     # fits stored without each frame's error: nearly the same
     old = [dataclasses.replace(m, frame_mse=None) for m in made]
-    assert clips.whole(placed(old))[0].record.psnr_db == pytest.approx(r.psnr_db, abs=0.05)
+    assert joined_clips(placed(old))[0].record.psnr_db == pytest.approx(r.psnr_db, abs=0.05)
 
 
 def test_each_patch_takes_its_best_setting(clip):
@@ -101,15 +102,15 @@ def test_each_patch_takes_its_best_setting(clip):
     failed = [dataclasses.replace(m, error="diverged", loss=math.nan) for m in made[1:2]]
     plain = placed(made)
     others = [r._replace(record=m) for r, m in zip(plain, better + failed, strict=False)]
-    (joined,) = clips.whole(plain + others)
+    (joined,) = joined_clips(plain + others)
     assert joined.record.bits["latents"] == 7 + sum(m.bits["latents"] for m in made[1:])
     assert joined.record.error is None
-    (lost,) = clips.whole([r._replace(record=failed[0]) if n == 1 else r
+    (lost,) = joined_clips([r._replace(record=failed[0]) if n == 1 else r
                            for n, r in enumerate(plain)])
     assert lost.record.error == "diverged"
-    assert clips.whole(plain[1:]) == []
+    assert joined_clips(plain[1:]) == []
     alone = [r._replace(patch=Patch()) for r in plain[:1]]
-    assert clips.whole(alone) == alone
+    assert joined_clips(alone) == alone
 
 
 def test_uvg_is_never_held_whole(monkeypatch, clip):
@@ -120,7 +121,7 @@ def test_uvg_is_never_held_whole(monkeypatch, clip):
         return np.zeros((3, 2, 3, 4), np.float32)
 
     monkeypatch.setattr(c3.data, "uvg", part_of_uvg)
-    images = pictures.named(["uvg/Beauty", "uvg/ShakeNDry[10:70,0:360,0:480]"])
+    images = Images(["uvg/Beauty", "uvg/ShakeNDry[10:70,0:360,0:480]"])
     assert images.shape("uvg/Beauty") == (600, 1080, 1920) and not images.held("uvg/Beauty")
     for weight, count in ((1e-4, 960), (1e-3, 480), (4e-3, 192)):
         size = patch_size(weight, images.shape("uvg/Beauty"))
@@ -133,12 +134,12 @@ def test_uvg_is_never_held_whole(monkeypatch, clip):
     images.digest(names[-1])
     assert asked == [("Beauty", (75, 270, 320), (525, 810, 1600))]
     with pytest.raises(ValueError, match="the UVG set has"):
-        pictures.named(["uvg/Bunny"])
+        Images(["uvg/Bunny"])
 
 
 def test_hevc_of_a_clip_that_is_read_by_frames():
     clip = c3.data.moving_window(2, 1, frames=4, height=32, width=48)
-    images = pictures.named({"clip": clip})
+    images = Images({"clip": clip})
     rates, psnrs = c3.codecs.hevc_curve(lambda: images.frames("clip"), (22, 37))
     points = c3.codecs.hevc(clip, (22, 37))
     np.testing.assert_allclose(rates, [p.bpp for p in points])

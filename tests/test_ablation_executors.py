@@ -1,175 +1,231 @@
-"""Worker processes: who does which fit, what becomes of the dead, and what is said to bad options.
+"""Worker processes: what becomes of those that die, of errors and stops, and of bad options.
 
 tests/slurm does the same over a real Slurm.
 """
 
-import collections
 import dataclasses
-import functools
+import math
+import os
 import re
+import signal
+import subprocess
 import sys
 import threading
 import time
+import types
+from pathlib import Path
 
+import numpy as np
+import PIL.Image
 import psutil
 import pytest
 
 import c3lite as c3
-from c3lite.ablation import Row, Store, executors, study, sweep, worker
-from c3lite.ablation.store import NUMERICS, Record
-from c3lite.ablation.sweep import executor_of, plan
-from tests.small import SMALL, killed_in_a_fit, pictures
+from c3lite.ablation import Row, Store, devices, executors, jobs, notebook, sweep
+from c3lite.ablation.executors import executor_of
+from c3lite.ablation.grid import plan
+from tests.small import SMALL, pictures, run_impatiently, steps_at_starts, until
 
 WEIGHTS = (1e-3, 4e-3)
-ROWS = [Row("base", (SMALL,))]
+BASE = Row("base", (SMALL,))
+LONG = Row("long", (c3.edit(SMALL, steps=8000),))
+TWO = {"local": {"workers": 2}}
 
 
-@pytest.fixture
-def place(tmp_path):
-    place = worker.Workplace(Store(tmp_path))
-    place.make()
-    return place
+def small_sweep(store, rows, images, weights=WEIGHTS, executor=TWO, **options):
+    return sweep(rows, images, weights, store=store, batch=1, executor=executor, **options)
 
 
-def local_sweep(store, images, rd_weights=WEIGHTS, config=SMALL, **options):
-    return sweep([Row("base", (config,))], images, rd_weights, store=store, batch=1,
-                 executor={"local": options})
+def workers(parent=None):
+    """The worker processes of this process, or of another."""
+    return [p for p in psutil.Process(parent).children() if "spawn_main" in " ".join(p.cmdline())]
 
 
-def finished(place):
-    return collections.Counter(re.findall(
-        r"finished (\w+)", "".join(log.read_text() for log in place.logs.glob("*.log"))))
+def keys(results):
+    return sorted(r.record.key for r in results)
 
 
-# Claims ------------------------------------------------------------------------------------------
-
-
-def test_a_claim_is_kept_while_its_worker_lives(place):
-    with worker.Heart(place, "a"), worker.Heart(place, "b"):
-        assert place.claim("fit", "a") == 1
-        assert place.claim("fit", "b") == 0
-        assert place.claim("fit", "a") == 1  # its own, as after a requeue
-        assert place.claimed("fit") and not place.claimed("fit", besides="a")
-        assert place.claim("other", "b") == 1
-        place.release("fit", 1)
-        assert not place.claimed("fit")
-        assert place.claim("fit", "b") == 1
-
-
-def test_of_many_who_want_a_dead_workers_fit_one_gets_it(place):
-    names = [f"worker{i}" for i in range(16)]
-    place.claim("fit", "dead")
-    hearts = [worker.Heart(place, name) for name in names]
-    for heart in hearts:
-        heart.beat()
-    start, got = threading.Barrier(len(names)), {}
-
-    def take(name):
-        start.wait()
-        got[name] = place.claim("fit", name)
-
-    threads = [threading.Thread(target=take, args=(name,)) for name in names]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(got.values()) == [0] * 15 + [2]
-    winner = max(got, key=got.get)
-    assert place.owner("fit") == (2, winner)
-    place.release("fit", 2)
-    assert not list(place.claims.iterdir())
-
-
-def test_a_silent_worker_is_dead(place, monkeypatch):
-    with worker.Heart(place, "a"):
-        place.claim("fit", "a")
-        assert place.alive("a")
-        monkeypatch.setattr(worker, "SECONDS_SILENT", 0.0)
-        assert not place.alive("a") and not place.claimed("fit")
-    assert not place.alive("nobody")
-
-
-def test_fits_that_somebody_else_does_are_waited_for(tmp_path, place, monkeypatch):
-    """As after a kernel's death, when the jobs that it had submitted go on."""
-    monkeypatch.setattr(executors._Local, "start", lambda *_: pytest.fail("a worker was started"))
-    images = pictures(1)
-    jobs = [job for job, _ in plan(ROWS, images, WEIGHTS, [0])]
-    with worker.Heart(place, "orphan"):
-        for job in jobs:
-            place.claim(job.key, "orphan")
-        results = local_sweep(tmp_path, images, workers=1)
-        threading.Timer(0.5, lambda: [Store(tmp_path).add(made_up(job)) for job in jobs]).start()
-        assert {r.record.key for r in results} == {job.key for job in jobs}
-
-
-def made_up(job):
-    """A stored fit that nobody made."""
-    return Record(job.key, NUMERICS, {"rd_weight": 1e-3}, job.image, job.image_sha256, job.shape,
-                  job.seed, {"latents": 1.0}, 30.0, 0.1, 12, 0.5, 1, "none", {}, "", {})
+def stored(folder):
+    return sorted(r.key for r in Store(folder).records())
 
 
 # Worker processes --------------------------------------------------------------------------------
 
 
-def worker_processes(place):
-    """Worker processes of this test's store by name."""
-    found = {}
-    for process in psutil.process_iter(["cmdline"]):
-        command = process.info["cmdline"] or []
-        if "c3lite.ablation.worker" in command and str(place.folder) in command[-3]:
-            found[command[-2]] = process
-    return found
+def saved(folder, count):
+    """Files of `pictures`."""
+    paths = []
+    for name, x in pictures(count).items():
+        paths.append(folder / f"{name}.png")
+        PIL.Image.fromarray(np.uint8(255 * x.transpose(1, 2, 0) + 0.5)).save(paths[-1])
+    return paths
 
 
-def test_a_worker_gives_what_this_process_gives(tmp_path, place):
-    images = pictures(1)
-    jobs = [job for job, _ in plan(ROWS, images, WEIGHTS, [0])]
-    here, = sweep(ROWS, images, WEIGHTS[:1], store=tmp_path / "here", batch=1, progress=False)
-    store = Store(tmp_path)
-    store.keep_image(jobs[0].image_sha256, images["wave0"])
-    task = place.save_task("task", [[job] for job in jobs], devices=2)
-    assert worker.work(task, "a") == 2  # by two processes, as in a Slurm job with two GPUs
-    assert worker.work(place.save_task("again", [jobs], devices=1), "b") == 0  # all is there
-    assert not list(place.claims.iterdir()) and not list(place.workers.iterdir())
-    there = store.get(here.record.key)
-    timeless = functools.partial(dataclasses.replace, seconds=0.0, date="")
-    assert timeless(there) == timeless(here.record)
-
-
-def test_a_killed_worker(tmp_path, place, capsys):
-    results, killed = [], None
-    for result in local_sweep(tmp_path, pictures(2), config=c3.edit(SMALL, steps=1500), workers=2):
-        results.append(result)
-        until = time.monotonic() + 60
-        while killed is None and time.monotonic() < until:
-            for name, process in worker_processes(place).items():
-                if killed_in_a_fit(process, place, Store(tmp_path), name):
-                    killed = name
-                    break
-    assert killed is not None
-    keys = {r.record.key for r in results}
-    assert len(results) == len(keys) == 4
-    assert {r.key for r in Store(tmp_path).records()} == keys
-    assert finished(place) == dict.fromkeys(keys, 1)
-    assert not list(place.claims.iterdir()) and not worker_processes(place)
-    said = capsys.readouterr().out
-    assert f"the worker {killed} died" in said and "[4/4]" in said
-    log = (place.logs / f"{killed}.log").read_text()
-    assert log.count("fits, first") == log.count("finished") + 1
-
-
-def test_a_fit_that_ends_worker_after_worker(tmp_path, place, monkeypatch):
-    monkeypatch.setattr(executors, "TRIES", 1)
-    images = pictures(2)
-    results = local_sweep(tmp_path, images, WEIGHTS[:1], workers=1)
-    digest = plan(ROWS, images, WEIGHTS, [0])[-1][0].image_sha256
-    (tmp_path / "images" / f"{digest}.npy").unlink()
+def test_what_fails_is_told_and_all_else_is_as_in_this_process(tmp_path):
+    paths, store = saved(tmp_path, 2), tmp_path / "store"
+    wild = Row("wild", (c3.edit(SMALL, learning_rate=1e38, gradient_clip=math.inf),))
+    results = small_sweep(store, [BASE, wild], list(map(str, paths)), WEIGHTS[:1])
+    paths[1].unlink()
     landed = []
-    with pytest.raises(executors.ExecutorError, match="1 fits are given up") as error:
+    with pytest.raises(executors.ExecutorError, match="2 fits were given up after 3") as error:
         landed.extend(results)
-    assert [r.image for r in landed] == ["wave0"]
-    assert "base on wave1" in str(error.value)
-    assert "no such image" in str(error.value)  # the log's last line
+    assert f" on {paths[1]}: " in str(error.value) and "there is no file" in str(error.value)
+    there = {r.row: r.record for r in landed}
+    assert {r.image for r in landed} == {str(paths[0])} and keys(landed) == stored(store)
+    assert "the loss is" in there["wild"].error and there["base"].error is None
+    (here,) = small_sweep(tmp_path / "here", [BASE], [str(paths[0])], WEIGHTS[:1], "process")
+    mine, other = (dataclasses.asdict(x) for x in (here.record, there["base"]))
+    for numbers in (mine, other):  # sums in another order, with other numbers of threads
+        assert numbers.pop("loss") == pytest.approx(here.record.loss, rel=1e-3)
+        assert numbers.pop("psnr_db") == pytest.approx(here.record.psnr_db, rel=1e-3)
+        for name in ("bits", "history", "seconds", "date", "file_bytes"):
+            numbers.pop(name)
+    assert mine == other and not workers()
+
+
+def test_a_worker_has_an_environment_of_its_own_and_ends_with_its_sweep():
+    before = dict(os.environ)
+    with executors._Worker({"NPROC": "1", "MINE": "yes"}) as worker:
+        assert worker.submit(os.getenv, "MINE").result() == "yes"
+        worker.submit(time.sleep, 10**6)
+        assert len(workers()) == 1 and os.environ == before
+    assert not workers()
+
+
+@pytest.mark.parametrize(("gpus", "asked", "expected"), [
+    ([], None, ["cpu", "cpu"]), ([], 3, ["cpu"] * 3), (["0", "3"], None, ["0", "3"]),
+    (["0", "3"], 3, ["0", "3", "0"]), (["0", "1", "2", "3", "4"], None, ["0", "1", "2", "3"])])
+def test_a_process_a_gpu_or_one_thread_a_core(gpus, asked, expected, monkeypatch):
+    monkeypatch.setattr(devices, "cores", lambda: 2)
+    groups = [[job] for job, _ in plan([BASE], pictures(2), WEIGHTS, [0])]
+    found = executors._environments(groups, gpus, asked)
+    assert [e.get("CUDA_VISIBLE_DEVICES", "cpu") for e in found] == expected
+    assert all(gpus or (e["NPROC"] == "1" and "multi_thread_eigen=false" in e["XLA_FLAGS"])
+               for e in found)
+
+
+def test_memory_limits_the_processes(monkeypatch):
+    monkeypatch.setattr(devices, "cores", lambda: 8)
+    needed = devices.BYTES_FIXED + devices.fit_bytes((512, 768))
+    for held in (0.5, 1.5, 3.5, 100):
+        monkeypatch.setattr(devices, "memory", lambda held=held: held * needed)
+        assert devices.cpu_workers((512, 768)) == max(1, min(8, int(held)))
+
+
+def test_gpus_are_those_that_are_visible(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-5")
+    assert devices.visible_gpus() == ["2", "GPU-5"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert devices.visible_gpus() == []
+
+
+def test_a_killed_process_costs_no_fit(tmp_path, capsys):
+    results = []
+    for result in small_sweep(tmp_path, [LONG, BASE], pictures(2), WEIGHTS[:1]):
+        if not results:  # one process has just finished the short fit, the other is in the long one
+            assert result.row == "base" and len(workers()) == 2
+            for process in workers():
+                process.kill()
+        results.append(result)
+    assert len(set(keys(results))) == 4 and keys(results) == stored(tmp_path)
+    assert all(r.record.error is None for r in results)
+    said = capsys.readouterr().out
+    assert "long, wave0: its process was killed; tried again" in said and "[4/4]" in said
+    assert not workers() and not Store(tmp_path).checkpoints()
+
+
+def test_a_killed_fit_goes_on_from_its_checkpoint(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(executors, "run_missing", run_impatiently)
+    monkeypatch.setattr(jobs, "SECONDS_BETWEEN_LINES", 0.0)
+    store = Store(tmp_path)
+
+    def kill():
+        until(store.checkpoints, "a checkpoint")
+        workers()[0].kill()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    (result,) = small_sweep(tmp_path, [Row("long", (c3.edit(SMALL, steps=30_000),))], pictures(1),
+                            WEIGHTS[:1], {"local": {"workers": 1}})
+    killer.join()
+    first, second = steps_at_starts(tmp_path)
+    assert first == 0 < second < 30_000 and not store.checkpoints()
+    assert len(result.record.history["step"]) > 100 and result.record.steps > 30_000
+    said = capsys.readouterr().out  # the time left is told by the checkpoint
+    assert "processes at work: 1, 0 of 1 fits done; time left unknown" in said
+    assert re.search(r"processes at work: 1, 0 of 1 fits done; \d+ \w+ left", said)
+
+
+def test_two_sweeps_at_once_lose_nothing(tmp_path):
+    images, found = pictures(2), {}
+
+    def run(name):
+        found[name] = list(small_sweep(tmp_path, [BASE], images, executor={"local": {"workers": 1}},
+                                       progress=False))
+
+    threads = [threading.Thread(target=run, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert keys(found["a"]) == keys(found["b"]) == stored(tmp_path) and len(found["a"]) == 4
+
+
+def test_what_another_sweep_has_stored_meanwhile_is_not_fitted(tmp_path, monkeypatch):
+    (job, _), = plan([BASE], pictures(1), WEIGHTS[:1], [0])
+    jobs.run_group([job], Store(tmp_path), pictures(1))
+    monkeypatch.setattr(jobs, "run_group", lambda *_: pytest.fail("fitted again"))
+    assert [r.key for r in jobs.run_missing([job], tmp_path, {})] == [job.key]
+
+
+# Stops -------------------------------------------------------------------------------------------
+
+SCRIPT = """
+import c3lite as c3
+from c3lite.ablation import Row, sweep
+from tests.small import SMALL, pictures
+
+rows = [Row("base", (SMALL,)), Row("endless", (c3.edit(SMALL, steps=10**8),))]
+two = {"local": {"workers": 2}}
+for _ in sweep(rows, pictures(1), [1e-3], store="store", batch=1, executor=two):
+    print("landed", flush=True)
+"""
+"""As a user writes it: without a main guard, which worker processes would need to run it again."""
+
+
+@pytest.fixture
+def script(tmp_path):
+    """A sweep in a process of its own, when its first fit is done and its second under way."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    process = subprocess.Popen(
+        [sys.executable, "script.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+        stderr=subprocess.PIPE, start_new_session=True,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])})
+    try:
+        for line in process.stdout:
+            if line == "landed\n":
+                break
+        else:
+            pytest.fail(process.stderr.read())
+        yield types.SimpleNamespace(process=process, workers=workers(process.pid))
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_ctrl_c_ends_a_sweep_and_its_processes(script, tmp_path):
+    assert len(script.workers) == 2
+    os.killpg(script.process.pid, signal.SIGINT)  # as a terminal or a notebook's stop button does
+    error = script.process.communicate(timeout=60)[1]
+    assert error.count("KeyboardInterrupt") == 1, error  # the workers say nothing
+    assert not any(p.is_running() for p in script.workers)
+    assert len(stored(tmp_path / "store")) == 1
+
+
+def test_processes_end_with_a_killed_sweep(script, tmp_path):
+    script.process.kill()
+    _, alive = psutil.wait_procs(script.workers, timeout=60)
+    assert not alive and len(stored(tmp_path / "store")) == 1
 
 
 # Bad options -------------------------------------------------------------------------------------
@@ -185,14 +241,14 @@ def test_unknown_executors_and_options_are_refused(executor, words):
 
 
 def test_a_notebook_may_give_options():
-    assert study.is_executor({"slurm": {"partition": "gpu"}}) and study.is_executor("local")
-    assert not any(map(study.is_executor, ("cluster", {"slurm": "gpu"}, {}, {"x": {}}, None)))
+    assert all(map(notebook.is_executor, ({"slurm": {"partition": "gpu"}}, "local", "process")))
+    assert not any(map(notebook.is_executor, ("cluster", {"slurm": "gpu"}, {}, {"x": {}}, None)))
 
 
 def test_without_slurm(tmp_path, monkeypatch):
     def start(**options):
-        next(sweep(ROWS, pictures(1), WEIGHTS, store=tmp_path, batch=1, progress=False,
-                   executor={"slurm": options}))
+        next(small_sweep(tmp_path, [BASE], pictures(1), executor={"slurm": options},
+                         progress=False))
 
     with pytest.raises(ValueError, match="fits_per_job must be at least 1"):
         start(fits_per_job=0)
@@ -208,12 +264,10 @@ def test_without_slurm(tmp_path, monkeypatch):
 
 
 def test_slurm_jobs_share_a_compiled_program():
-    rows = [Row("base", (SMALL,)), Row("relu", (c3.edit(SMALL, activation="relu"),))]
+    rows = [BASE, Row("relu", (c3.edit(SMALL, activation="relu"),))]
     groups = [[job] for job, _ in plan(rows, pictures(3), WEIGHTS, [0])]
-    pool = executors._Slurm.__new__(executors._Slurm)  # without a cluster
-    pool.fits_per_job = 4
-    tasks = pool.tasks(groups)
-    assert sorted(map(len, tasks)) == [2, 2, 4, 4]
-    assert all(len({job.row for group in task for job in group}) == 1 for task in tasks)
-    assert sorted(job.key for task in tasks for group in task for job in group) == sorted(
+    lists = executors._lists(groups, 4)
+    assert sorted(map(len, lists)) == [2, 2, 4, 4]
+    assert all(len({job.row for group in each for job in group}) == 1 for each in lists)
+    assert sorted(job.key for each in lists for group in each for job in group) == sorted(
         job.key for group in groups for job in group)

@@ -4,7 +4,7 @@ import dataclasses
 
 import c3lite as c3
 from c3lite import ablation
-from c3lite.ablation.found import row_name
+from c3lite.ablation.grid import row_name
 from tests import swept
 
 

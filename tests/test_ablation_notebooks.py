@@ -10,28 +10,28 @@ import nbformat
 import pytest
 import yaml
 
-from c3lite.ablation import published, study
+from c3lite.ablation import notebook, paper
 from tests import swept
 
 ABLATIONS = Path(__file__).parents[1] / "ablations"
 PRESETS = {path.stem: yaml.safe_load(path.read_text()) for path in
            sorted((ABLATIONS / "presets").glob("*.yaml"))}
 
-TABLES = [table for table in published.TABLES if table != "quantization"]  # has its own tests
+TABLES = [table for table in paper.TABLES if table != "quantization"]  # has its own tests
 
 each_table = pytest.mark.parametrize("table", TABLES)
 
 
 def cells(table):
-    notebook = nbformat.read(ABLATIONS / f"{table}.ipynb", as_version=4)
-    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+    template = nbformat.read(ABLATIONS / f"{table}.ipynb", as_version=4)
+    return [cell for cell in template.cells if cell.cell_type == "code"]
 
 
 @each_table
 def test_a_template_is_small_and_has_no_outputs(table):
-    notebook = nbformat.read(ABLATIONS / f"{table}.ipynb", as_version=4)
-    nbformat.validate(notebook)
-    assert len(notebook.cells) <= 8
+    template = nbformat.read(ABLATIONS / f"{table}.ipynb", as_version=4)
+    nbformat.validate(template)
+    assert len(template.cells) <= 8
     assert not any(cell.outputs or cell.execution_count for cell in cells(table))
     assert cells(table)[0].metadata.tags == ["parameters"]
     # the harness is one: what differs between tables is the rows
@@ -46,7 +46,7 @@ def parameters(source):
 
 def test_the_templates_hold_the_laptop_preset():
     defaults = parameters(cells("table03")[0].source)
-    study.check_parameters(defaults)
+    notebook.check_parameters(defaults)
     assert {k: defaults[k] for k in PRESETS["laptop"]} == PRESETS["laptop"]
     for line in cells("table03")[0].source.splitlines():
         if line[0].isalpha():  # typed and commented, for `papermill --help-notebook`
@@ -56,7 +56,7 @@ def test_the_templates_hold_the_laptop_preset():
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_are_complete(preset):
     defaults = parameters(cells("table03")[0].source)
-    study.check_parameters({**defaults, **PRESETS[preset]})
+    notebook.check_parameters({**defaults, **PRESETS[preset]})
     assert set(PRESETS) == {"smoke", "short", "laptop", "gpu", "paper"}
     assert PRESETS[preset]["preset"] == preset
     assert len(PRESETS[preset]["rd_weights"]) >= 4  # as BD-rates need
@@ -128,8 +128,8 @@ def test_papermill_runs_a_table_with_real_fits(tmp_path):
          "-f", str(ABLATIONS / "presets" / "smoke.yaml"), "-y", "{rows: [soft-rounding]}",
          "-p", "store", str(tmp_path / "store"), "--cwd", str(ABLATIONS), "--no-progress-bar"],
         check=True, env=environment, timeout=600, capture_output=True)
-    notebook = nbformat.read(out, as_version=4)
-    text = json.dumps(notebook)
+    template = nbformat.read(out, as_version=4)
+    text = json.dumps(template)
     assert "[8/8] soft-rounding" in text and "a test of the program" in text
     assert len(list((tmp_path / "store" / "fits").iterdir())) == 8
     assert not list((tmp_path / "store" / "checkpoints").iterdir())
@@ -138,4 +138,4 @@ def test_papermill_runs_a_table_with_real_fits(tmp_path):
 def test_a_number_that_yaml_reads_as_text_is_refused():
     defaults = parameters(cells("table03")[0].source)
     with pytest.raises(TypeError, match=r"write|1\.0e-3"):
-        study.check_parameters({**defaults, **yaml.safe_load("rd_weights: [1e-3]")})
+        notebook.check_parameters({**defaults, **yaml.safe_load("rd_weights: [1e-3]")})

@@ -1,6 +1,13 @@
-"""Ablations: the rows of the paper's tables, a resumable grid of fits, and BD-rates."""
+"""Ablations: the rows of the paper's tables, a resumable grid of fits, and BD-rates.
 
-from c3lite.ablation.found import stores
+Each module uses those before it: `images`, `rows` and `store`; `jobs` (one fit, anywhere),
+`executors` (where fits run) and `grid` (`sweep`); `table` and `plots`; `notebook` (`Study`), with
+`paper` for the printed numbers; `studies` beside the tables.
+"""
+
+from c3lite.ablation.grid import stores, sweep
+from c3lite.ablation.jobs import Job, Result, run_group
+from c3lite.ablation.notebook import Study
 from c3lite.ablation.rows import (
     KNOCKOUTS,
     Row,
@@ -13,8 +20,6 @@ from c3lite.ablation.rows import (
     video_settings,
 )
 from c3lite.ablation.store import Record, Store
-from c3lite.ablation.study import Study
-from c3lite.ablation.sweep import Job, Result, run_group, sweep
 from c3lite.ablation.table import Table, bd_table, loss_changes, mean_curve, networks_over
 
 __all__ = [

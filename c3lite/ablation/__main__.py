@@ -66,8 +66,8 @@ def _merge(arguments) -> None:
 
 
 def _status(arguments) -> None:
+    from c3lite.ablation.jobs import duration
     from c3lite.ablation.store import NUMERICS
-    from c3lite.ablation.sweep import duration
 
     store = _existing(arguments.store)
     fits = {record.key: record for record in store.records()}

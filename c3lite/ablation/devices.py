@@ -1,9 +1,10 @@
-"""How many fits the device holds, and about how long they take."""
+"""What this machine can fit at once, how many processes that takes, and about how long."""
 
 from __future__ import annotations
 
 import math
 import os
+import subprocess
 
 import jax
 
@@ -47,13 +48,52 @@ def check_memory(shape: tuple[int, ...], name: str) -> None:
 
 
 def batch_size(shape: tuple[int, ...]) -> int:
-    """Fits at once: on a CPU one, on a GPU what memory holds."""
-    if jax.default_backend() == "cpu":
-        return 1
+    """Fits at once in one process: one on a CPU, on a GPU as many as its memory holds."""
     available = memory()
-    if available is None:
+    if jax.default_backend() == "cpu" or available is None:
         return 1
     return max(1, min(LARGEST_BATCH, int(0.8 * available / fit_bytes(shape))))
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        count = os.cpu_count() or 1
+    return min(count, int(os.environ.get("SLURM_CPUS_ON_NODE", count)))
+
+
+def cpu_workers(shape: tuple[int, ...], batch: int = 1) -> int:
+    """Processes of one thread that fit side by side: one a core, as far as memory goes."""
+    available = memory()
+    if available is None:
+        return cores()
+    return max(1, min(cores(), int(available / (BYTES_FIXED + batch * fit_bytes(shape)))))
+
+
+def one_thread() -> dict[str, str]:
+    """The environment of a process whose fits take one CPU core."""
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false"
+    return {"XLA_FLAGS": flags.strip(), "NPROC": "1", "OMP_NUM_THREADS": "1",
+            "OPENBLAS_NUM_THREADS": "1"}
+
+
+def visible_gpus() -> list[str]:
+    """Names for CUDA_VISIBLE_DEVICES of the NVIDIA GPUs that this process may use.
+
+    Asks `nvidia-smi`, because JAX, once asked, keeps memory on every GPU.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name for name in visible.split(",") if name and name != "-1"]
+    try:
+        listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True,
+                                timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    lines = listed.stdout.splitlines() if listed.returncode == 0 else []
+    return [str(i) for i, line in enumerate(line for line in lines if line.startswith("GPU "))]
 
 
 def expected_seconds(cost: float) -> float | None:

@@ -8,7 +8,7 @@ appear whole or not at all, so any number of processes and machines may write to
     STORE/checkpoints/<hash>    a batch of fits under way
     STORE/masks/<hash>          the mask of a video's fit under way
     STORE/plans/<label>.json    what a sweep wants, for `status`
-    STORE/images/<hash>.npy     images without a name, for other processes
+    STORE/work/logs             what Slurm jobs print; may be deleted when none runs
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import hashlib
+import importlib.metadata
 import json
 import math
 import os
@@ -29,7 +30,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float
 
 from c3lite.coding.one import encode
 from c3lite.config import Config
@@ -82,6 +82,8 @@ class Record:
     """Of a clip, the mean squared error of each frame: its patches are joined by it."""
     file_bytes: int | None = None
     """Of the real file; None where it was not kept: in older stores, and for a fit that failed."""
+    collapsed: bool | None = None
+    """`Fit.collapsed`; None for a fit that was not judged, as short ones, and in older stores."""
 
     @property
     def pixels(self) -> int:
@@ -107,11 +109,6 @@ class Record:
 def canonical(config: Config) -> str:
     """What of a config enters the hash: the fields that are not at their defaults, sorted."""
     return config.canonical_json()
-
-
-def image_digest(x: Float[np.ndarray, "3 *shape"]) -> str:
-    """SHA-256 of the pixels and their shape."""
-    return hashlib.sha256(repr(x.shape).encode() + x.tobytes()).hexdigest()
 
 
 def key_of(canonical_config: str, digest: str, seed: int) -> str:
@@ -149,7 +146,8 @@ def record(
                       history={}, error=str(result))
     return Record(**about, bits=result.bits, psnr_db=result.psnr, loss=result.loss,
                   steps=len(result.history.loss), history=thinned(result.history),
-                  frame_mse=_frame_mse(result), file_bytes=len(encode(result)))
+                  frame_mse=_frame_mse(result), file_bytes=len(encode(result)),
+                  collapsed=result.collapsed)
 
 
 def _frame_mse(result: Fit) -> list[float] | None:
@@ -167,9 +165,11 @@ def _device() -> str:
 
 
 def _versions() -> dict[str, str]:
-    from c3lite import __version__
-
-    return {"c3lite": __version__, "jax": jax.__version__, "python": platform.python_version()}
+    try:
+        own = importlib.metadata.version("c3lite")
+    except importlib.metadata.PackageNotFoundError:
+        own = "not installed"
+    return {"c3lite": own, "jax": jax.__version__, "python": platform.python_version()}
 
 
 class Store:
@@ -226,21 +226,6 @@ class Store:
             except (OSError, ValueError, KeyError, TypeError) as error:
                 warnings.warn(f"{path} is skipped: {error}", stacklevel=2)
         return found
-
-    def keep_image(self, digest: str, x: Float[np.ndarray, "3 *shape"]) -> None:
-        """Keep an image for processes that cannot load it by name."""
-        path = self._image_path(digest)
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, lambda file: np.save(file, x))
-
-    def image(self, digest: str) -> Float[np.ndarray, "3 *shape"] | None:
-        """An image that was kept, or None."""
-        path = self._image_path(digest)
-        return np.load(path) if path.exists() else None
-
-    def _image_path(self, digest: str) -> Path:
-        return self.folder / "images" / f"{digest}.npy"
 
     def path(self, key: str) -> Path:
         """The file of a fit."""
@@ -318,7 +303,7 @@ class BadRecord(ValueError):
 
 
 _FIELDS = {f.name for f in dataclasses.fields(Record)}
-_NEEDED = _FIELDS - {"file_bytes", "frame_mse"}
+_NEEDED = _FIELDS - {"file_bytes", "frame_mse", "collapsed"}
 
 
 def _parse(text: str, key: str | None = None) -> Record:

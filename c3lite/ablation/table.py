@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -11,9 +10,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from c3lite.ablation.clips import whole
+from c3lite.ablation.jobs import Result
 from c3lite.ablation.store import Record
-from c3lite.ablation.sweep import Result
+from c3lite.ablation.text_table import TextTable
 from c3lite.evaluation.metrics import bd_rate
 
 RESAMPLES = 300
@@ -61,17 +60,8 @@ class Line(NamedTuple):
     """What the reader has to know: within noise, failed fits, curves without overlap."""
 
 
-class Points(NamedTuple):
-    """One image's curve from one seed, in order of rate weight."""
-
-    bpp: np.ndarray
-    latents_bpp: np.ndarray
-    psnr_db: np.ndarray
-    log_loss: np.ndarray
-
-
-Curves = dict[str, dict[int, Points]]
-"""By image, then seed."""
+Curve = Float[np.ndarray, "4 points"]
+"""bpp, latents' bpp, PSNR and ln(RD loss) of an image from one seed, in order of rate weight."""
 
 Anchor = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 """Rates and PSNRs of another codec, by image."""
@@ -84,39 +74,26 @@ class Table(NamedTuple):
     anchor: str
     paper_title: str
     rd_weights: tuple[float, ...]
+    collapses: str
+    """How many fits collapsed, in words (`collapses`)."""
+
+    @property
+    def text(self) -> TextTable:
+        """The table as cells of text."""
+        head = ["row", f"BD-rate % vs {self.anchor}", "latents alone %", "RD loss %",
+                self.paper_title, "images", "seeds", "steps", "note"]
+        return TextTable(head, [
+            [line.row, str(line.bd_rate), str(line.latents_bd_rate), str(line.loss),
+             "-" if line.paper is None else f"{line.paper:+.2f}", str(line.images),
+             str(line.seeds), str(line.steps), line.note] for line in self.lines], self.collapses)
 
     def __str__(self) -> str:
-        cells = self._cells()
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip()
-                         for row in cells)
+        return str(self.text)
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        head, *rows = self._cells()
-        body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>"
-                       for row in rows)
-        return ("<table><tr>" + "".join(f"<th>{html.escape(c)}</th>" for c in head)
-                + f"</tr>{body}</table>")
-
-    def _cells(self) -> list[list[str]]:
-        head = ["row", f"BD-rate % vs {self.anchor}", "latents alone %", "RD loss %",
-                self.paper_title, "images", "seeds", "steps", "note"]
-        return [head, *(
-            [line.row, str(line.bd_rate), str(line.latents_bd_rate), str(line.loss),
-             "-" if line.paper is None else f"{line.paper:+.2f}", str(line.images),
-             str(line.seeds), str(line.steps), line.note] for line in self.lines)]
-
-    def rank_correlation(self) -> float:
-        """Spearman's correlation of BD-rates (whole rate) with the paper's; NaN below 3 rows."""
-        pairs = [(line.bd_rate.value, line.paper) for line in self.lines
-                 if line.paper is not None and not math.isnan(line.bd_rate.value)]
-        if len(pairs) < 3:
-            return math.nan
-        from scipy.stats import spearmanr  # slow to import
-
-        return float(spearmanr(*zip(*pairs, strict=True)).statistic)
+        return self.text._repr_html_()
 
 
 def bd_table(
@@ -146,7 +123,8 @@ def bd_table(
 
     Raises `ValueError` without results, and for an anchor that has none.
     """
-    rows, rd_weights, failed = _curves(results)
+    results = list(results)
+    rows, rd_weights = _curves(results)
     if not rows:
         raise ValueError("there are no results to tabulate")
     if isinstance(anchor, Mapping):
@@ -161,20 +139,35 @@ def bd_table(
         anchor_name = anchor
 
         def other(image, seed):
-            curve = rows[anchor][0].get(image, {}).get(seed)
-            return curve if curve is not None and len(curve.bpp) == len(rd_weights) else None
+            return rows[anchor].get((image, seed))
     lines = []
-    for name, (curves, steps) in rows.items():
-        pairs = _pairs(curves, other, len(rd_weights))
-        notes = [f"{failed[name]} fits failed"] if name in failed else []
+    for name, curves in rows.items():
+        fits = [r.record for r in results if r.row == name]
+        pairs = _pairs(curves, other)
         if name == anchor:
-            values, notes = [Estimate(0.0)] * 3, ["anchor", *notes]
+            values, note = [Estimate(0.0)] * 3, "anchor"
         else:
             values, note = _values(list(pairs.values()), resamples)
-            notes = [note, *notes] if note else notes
-        lines.append(Line(name, *values, (reference or {}).get(name), len(pairs),
-                          max(map(len, pairs.values()), default=0), steps, "; ".join(notes)))
-    return Table(lines, anchor_name, paper_title, rd_weights)
+        failed = sum(fit.error is not None for fit in fits)
+        collapsed = sum(fit.collapsed is True for fit in fits)
+        notes = [note, f"{failed} fits failed" * (failed > 0),
+                 f"{collapsed} fits collapsed" * (collapsed > 0)]
+        lines.append(Line(
+            name, *values, (reference or {}).get(name), len(pairs),
+            max(map(len, pairs.values()), default=0), max(fit.steps for fit in fits),
+            "; ".join(filter(None, notes))))
+    return Table(lines, anchor_name, paper_title, rd_weights,
+                 collapses(r.record for r in results))
+
+
+def collapses(records: Iterable[Record]) -> str:
+    """In words, how many fits collapsed, and of how many that is not known."""
+    fits = {fit.key: fit.collapsed for fit in records if fit.error is None}
+    known = [collapsed for collapsed in fits.values() if collapsed is not None]
+    words = [f"{sum(known)} of {len(known)} fits collapsed"] if known else []
+    if unknown := len(fits) - len(known):
+        words.append(f"whether {unknown} fits collapsed is not known")
+    return "; ".join(words)
 
 
 def networks_over(results: Iterable[Result], pixels: int) -> list[Result]:
@@ -196,14 +189,12 @@ def networks_over(results: Iterable[Result], pixels: int) -> list[Result]:
 
 def mean_curve(results: Iterable[Result], row: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """bpp, latents' bpp and PSNR of a row, means over images and seeds at each rate weight."""
-    rows, rd_weights, _ = _curves(results)
+    rows, _ = _curves(results)
     if row not in rows:
         raise ValueError(f"no results of a row {row!r}; there are {', '.join(rows)}")
-    complete = [points for seeds in rows[row][0].values() for points in seeds.values()
-                if len(points.bpp) == len(rd_weights)]
-    if not complete:
+    if not rows[row]:
         raise ValueError(f"no image of the row {row!r} has all its rate weights yet")
-    return tuple(np.mean(np.array(complete), axis=0)[:3])
+    return tuple(np.mean(list(rows[row].values()), axis=0)[:3])
 
 
 def loss_changes(results: Iterable[Result]) -> dict[str, dict[float, float]]:
@@ -211,12 +202,10 @@ def loss_changes(results: Iterable[Result]) -> dict[str, dict[float, float]]:
 
     Geometric means over the images and seeds that both have.
     """
-    logs: dict[str, dict[float, dict[tuple[str, int], float]]] = {}
-    for r in whole(results):
-        if r.record.error is None:
-            place = logs.setdefault(r.row, {}).setdefault(r.rd_weight, {})
-            loss = math.log(r.record.loss)
-            place[r.image, r.seed] = min(loss, place.get((r.image, r.seed), math.inf))
+    results = list(results)
+    logs: dict[str, dict[float, dict[tuple[str, int], float]]] = {r.row: {} for r in results}
+    for r in best_results(results):
+        logs[r.row].setdefault(r.rd_weight, {})[r.image, r.seed] = math.log(r.record.loss)
     first = next(iter(logs.values()), {})
     changes: dict[str, dict[float, float]] = {}
     for row, weights in logs.items():
@@ -229,56 +218,57 @@ def loss_changes(results: Iterable[Result]) -> dict[str, dict[float, float]]:
     return changes
 
 
-def _curves(results: Iterable[Result]):
-    """For each row its curves and steps; the rate weights of all; failed fits by row."""
-    best: dict[str, dict[tuple[str, int], dict[float, Result]]] = {}
-    failed: dict[str, int] = {}
+def best_results(results: Iterable[Result]) -> list[Result]:
+    """Of the several configs of a row the fit of least RD loss, clips joined, failed ones left out.
+
+    In order of row, image, seed and rate weight.
+    """
+    best: dict[tuple, Result] = {}
+    for r in joined_clips(results):
+        place = r.row, r.image, r.seed, r.rd_weight
+        if r.record.error is None and (
+                place not in best or r.record.loss < best[place].record.loss):
+            best[place] = r
+    return [best[place] for place in sorted(best)]
+
+
+def _curves(
+    results: Iterable[Result],
+) -> tuple[dict[str, dict[tuple[str, int], Curve]], tuple[float, ...]]:
+    """For each row, by image and seed, the curves that have all rate weights; those weights."""
     results = list(results)
-    for result in results:
-        best[result.row] = {}
-        if result.record.error is not None:
-            failed[result.row] = failed.get(result.row, 0) + 1
-    for result in whole(results):
-        places = best[result.row]
-        if result.record.error is not None:
-            continue
-        place = places.setdefault((result.image, result.seed), {})
-        old = place.get(result.rd_weight)
-        if old is None or result.record.loss < old.record.loss:
-            place[result.rd_weight] = result
-    weights = sorted({w for places in best.values() for place in places.values() for w in place})
-    rows = {}
-    for name, places in best.items():
-        curves: Curves = {}
-        steps = 0
-        for image, seed in sorted(places):  # not as they came: the bootstrap draws by number
-            place = places[image, seed]
-            records = [place[w].record for w in weights if w in place]
-            curves.setdefault(image, {})[seed] = Points(
-                *np.array([(r.bpp, r.latents_bpp, r.psnr_db, math.log(r.loss))
-                           for r in records]).T)
-            steps = max([steps, *(r.steps for r in records)])
-        rows[name] = curves, steps
-    return rows, tuple(weights), failed
+    best = best_results(results)  # in order, not as they came: the bootstrap draws by number
+    weights = tuple(sorted({r.rd_weight for r in best}))
+    points: dict[tuple[str, str, int], list[tuple[float, ...]]] = {}
+    for row, image, _, seed, record, _ in best:
+        points.setdefault((row, image, seed), []).append(
+            (record.bpp, record.latents_bpp, record.psnr_db, math.log(record.loss)))
+    rows: dict[str, dict[tuple[str, int], Curve]] = {r.row: {} for r in results}
+    for (row, image, seed), curve in points.items():
+        if len(curve) == len(weights):
+            rows[row][image, seed] = np.array(curve).T
+    return rows, weights
 
 
-def _outside(bpp, psnr_db) -> Points:
+def _outside(bpp: Sequence[float], psnr_db: Sequence[float]) -> Curve:
+    """Of another codec, which has neither latents nor a loss."""
     bpp, psnr_db = np.asarray(bpp, float), np.asarray(psnr_db, float)
-    return Points(bpp, np.full_like(bpp, np.nan), psnr_db, np.full_like(bpp, np.nan))
+    nothing = np.full_like(bpp, np.nan)
+    return np.array([bpp, nothing, psnr_db, nothing])
 
 
-Pairs = dict[str, list[tuple[Points, Points]]]
+Pairs = dict[str, list[tuple[Curve, Curve]]]
 """By image, of each seed: the row's curve and the anchor's."""
 
 
-def _pairs(curves: Curves, other: Callable[[str, int], Points | None], points: int) -> Pairs:
-    """The row's curves that are complete, each with the anchor's for the same image and seed."""
+def _pairs(
+    curves: Mapping[tuple[str, int], Curve], other: Callable[[str, int], Curve | None]
+) -> Pairs:
+    """The row's curves, each with the anchor's for the same image and seed, where that has one."""
     pairs: Pairs = {}
-    for image, seeds in curves.items():
-        for seed, mine in seeds.items():
-            theirs = other(image, seed)
-            if theirs is not None and len(mine.bpp) == points:
-                pairs.setdefault(image, []).append((mine, theirs))
+    for (image, seed), mine in curves.items():
+        if (theirs := other(image, seed)) is not None:
+            pairs.setdefault(image, []).append((mine, theirs))
     return pairs
 
 
@@ -339,3 +329,68 @@ def _bootstrap(mine, theirs, seeds: Sequence[int], resamples: int):
     columns = np.array(samples).T
     return [tuple(np.nanpercentile(c, [tail, 100 - tail]).tolist()) if not np.isnan(c).all()
             else () for c in columns]
+
+
+def joined_clips(results: Iterable[Result]) -> list[Result]:
+    """Results of patches joined to results of their clips; all others as they are.
+
+    Each patch takes the fit of least RD loss of the row's configs. Clips of which a patch is
+    missing are left out; one of which all fits of a patch failed is a failed result.
+    """
+    joined: list[Result] = []
+    clips: dict[tuple, dict[int, Result]] = {}
+    for result in results:
+        if result.patch.count == 1:
+            joined.append(result)
+            continue
+        patches = clips.setdefault(result[:4], {})
+        known = patches.get(result.patch.number)
+        if known is None or _rank(result.record) < _rank(known.record):
+            patches[result.patch.number] = result
+    for place, patches in clips.items():
+        count = next(iter(patches.values())).patch.count
+        if len(patches) == count:
+            joined.append(Result(*place, _joined(place[1], patches)))
+    return joined
+
+
+def _rank(record: Record) -> float:
+    return math.inf if record.error is not None else record.loss
+
+
+def _joined(clip: str, patches: Mapping[int, Result]) -> Record:
+    """The record of a clip from those of all its patches: `config` and `key` are one patch's.
+
+    Bits are sums, the loss is the mean over pixels, and the PSNR is the mean over whole frames, as
+    of a clip in one patch.
+    """
+    results = [patches[n] for n in sorted(patches)]
+    records = [r.record for r in results]
+    for record in records:
+        if record.error is not None:
+            return dataclasses.replace(record, image=clip)
+    spans = [slice(r.patch.first_frame, r.patch.first_frame + r.record.shape[0]) for r in results]
+    frames, pixels = spans[-1].stop, sum(record.pixels for record in records)
+    error, area = np.zeros(frames), np.zeros(frames)
+    for span, record in zip(spans, records, strict=True):
+        here = math.prod(record.shape[1:])
+        error[span] += here * _frame_mse(record)
+        area[span] += here
+    with np.errstate(divide="ignore"):  # a frame without an error
+        psnr_db = float(np.mean(-10 * np.log10(error / area)))
+    bits = {part: sum(record.bits[part] for record in records) for part in records[0].bits}
+    sizes = [record.file_bytes for record in records]
+    return dataclasses.replace(
+        records[0], image=clip, shape=(frames, pixels // frames), bits=bits, psnr_db=psnr_db,
+        loss=sum(record.loss * record.pixels for record in records) / pixels,
+        steps=max(record.steps for record in records),
+        seconds=sum(record.seconds for record in records), history={}, frame_mse=None,
+        file_bytes=None if None in sizes else sum(sizes))
+
+
+def _frame_mse(record: Record) -> np.ndarray:
+    if record.frame_mse is not None:
+        return np.array(record.frame_mse)
+    # a fit stored before each frame's error was: all frames alike
+    mse = record.loss - record.config["rd_weight"] * record.bpp
+    return np.full(record.shape[0], mse)

@@ -16,7 +16,7 @@ def transfer_matrix(
 ) -> Axes:
     """Rises of the RD loss in percent, sources as rows and targets as columns.
 
-    The mapping is by (source, target), as `ablation.transfers.rises` gives; pairs that are not in
+    The mapping is by (source, target), as `network_transfer.rises` gives; pairs that are not in
     it stay gray. Colors are logarithmic beyond 1 %: red is worse than the target's own fit, blue
     better. Raises `ValueError` without a pair.
     """

@@ -52,9 +52,10 @@ def overhead():
     with tempfile.TemporaryDirectory() as folder:
         short = [row._replace(configs=tuple(c3.edit(c, steps=20, stage2_steps=5)
                                             for c in row.configs)) for row in rows]
-        list(ablation.sweep(short, [_crop()], weights, store=folder, progress=False))  # compiles
+        options = {"store": folder, "progress": False, "executor": "process"}
+        list(ablation.sweep(short, [_crop()], weights, **options))  # compiles
         stepping, began = 0.0, time.perf_counter()
-        results = list(ablation.sweep(rows, [_crop()], weights, store=folder, progress=False))
+        results = list(ablation.sweep(rows, [_crop()], weights, **options))
         seconds = time.perf_counter() - began
     steps = sum(r.record.steps for r in results)
     print(f"  sweep of {len(results)} fits, {steps} steps: {seconds:.1f} s, of which stepping "
@@ -90,11 +91,32 @@ def batches(steps=200):
               "times as fast as one by one (to reach: 1.00)", flush=True)
 
 
+def side_by_side(steps=300):
+    """Steps a second in all of a sweep by processes of one thread, and by this process alone."""
+    import c3lite as c3
+    from c3lite import ablation
+
+    rows = [ablation.Row("C3", (c3.edit(c3.C3, steps=int(steps), stage2_steps=0,
+                                        parameter_steps=(1e-2,)),))]
+    weights = tuple(1e-3 * 1.1**i for i in range(6))
+    for _ in range(3):
+        rates = {}
+        for executor, at_once in (("process", 1), ("local", ablation.devices.cores())):
+            with tempfile.TemporaryDirectory() as folder:
+                found = list(ablation.sweep(rows, [_crop()], weights, store=folder, progress=False,
+                                            executor=executor))
+            late = found[at_once:]  # each process compiles in its first fit
+            rates[executor] = at_once * sum(r.record.steps for r in late) / sum(
+                r.record.seconds for r in late)
+        print("  sweep on the CPU: " + ", ".join(
+            f"{executor} {rate:.1f} steps/s" for executor, rate in rates.items()), flush=True)
+
+
 def stored(fits):
     """Load and tabulate a store of many finished fits."""
     import c3lite as c3
     from c3lite import ablation
-    from c3lite.ablation.sweep import Result
+    from c3lite.ablation.jobs import Result
     from tests import swept
 
     fits, weights = int(fits), (1e-4, 4e-4, 1e-3, 4e-3, 2e-2)
@@ -129,7 +151,7 @@ def warm_start():
     """The notebook of Table 3 when its store is complete: kernel, table and pictures."""
     import yaml
 
-    from c3lite.ablation import pictures
+    from c3lite.ablation.images import Images
 
     finished = ABLATIONS / "results" / "table03" / "laptop" / "store"
     preset = ABLATIONS / "presets" / "laptop.yaml"
@@ -137,7 +159,7 @@ def warm_start():
         print("  warm start: there is no finished Table 3 here: skipped")
         return
     try:
-        pictures.named(yaml.safe_load(preset.read_text())["images"]["kodak"])
+        Images(yaml.safe_load(preset.read_text())["images"]["kodak"])
     except (ValueError, OSError) as error:
         print(f"  warm start: skipped, as an image of Table 3 cannot be had ({error})")
         return
@@ -165,4 +187,5 @@ def main():
     in_process("stored", 20000)
     warm_start()
     in_process("batches")
+    in_process("side_by_side")
     in_process("overhead")

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 import c3lite as c3
-from c3lite.ablation.decoding import tiled
+from c3lite.ablation.studies.decode_time import tiled
 from c3lite.coding import header, one, pixels
 from c3lite.fitting import parameters
 from c3lite.model.entropy import latent_bits

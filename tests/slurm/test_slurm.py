@@ -3,7 +3,6 @@
 `tests/tools/slurm_local.sh` starts it, and these tests stop it again unless it ran before.
 """
 
-import collections
 import contextlib
 import functools
 import json
@@ -14,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 
 import nbformat
 import psutil
@@ -24,13 +22,12 @@ import yaml
 pytest.importorskip("submitit", reason="needs submitit: make extras EXTRAS=slurm")
 
 import c3lite as c3
-from c3lite.ablation import Row, Store, executors, sweep, worker
-from tests.slurm import impatient
-from tests.small import SMALL, killed_in_a_fit, pictures
+from c3lite.ablation import Row, Store, executors, sweep
+from tests.small import SMALL, pictures, run_impatiently, steps_at_starts, until
 
 ABLATIONS = pathlib.Path(__file__).parents[2] / "ablations"
 SCRIPT = pathlib.Path(__file__).parents[1] / "tools" / "slurm_local.sh"
-LONG = c3.edit(SMALL, steps=1500)
+LONG = c3.edit(SMALL, steps=8000)
 """A fit that is still under way when the one before it has landed and been looked at."""
 WEIGHTS = (1e-3, 4e-3)
 
@@ -61,15 +58,22 @@ def slurm():
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """One device a job, and a controller that may be asked often: it has nothing else to do."""
-    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "1")
-    monkeypatch.setattr(executors._Slurm, "seconds_between_queries", 1.0)
-    monkeypatch.setattr(executors._Slurm, "seconds_between_looks", 0.2)
+    """A controller that may be asked often: it has nothing else to do."""
+    monkeypatch.setattr(executors, "SECONDS_BETWEEN_QUERIES", 1.0)
+    monkeypatch.setattr(executors, "SECONDS_BETWEEN_LOOKS", 0.2)
 
 
-def slurm_sweep(config, store, **options):
+class ImpatientWork(executors.SlurmWork):
+    """Work whose fits are kept every moment, not every half minute."""
+
+    def __call__(self, groups, arrays) -> None:
+        executors.run_missing = run_impatiently
+        super().__call__(groups, arrays)
+
+
+def slurm_sweep(config, store, images=3, weights=WEIGHTS, **options):
     options = {"gpus": 0, "time_limit_min": 10} | options
-    return sweep([Row("base", (config,))], pictures(3), WEIGHTS, store=store, batch=1,
+    return sweep([Row("base", (config,))], pictures(images), weights, store=store, batch=1,
                  executor=functools.partial(executors.slurm, **options))
 
 
@@ -80,8 +84,8 @@ def logs(store):
 
 
 def finished(store):
-    """How often each fit was finished, by the jobs' own words."""
-    return collections.Counter(re.findall(r"finished (\w+)", "".join(logs(store).values())))
+    """The fits that jobs finished, by their own words."""
+    return sorted(re.findall(r"\] (.*, seed 0):", "".join(logs(store).values())))
 
 
 def wait_for_jobs():
@@ -97,89 +101,40 @@ def check_whole(results, store):
     assert len(keys) == 6
     wait_for_jobs()
     assert {r.key for r in Store(store).records()} == keys
-    assert finished(store) == dict.fromkeys(keys, 1)
-    assert not list((store / "work" / "claims").iterdir())
-
-
-def until(found, what, seconds=120):
-    """The first answer of `found()` that is one."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if what_is := found():
-            return what_is
-        time.sleep(0.1)
-    raise AssertionError(f"waited {seconds} s for {what}")
+    assert finished(store) == sorted(f"base, {r.image}, lambda {r.rd_weight:g}, seed 0"
+                                     for r in results)
 
 
 def processes():
     """The Python processes that do the fits of jobs, by the jobs' numbers."""
     found = {}
     for process in psutil.process_iter(["cmdline"]):
-        with contextlib.suppress(psutil.Error):
+        with contextlib.suppress(psutil.Error, KeyError):
             command = process.info["cmdline"] or [""]
             if "python" in command[0] and "submitit.core._submit" in command:
-                found[process.environ()["SLURM_JOB_ID"]] = process
+                variables = process.environ()
+                task = variables.get("SLURM_ARRAY_TASK_ID")
+                found[variables["SLURM_JOB_ID"] if task is None else
+                      f"{variables['SLURM_ARRAY_JOB_ID']}_{task}"] = process
     return found
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_a_killed_job(tmp_path, capfd):
-    store, place = Store(tmp_path), worker.Workplace(Store(tmp_path))
-
-    def kill_one():
-        return next((job for job, process in processes().items()
-                     if killed_in_a_fit(process, place, store, f"slurm-{job}")), None)
-
     results, killed = [], None
     for result in slurm_sweep(LONG, tmp_path, fits_per_job=3):
         results.append(result)
-        killed = killed or until(kill_one, "a job in the middle of a fit")
+        if killed is None:  # with its own fits under way, whichever landed
+            killed, process = next(iter(processes().items()))
+            process.kill()
     check_whole(results, tmp_path)
     said = logs(tmp_path)
-    assert len(said) == 3  # two, and the one that took over
-    assert said[killed].count("fits, first") == said[killed].count("finished") + 1
-    assert f"the worker slurm-{killed} died" in capfd.readouterr().out
+    assert len(said) == 3 and "_" in killed  # an array of two, and the job that took over
+    assert "Job completed successfully" not in said[killed]
+    assert "although their Slurm jobs have ended: submitted again" in capfd.readouterr().out
     # nothing more is done when all is there
     assert len(list(slurm_sweep(LONG, tmp_path, fits_per_job=3))) == 6
     assert logs(tmp_path).keys() == said.keys()
-
-
-@pytest.mark.timeout(400)
-def test_a_long_fit_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
-    monkeypatch.setattr(executors, "SlurmWork", impatient.ImpatientWork)
-    store, results = Store(tmp_path), []
-    config = c3.edit(SMALL, steps=8000)
-    long = sweep([Row("base", (config,))], pictures(1), WEIGHTS[:1], store=tmp_path, batch=1,
-                 executor=functools.partial(executors.slurm, gpus=0, time_limit_min=10))
-    going = threading.Thread(target=lambda: results.extend(long))
-    going.start()
-    until(store.checkpoints, "a checkpoint", seconds=300)
-    ((killed, process),) = processes().items()
-    process.kill()
-    going.join()
-    said = logs(tmp_path)
-    assert len(said) == 2 and "from step" not in said.pop(killed)
-    ((_, after),) = said.items()
-    done = int(re.search(r"from step (\d+) of a checkpoint", after)[1])
-    assert 0 < done < 8000
-    assert results[0].record.steps > 8000 and not store.checkpoints()
-
-
-@pytest.mark.timeout(400)
-def test_papermill_runs_a_table_on_slurm(tmp_path):
-    out, store = tmp_path / "out.ipynb", tmp_path / "store"
-    options = {"rows": ["soft-rounding"], "store": str(store),
-               "executor": {"slurm": {"gpus": 0, "time_limit_min": 10}}}
-    subprocess.run(
-        [sys.executable, "-m", "papermill", str(ABLATIONS / "table03.ipynb"), str(out),
-         "-f", str(ABLATIONS / "presets" / "smoke.yaml"), "-y", yaml.safe_dump(options),
-         "--cwd", str(ABLATIONS), "--no-progress-bar"], check=True, timeout=380,
-        env=os.environ | {"PYTHONPATH": str(ABLATIONS.parent)}, capture_output=True)
-    text = json.dumps(nbformat.read(out, as_version=4))
-    assert "[8/8]" in text and "a test of the program" in text
-    keys = {r.key for r in Store(store).records()}
-    assert len(keys) == 8 and finished(store) == dict.fromkeys(keys, 1)
-    assert len(logs(store)) == 1  # one program, so one job
 
 
 def preempt(job):
@@ -191,33 +146,69 @@ def preempt(job):
     subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)
 
 
-@pytest.mark.timeout(400)
-def test_a_preempted_job(tmp_path):
-    results, preempted = [], None
-    for result in slurm_sweep(LONG, tmp_path, fits_per_job=6):
-        results.append(result)
-        if preempted is None:
-            preempted = next(iter(processes()))
-            preempt(preempted)
-    check_whole(results, tmp_path)
+@pytest.mark.timeout(600)
+def test_a_preempted_job_goes_on_from_its_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr(executors, "SlurmWork", ImpatientWork)
+    store, results = Store(tmp_path), []
+    long = slurm_sweep(c3.edit(SMALL, steps=60_000), tmp_path, images=1, weights=WEIGHTS[:1])
+    going = threading.Thread(target=lambda: results.extend(long))
+    going.start()
+    until(store.checkpoints, "a checkpoint", seconds=300)
+    (preempted,) = processes()
+    preempt(preempted)
+    going.join()
     said = logs(tmp_path)
     assert said.keys() == {preempted}  # the same job, again
     assert said[preempted].count("Starting with") == 2
+    first, second = steps_at_starts(tmp_path)
+    assert first == 0 < second < 60_000
+    assert results[0].record.steps > 60_000 and not store.checkpoints()
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(600)
+def test_papermill_runs_a_table_on_slurm(tmp_path):
+    out, store = tmp_path / "out.ipynb", tmp_path / "store"
+    options = {"rows": ["soft-rounding"], "store": str(store),
+               "executor": {"slurm": {"gpus": 0, "time_limit_min": 10}}}
+    subprocess.run(
+        [sys.executable, "-m", "papermill", str(ABLATIONS / "table03.ipynb"), str(out),
+         "-f", str(ABLATIONS / "presets" / "smoke.yaml"), "-y", yaml.safe_dump(options),
+         "--cwd", str(ABLATIONS), "--no-progress-bar"], check=True, timeout=580,
+        env=os.environ | {"PYTHONPATH": str(ABLATIONS.parent)}, capture_output=True)
+    text = json.dumps(nbformat.read(out, as_version=4))
+    assert "[8/8]" in text and "a test of the program" in text
+    assert len({r.key for r in Store(store).records()}) == len(finished(store)) == 8
+    assert len(logs(store)) == 1  # one program, so one job
+
+
+@pytest.mark.timeout(600)
+def test_a_fit_that_stays_missing_is_named_with_its_log(tmp_path, monkeypatch):
+    monkeypatch.setattr(executors, "TRIES", 2)
+    monkeypatch.setattr(executors.SlurmWork, "__init__", lockout)
+    with pytest.raises(executors.ExecutorError, match=r"(?s)1 fits are still missing after 2 .*"
+                       r"base on wave0; the log .* ends with.*NotADirectoryError") as error:
+        list(slurm_sweep(SMALL, tmp_path, images=1, weights=WEIGHTS[:1]))
+    assert str(tmp_path / "work" / "logs") in str(error.value) and len(logs(tmp_path)) == 2
+
+
+def lockout(self, store, gpus):
+    """In place of `SlurmWork.__init__`: jobs look for their store where a file is."""
+    self.folder, self.gpus = pathlib.Path(__file__), gpus
+
+
+@pytest.mark.timeout(300)
 def test_a_job_that_slurm_refuses(tmp_path):
     with pytest.raises(executors.ExecutorError, match=r"(?s)sbatch refuses .*invalid partition"):
         list(slurm_sweep(SMALL, tmp_path, partition="nowhere"))
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(300)
 def test_a_cluster_without_gpus_says_how_to_go_on(tmp_path):
     with pytest.raises(executors.ExecutorError, match=r"(?s)sbatch refuses .*set gpus: 0"):
         list(slurm_sweep(SMALL, tmp_path, gpus=1))
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 def test_closing_cancels_the_jobs(tmp_path):
     results = slurm_sweep(LONG, tmp_path, fits_per_job=6)
     next(results)

@@ -14,16 +14,21 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import yaml
 
 from c3lite import config as configs
 from c3lite import data
-from c3lite.ablation import devices, pictures, published
+from c3lite.ablation import devices, paper, plots
+from c3lite.ablation.executors import EXECUTORS, executor_of
+from c3lite.ablation.grid import plan, sweep
+from c3lite.ablation.images import Images
+from c3lite.ablation.jobs import Result, duration
 from c3lite.ablation.rows import Row
 from c3lite.ablation.store import Store
-from c3lite.ablation.sweep import Result, duration, executor_of, plan, sweep
 from c3lite.ablation.table import Anchor, Estimate, Table, bd_table
 from c3lite.evaluation import anchors as codecs
+from c3lite.plots.styles import show
 
 
 class Parameter(NamedTuple):
@@ -36,6 +41,11 @@ class Parameter(NamedTuple):
 def is_integer(v, lowest=0) -> bool:
     """Whether `v` is a whole number, `lowest` or more."""
     return isinstance(v, int) and not isinstance(v, bool) and v >= lowest
+
+
+def is_positive_integer(v) -> bool:
+    """Whether `v` is a whole number above 0."""
+    return is_integer(v, 1)
 
 
 def is_number(v) -> bool:
@@ -55,10 +65,12 @@ def is_text(v) -> bool:
 
 def is_executor(v) -> bool:
     """A name, or a mapping of one name to its options."""
-    names = ("process", "local", "slurm")
-    return v in names or (isinstance(v, dict) and len(v) == 1 and all(
-        name in names and isinstance(options, dict) for name, options in v.items()))
+    return (v in EXECUTORS if is_text(v) else isinstance(v, dict) and len(v) == 1 and all(
+        name in EXECUTORS and isinstance(options, dict) for name, options in v.items()))
 
+
+POSITIVE_INTEGER = Parameter("a whole number above 0", is_positive_integer)
+POSITIVE_NUMBER = Parameter("a number above 0", lambda v: is_number(v) and v > 0)
 
 PARAMETERS: dict[str, Parameter] = {
     "preset": Parameter("a name", lambda v: is_text(v) and bool(v)),
@@ -76,7 +88,7 @@ PARAMETERS: dict[str, Parameter] = {
     "rows": Parameter("a list of names of rows (empty: all)", lambda v: is_list(v, is_text)),
     "batch": Parameter("a whole number, 0 or more", is_integer),
     "minutes": Parameter("a number, 0 or more", lambda v: is_number(v) and v >= 0),
-    "executor": Parameter("process, local or slurm, or one of them with options, as in "
+    "executor": Parameter("local, process or slurm, or one of them with options, as in "
                           "{slurm: {partition: gpu}}", is_executor),
     "store": Parameter("a folder (empty: beside the table's results)", is_text),
     "is_result": Parameter("True or False", lambda v: isinstance(v, bool)),
@@ -126,6 +138,19 @@ def _hint(value) -> str:
     return ""
 
 
+def _read(
+    notebook: str, namespace: Mapping[str, Any], known: Mapping[str, Parameter]
+) -> tuple[types.SimpleNamespace, list[str]]:
+    """The parameters of a notebook, checked, with its `Store`; what the preset does not have."""
+    values = _parameters(namespace)
+    check_parameters(values, known)
+    changed = _changed(values, notebook)
+    if "store" in values:
+        values["store"] = Store(
+            values["store"] or _beside("results") / notebook / values["preset"] / "store")
+    return types.SimpleNamespace(**values), changed
+
+
 def read_parameters(
     notebook: str, namespace: Mapping[str, Any], known: Mapping[str, Parameter]
 ) -> types.SimpleNamespace:
@@ -133,14 +158,10 @@ def read_parameters(
 
     `store`, if it is one, is made a `Store`, as in `Study`. Errors as there.
     """
-    values = _parameters(namespace)
-    check_parameters(values, known)
-    if changed := _changed(values, notebook):
+    parameters, changed = _read(notebook, namespace, known)
+    if changed:
         print("other than in the preset: " + ", ".join(changed))
-    if "store" in values:
-        values["store"] = Store(
-            values["store"] or _beside("results") / notebook / values["preset"] / "store")
-    return types.SimpleNamespace(**values)
+    return parameters
 
 
 class Study:
@@ -151,18 +172,13 @@ class Study:
     """
 
     def __init__(self, table: str, namespace: Mapping[str, Any]):
-        if table not in published.TABLES:
-            raise ValueError(f"no table {table!r}{configs.nearest(table, published.TABLES)}; "
-                             "there are " + ", ".join(published.TABLES))
-        values = _parameters(namespace)
-        check_parameters(values)
-        executor_of(values["executor"])  # refuses unknown options before anything is asked of JAX
-        self.name = table
-        self.changed = _changed(values, table)
-        self.about = published.TABLES[table]
-        self.parameters = types.SimpleNamespace(**values)
-        self.store = Store(self.parameters.store or _beside("results") / table
-                           / self.parameters.preset / "store")
+        if table not in paper.TABLES:
+            raise ValueError(f"no table {table!r}{configs.nearest(table, paper.TABLES)}; "
+                             "there are " + ", ".join(paper.TABLES))
+        self.name, self.about = table, paper.TABLES[table]
+        self.parameters, self.changed = _read(table, namespace, PARAMETERS)
+        executor_of(self.parameters.executor)  # refuses unknown options before JAX is asked
+        self.store = self.parameters.store
         self.dataset = self._dataset()
         self.image_names = self._image_names()
 
@@ -200,36 +216,37 @@ class Study:
     def run(self, rows: Iterable[Row]) -> list[Result]:
         """Print the plan, then run the sweep. Only what the store lacks is fitted."""
         rows, p = self.choose(rows), self.parameters
-        images = pictures.named(self.image_names)
+        images = Images.of(self.image_names)
         print(self.describe(rows, images), flush=True)
         return list(sweep(rows, images, p.rd_weights, p.seeds, store=self.store, batch=p.batch,
                           minutes=p.minutes or math.inf, executor=p.executor,
                           label=f"{self.name} {p.preset}"))
 
-    def describe(self, rows: list[Row], images) -> str:
+    def describe(self, rows: list[Row], images: Images) -> str:
         """What will be run, and about how long it takes."""
         p = self.parameters
         planned = plan(rows, images, p.rd_weights, p.seeds, progress=True)
         jobs = [job for job, _ in planned]
-        patches = {place.image: set() for _, places in planned for place in places}
-        for place in (place for _, places in planned for place in places):
-            patches[place.image].add(place.patch.count)
+        patches = {name: set() for name in images}
+        for _, places in planned:
+            for place in places:
+                patches[place.image].add(place.patch.count)
         missing = [job for job in jobs if not self.store.path(job.key).exists()]
-        seconds = devices.expected_seconds(sum(job.cost for job in missing))
+        seconds = devices.expected_seconds(math.fsum(job.cost for job in missing))
         largest = max((job.shape for job in jobs), key=math.prod)
         batch = p.batch or devices.batch_size(largest)
-        memory = (devices.BYTES_FIXED + batch * devices.fit_bytes(largest)) / 1e9
-        steps = max(job.steps for job in jobs)
+        processes = self._processes(largest, batch)
+        memory = processes * (devices.BYTES_FIXED + batch * devices.fit_bytes(largest)) / 1e9
         lines = [
             f"{self.name}, preset {p.preset}: {len(rows)} rows, {len(images)} images, "
             f"{len(p.rd_weights)} rate weights ({', '.join(f'{w:g}' for w in p.rd_weights)}), "
-            f"{len(p.seeds)} seeds, up to {steps:,} steps",
+            f"{len(p.seeds)} seeds, up to {max(job.steps for job in jobs):,} steps",
             "images: " + ", ".join(_size(name, images.shape(name), patches[name])
                                    for name in images),
             f"{len(jobs)} different fits, {len(jobs) - len(missing)} of them in the store; the "
             "others take about " + (duration(seconds) if seconds is not None
                                     else "a time not measured on this device")
-            + f" and {memory:.1f} GB of memory ({batch} at once)"]
+            + f" and {memory:.1f} GB of memory ({processes * batch} at once)"]
         if self.changed:
             lines.append("other than in the preset: " + ", ".join(self.changed))
         if self.dataset != self.about.dataset:
@@ -238,6 +255,11 @@ class Study:
         elif self.other_images:
             lines.append("these clips are not UVG's: the paper's numbers are of other clips")
         return "\n".join(lines)
+
+    def _processes(self, shape: tuple[int, ...], batch: int) -> int:
+        """How many processes on this machine's CPU fit side by side."""
+        on_cpu = self.parameters.executor == "local" and jax.default_backend() == "cpu"
+        return devices.cpu_workers(shape, batch) if on_cpu else 1
 
     @property
     def other_images(self) -> bool:
@@ -266,24 +288,21 @@ class Study:
     def hevc(self, qps: Iterable[int] = (17, 22, 27, 32, 37, 42)) -> Anchor:
         """The anchor of Table 12: HEVC's curve on each clip of this run, from its real streams."""
         curves = {}
-        images = pictures.named(self.image_names)
+        images = Images.of(self.image_names)
         for name in images:
             curves[name] = codecs.hevc_curve(functools.partial(images.frames, name), qps)
         return curves
 
     def show(self, results: Iterable[Result], table: Table) -> None:
         """Put the RD curves and the bars of BD-rates into the notebook."""
-        from c3lite import plots  # which imports this package
-        from c3lite.plots.ablations import ablation_bars, ablation_curves
-
         datasets = {"kodak": "kodak", "clic2020": "clic2020-professional-valid", "video": "uvg"}
         is_result = self.parameters.is_result
-        ax = ablation_curves(results, dataset=datasets[self.dataset] if is_result else None)
+        ax = plots.row_curves(results, dataset=datasets[self.dataset] if is_result else None)
         ax.set_title(self.about.title if is_result else "a test of the program: no result")
-        plots.show(ax, f"Rate-distortion curves of the rows of {self.about.title}.")
+        show(ax, f"Rate-distortion curves of the rows of {self.about.title}.")
         if is_result and any(line.row != table.anchor and not math.isnan(line.bd_rate.value)
                              for line in table.lines):
-            plots.show(ablation_bars(table), f"The BD-rates of this table as bars:\n{table}")
+            show(plots.bars(table), f"The BD-rates of this table as bars:\n{table}")
 
 
 def _size(name: str, shape: tuple[int, ...], patches: set[int]) -> str:

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from c3lite.ablation import study
-from c3lite.ablation.cells import Cells, number
+from c3lite.ablation import notebook
+from c3lite.ablation.text_table import TextTable, number
 from c3lite.coding import one as bitstream
 from c3lite.coding import pixels as decoder
 from c3lite.config import PRESETS, Config
@@ -21,19 +21,19 @@ from c3lite.fitting.fit import Fit
 from c3lite.model import latents
 from c3lite.model.codec import Codec
 
-PARAMETERS = {name: study.PARAMETERS[name] for name in (
+PARAMETERS = {name: notebook.PARAMETERS[name] for name in (
     "preset", "steps", "stage2_steps", "is_result")} | {
-    "image": study.Parameter("the name of an image", study.is_text),
-    "rd_weight": study.Parameter("a number above 0", lambda v: study.is_number(v) and v > 0),
-    "codecs": study.Parameter(
+    "image": notebook.Parameter("the name of an image", notebook.is_text),
+    "rd_weight": notebook.POSITIVE_NUMBER,
+    "codecs": notebook.Parameter(
         "a list of " + ", ".join(PRESETS),
-        lambda v: study.is_list(v, lambda name: name in PRESETS) and len(v) > 0),
-    "shapes": study.Parameter(
+        lambda v: notebook.is_list(v, lambda name: name in PRESETS) and len(v) > 0),
+    "shapes": notebook.Parameter(
         "a list of pairs [height, width]",
-        lambda v: study.is_list(v, lambda s: study.is_list(s, lambda n: study.is_integer(n, 1))
-                                and len(s) == 2) and len(v) > 0),
-    "starts": study.Parameter("a whole number above 0", lambda v: study.is_integer(v, 1)),
-    "repeats": study.Parameter("a whole number above 0", lambda v: study.is_integer(v, 1)),
+        lambda v: notebook.is_list(v, lambda s: notebook.is_list(
+            s, notebook.is_positive_integer) and len(s) == 2) and len(v) > 0),
+    "starts": notebook.POSITIVE_INTEGER,
+    "repeats": notebook.POSITIVE_INTEGER,
 }
 """What `complexity.ipynb` may set."""
 
@@ -75,12 +75,6 @@ def _decode(data: bytes) -> tuple[float, float, float]:
     return tuple(np.diff(times).tolist())
 
 
-def _grids(config, shape: tuple[int, ...], symbols: np.ndarray) -> list[np.ndarray]:
-    shapes = latents.grid_shapes(config, shape)
-    ends = np.cumsum([math.prod(side) for side in shapes])[:-1]
-    return [part.reshape(side) for part, side in zip(np.split(symbols, ends), shapes, strict=True)]
-
-
 def tiled(fit: Fit, shape: tuple[int, ...]) -> Fit:
     """A fit for data of another shape: the networks of `fit`, and its latents laid like tiles.
 
@@ -89,8 +83,7 @@ def tiled(fit: Fit, shape: tuple[int, ...]) -> Fit:
     `reconstruction` stay those of `fit`.
     """
     grids = []
-    for grid, side in zip(_grids(fit.config, fit.shape, fit.coded.symbols),
-                          latents.grid_shapes(fit.config, shape), strict=True):
+    for grid, side in zip(fit.grids, latents.grid_shapes(fit.config, shape), strict=True):
         grid = np.tile(grid, [-(-b // a) for a, b in zip(grid.shape, side, strict=True)])
         grids.append(grid[tuple(map(slice, side))].reshape(-1))
     coded = fit.coded._replace(symbols=np.concatenate(grids))
@@ -122,7 +115,7 @@ def measure(
     return found
 
 
-def table(decodings: Iterable[Decoding]) -> Cells:
+def table(decodings: Iterable[Decoding]) -> TextTable:
     """Seconds and MACs per pixel by component."""
     rows = []
     for codec, config, shape, size, seconds in decodings:
@@ -133,7 +126,7 @@ def table(decodings: Iterable[Decoding]) -> Cells:
             number(1e6 * seconds.total / pixels, 2),
             *(number(m, 0) for m in (*macs, macs.total)),
             *(number(1e9 * s / (m * pixels), 2) for s, m in zip(seconds, macs, strict=True))))
-    return Cells(
+    return TextTable(
         ("codec", "size", "bpp", "entropy ms", "upsampling ms", "synthesis ms", "in all ms",
          "us/pixel", "entropy MACs/pixel", "upsampling", "synthesis", "in all", "entropy ns/MAC",
          "upsampling", "synthesis"), rows)

@@ -19,34 +19,35 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from c3lite.ablation import pictures, study
-from c3lite.ablation.cells import Cells, number
-from c3lite.ablation.quantizers import latents_loss
-from c3lite.ablation.store import Record, Store, fit_key, image_digest, record
-from c3lite.ablation.sweep import duration
+from c3lite.ablation import images as named_images
+from c3lite.ablation import notebook
+from c3lite.ablation.jobs import Progress, attempt
+from c3lite.ablation.store import Record, Store, fit_key, record
+from c3lite.ablation.studies.stand_ins import latents_loss
+from c3lite.ablation.table import collapses
+from c3lite.ablation.text_table import TextTable, number
 from c3lite.config import Config, edit
 from c3lite.fitting.fit import Fit, fit
-from c3lite.fitting.loop import FitError
 from c3lite.fitting.transfer import refit
 
 KINDS = ("own", "frozen", "warm")
 """Fitted from scratch; latents alone with the source's networks; everything, starting from them."""
 
 
-PARAMETERS = {name: study.PARAMETERS[name] for name in (
+PARAMETERS = {name: notebook.PARAMETERS[name] for name in (
     "preset", "steps", "stage2_steps", "store", "is_result")} | {
-    "images": study.Parameter("a list of two or more names", lambda v: study.is_list(
-        v, study.is_text) and len(v) > 1),
-    "rd_weight": study.Parameter("a number above 0", lambda v: study.is_number(v) and v > 0),
-    "short_steps": study.Parameter("a list of whole numbers above 0", lambda v: study.is_list(
-        v, lambda n: study.is_integer(n, 1))),
-    "seed": study.Parameter("a whole number, 0 or more", study.is_integer),
+    "images": notebook.Parameter("a list of two or more names", lambda v: notebook.is_list(
+        v, notebook.is_text) and len(v) > 1),
+    "rd_weight": notebook.POSITIVE_NUMBER,
+    "short_steps": notebook.Parameter("a list of whole numbers above 0", lambda v: notebook.is_list(
+        v, notebook.is_positive_integer)),
+    "seed": notebook.Parameter("a whole number, 0 or more", notebook.is_integer),
 }
 """What `transfer.ipynb` may set."""
 
 
 class Transfer(NamedTuple):
-    """One fit of a study."""
+    """One fit of a notebook."""
 
     kind: str
     """Of `KINDS`."""
@@ -81,7 +82,7 @@ def transfers(
 
     Raises `ValueError` for fewer than two pictures.
     """
-    images = pictures.named(images)
+    images = named_images.Images.of(images)
     if len(images) < 2:
         raise ValueError("transfer needs at least two pictures")
     store = store if isinstance(store, Store) else Store(store)
@@ -94,23 +95,17 @@ def shortened(base: Config, steps: int) -> Config:
 
 
 def _run(images, base, store, steps, seed, progress) -> Iterator[Transfer]:
-    digests = {name: image_digest(x) for name, x in images.items()}
     schedules = {n: shortened(base, n) for n in dict.fromkeys([base.steps, *steps])}
     total = len(images) * (len(schedules) + 2 * len(steps) * (len(images) - 1))
-    say = _Lines(total, progress)
+    lines = Progress(float(total), total, progress)
 
     def run(key, config, target, make) -> Record:
         """From the store, or made and stored."""
         if (found := store.get(key)) is None:
             began = time.perf_counter()
-            try:
-                result = make()
-            except FitError as error:
-                result = error
-            if getattr(result, "interrupted", False):
-                raise KeyboardInterrupt
-            found = record(result, key, config, target, digests[target], images[target].shape[1:],
-                           seed, time.perf_counter() - began, 1)
+            result = attempt(make)
+            found = record(result, key, config, target, images.digest(target),
+                           images.shape(target), seed, time.perf_counter() - began, 1)
             store.add(found)
         return found
 
@@ -120,10 +115,10 @@ def _run(images, base, store, steps, seed, progress) -> Iterator[Transfer]:
             return fit(images[source], schedules[n], key=jax.random.key(seed), progress=False)
 
         for n, config in schedules.items():
-            key = fit_key(config, digests[source], seed)
+            key = fit_key(config, images.digest(source), seed)
             found = run(key, config, source, functools.partial(own, n))
             yield Transfer("own", source, source, n, found)
-        source_key = fit_key(base, digests[source], seed)
+        source_key = fit_key(base, images.digest(source), seed)
         if store.get(source_key).error is not None:
             return  # no networks to take
 
@@ -134,42 +129,31 @@ def _run(images, base, store, steps, seed, progress) -> Iterator[Transfer]:
         others = [name for name in images if name != source]
         for target, kind, n in itertools.product(others, KINDS[1:], steps):
             config = schedules[n]
-            key = transfer_key(fit_key(config, digests[target], seed), source_key, kind)
+            key = transfer_key(fit_key(config, images.digest(target), seed), source_key, kind)
             found = run(key, config, target, functools.partial(moved, target, kind, config))
             yield Transfer(kind, source, target, n, found)
 
     for source in images:
-        yield from map(say.done, of_source(source))
+        for transfer in of_source(source):
+            lines.done(_description(transfer), 1.0)
+            yield transfer
 
 
-class _Lines:
-    """A plain line a fit, with the time left."""
-
-    def __init__(self, total: int, enabled: bool):
-        self.total, self.enabled, self.finished = total, enabled, 0
-        self.began = time.monotonic()
-
-    def done(self, transfer: Transfer) -> Transfer:
-        self.finished += 1
-        if self.enabled:
-            kind, source, target, steps, found = transfer
-            origin = "its own networks" if kind == "own" else f"{kind} networks of {source}"
-            outcome = found.error or (f"{found.latents_bpp:.4f} bpp of latents, "
-                                      f"{found.psnr_db:.2f} dB")
-            left = (time.monotonic() - self.began) / self.finished * (self.total - self.finished)
-            print(f"[{self.finished}/{self.total}] {target}, {origin}, {steps} steps: {outcome}; "
-                  f"{duration(left)} left", flush=True)
-        return transfer
+def _description(transfer: Transfer) -> str:
+    kind, source, target, steps, found = transfer
+    origin = "its own networks" if kind == "own" else f"{kind} networks of {source}"
+    outcome = found.error or f"{found.latents_bpp:.4f} bpp of latents, {found.psnr_db:.2f} dB"
+    return f"{target}, {origin}, {steps} steps: {outcome}"
 
 
 def stills(names: Iterable[str]) -> dict[str, Float[np.ndarray, "3 height width"]]:
     """Pictures by name; of a clip of one frame, such as `bunny[0:1,20:148,60:252]`, the frame.
 
-    Raises `ValueError` for a clip of more frames, and as `pictures.load`.
+    Raises `ValueError` for a clip of more frames, and as `images.load`.
     """
     found = {}
     for name in names:
-        x = pictures.load(name)
+        x = named_images.load(name)
         if x.ndim == 4 and x.shape[1] > 1:
             raise ValueError(f"{name} has {x.shape[1]} frames; name one, as in "
                              "bunny[0:1,0:96,0:128]")
@@ -213,7 +197,7 @@ _WORDS = {"own": "its own, from scratch", "frozen": "another's, frozen",
           "warm": "another's, as a start"}
 
 
-def summary(results: Iterable[Transfer]) -> Cells:
+def summary(results: Iterable[Transfer]) -> TextTable:
     """Each kind and schedule over all pairs, against own fits of the longest schedule."""
     results = list(results)
     rows = []
@@ -225,8 +209,9 @@ def summary(results: Iterable[Transfer]) -> Cells:
             rows.append((_WORDS[kind], str(steps), str(latents.size), *(
                 number(v, 1, sign=True) for v in
                 (latents.mean(), latents.min(), latents.max(), sent.mean()))))
-    return Cells(("networks", "steps", "fits", "RD loss of the latents %", "least", "most",
-                  "RD loss of all that is sent %"), rows)
+    return TextTable(("networks", "steps", "fits", "RD loss of the latents %", "least", "most",
+                  "RD loss of all that is sent %"), rows,
+                 collapses(r.record for r in results))
 
 
 def curves(results: Iterable[Transfer], source: str, target: str) -> dict[str, list]:

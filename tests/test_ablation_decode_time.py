@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import c3lite as c3
-from c3lite.ablation import decoding
+from c3lite.ablation.studies import decode_time
 from c3lite.model import latents
 from tests import coded
 
@@ -12,19 +12,19 @@ from tests import coded
 @pytest.mark.parametrize("name", ["c3", "cool-chic-v2"])
 def test_every_component_takes_time(name):
     fit = coded.coded(coded.CONFIGS[name], (31, 50))
-    seconds = decoding.decode_time(c3.encode(fit), repeats=2)
+    seconds = decode_time.decode_time(c3.encode(fit), repeats=2)
     assert seconds.entropy > 0 and seconds.upsampling > 0 and seconds.synthesis >= 0
     assert seconds.total == pytest.approx(sum(seconds))
 
 
 def test_a_damaged_file_is_refused():
     with pytest.raises(c3.BitstreamError):
-        decoding.decode_time(b"nothing")
+        decode_time.decode_time(b"nothing")
 
 
 def test_tiles_repeat_the_latents():
     fit = coded.coded(coded.CONFIGS["c3"], (32, 64))
-    larger = decoding.tiled(fit, (64, 96))
+    larger = decode_time.tiled(fit, (64, 96))
     shapes = latents.grid_shapes(fit.config, (64, 96))
     assert larger.shape == (64, 96)
     assert larger.coded.symbols.size == sum(np.prod(shape) for shape in shapes)
@@ -36,9 +36,9 @@ def test_tiles_repeat_the_latents():
 
 def test_a_table_of_seconds_and_macs(capsys):
     fit = coded.coded(coded.CONFIGS["c3"], (31, 50))
-    found = decoding.measure("c3", fit, [(31, 50), (62, 100)], repeats=1)
+    found = decode_time.measure("c3", fit, [(31, 50), (62, 100)], repeats=1)
     assert len(capsys.readouterr().out.splitlines()) == 2
-    head, small, large = map(str.split, str(decoding.table(found)).splitlines())
+    head, small, large = map(str.split, str(decode_time.table(found)).splitlines())
     assert head[:2] == ["codec", "size"] and (small[1], large[1]) == ("31x50", "62x100")
     macs = c3.complexity.macs_per_pixel(fit.config, (62, 100))
     assert f"{macs.total:,.0f}" in large and f"{macs.synthesis:,.0f}" in large

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 import c3lite as c3
-from c3lite.ablation import Result, beside, study
+from c3lite.ablation import Result, notebook
+from c3lite.ablation.studies import cool_chic
 from c3lite.evaluation import reference
 from tests import swept
 
@@ -27,50 +28,50 @@ def results(image, bpp_factor=1.0, **changes):
 def test_a_version_beside_itself():
     same = list(results("kodim03"))
     for r in same:
-        assert beside.loss_over(r, "Cool-Chic v3.0") == pytest.approx(0, abs=0.01)
+        assert cool_chic.loss_over(r, "Cool-Chic v3.0") == pytest.approx(0, abs=0.01)
         assert r.record.file_bpp == pytest.approx(r.record.bpp, rel=1e-3)
-    text = str(beside.versions_table(same, ["Cool-Chic v3.0"]))
+    text = str(cool_chic.versions_table(same, ["Cool-Chic v3.0"]))
     assert "+0.0 % (of 1)" in text or "-0.0 % (of 1)" in text
 
 
 def test_a_tenth_more_rate_is_ten_percent():
     more = list(results("kodim03", 1.1))
-    assert "+10.0 % (of 1)" in str(beside.versions_table(more, ["Cool-Chic v3.0"]))
+    assert "+10.0 % (of 1)" in str(cool_chic.versions_table(more, ["Cool-Chic v3.0"]))
     r = more[2]
     mse, bpp = 10 ** (-r.record.psnr_db / 10), r.record.file_bpp
     expected = 100 * (mse + r.rd_weight * bpp) / (mse + r.rd_weight * bpp / 1.1) - 100
-    assert beside.loss_over(r, "Cool-Chic v3.0") == pytest.approx(expected, abs=0.01)
-    table = beside.image_by_image(more)
+    assert cool_chic.loss_over(r, "Cool-Chic v3.0") == pytest.approx(expected, abs=0.01)
+    table = cool_chic.image_by_image(more)
     assert len(table.rows) == 5 and len(table.head) == len(table.rows[0])
     assert f"{bpp:.4f}" in table.rows[2]
 
 
 def test_what_was_not_published_has_no_numbers():
     crop = list(results("kodim03[0:96,0:128]"))
-    assert beside.published("Cool-Chic v3.0", crop[0].image, 1e-3) is None
-    assert beside.published("Cool-Chic v3.0", "kodim03", 0.5) is None
-    assert math.isnan(beside.loss_over(crop[0], "Cool-Chic v3.0"))
-    assert beside.image_by_image(crop).rows[0][-1] == "-"
-    assert beside.versions_table(crop).rows == [["C3", "-", "-", "-"]]
+    assert cool_chic.published_point("Cool-Chic v3.0", crop[0].image, 1e-3) is None
+    assert cool_chic.published_point("Cool-Chic v3.0", "kodim03", 0.5) is None
+    assert math.isnan(cool_chic.loss_over(crop[0], "Cool-Chic v3.0"))
+    assert cool_chic.image_by_image(crop).rows[0][-1] == "-"
+    assert cool_chic.versions_table(crop).rows == [["C3", "-", "-", "-"]]
     failed = list(results("kodim03", error="not finite"))
-    assert beside.image_by_image(failed).rows == []
+    assert cool_chic.image_by_image(failed).rows == []
     with pytest.raises(ValueError, match="unknown codec"):
-        beside.published("Cool-Chic v9", "kodim03", 1e-3)
+        cool_chic.published_point("Cool-Chic v9", "kodim03", 1e-3)
 
 
 def test_of_several_fits_of_a_row_the_best_counts():
     good = list(results("kodim03"))
     dead = [r._replace(record=r.record.__class__(**{**r.record.__dict__, "loss": 1.0,
                                                     "psnr_db": 12.0})) for r in good]
-    assert beside.image_by_image(dead + good) == beside.image_by_image(good)
-    assert beside.versions_table(dead + good) == beside.versions_table(good)
+    assert cool_chic.image_by_image(dead + good) == cool_chic.image_by_image(good)
+    assert cool_chic.versions_table(dead + good) == cool_chic.versions_table(good)
 
 
 def test_a_fit_of_an_older_store_has_no_file():
     config = c3.edit(c3.C3, rd_weight=1e-3)
     old = Result("C3", "kodim03", 1e-3, 0, swept.record(config, "kodim03"))
     assert math.isnan(old.record.file_bpp)
-    assert beside.image_by_image([old]).rows[0][4] == "-"
+    assert cool_chic.image_by_image([old]).rows[0][4] == "-"
 
 
 @pytest.mark.parametrize("path", PRESETS, ids=lambda path: path.stem)
@@ -79,5 +80,5 @@ def test_presets_are_those_of_a_table(path):
     known = yaml.safe_load((path.parents[1] / "laptop.yaml").read_text())
     assert set(known) | {"minutes", "rows"} >= set(values) >= set(known)
     for name, value in values.items():
-        assert study.PARAMETERS[name].holds(value)
+        assert notebook.PARAMETERS[name].holds(value)
     assert values["preset"] == path.stem and path.read_text().startswith("# ")

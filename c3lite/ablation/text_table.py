@@ -8,17 +8,19 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 
-class Cells(NamedTuple):
-    """A head and rows of as many cells."""
+class TextTable(NamedTuple):
+    """A head and rows of as many cells, and a line below them."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
+    footnote: str = ""
 
     def __str__(self) -> str:
         lines = [self.head, *self.rows]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
+        text = "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
                          for line in lines)
+        return f"{text}\n{self.footnote}" if self.footnote else text
 
     __repr__ = __str__
 
@@ -26,7 +28,8 @@ class Cells(NamedTuple):
         head, *body = (
             "<tr>" + "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in line) + "</tr>"
             for tag, line in [("th", self.head), *(("td", row) for row in self.rows)])
-        return f"<table>{head}{''.join(body)}</table>"
+        footnote = f"<p>{html.escape(self.footnote)}</p>" if self.footnote else ""
+        return f"<table>{head}{''.join(body)}</table>{footnote}"
 
 
 def number(value: float, places: int = 1, sign: bool = False) -> str:

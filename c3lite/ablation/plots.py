@@ -10,13 +10,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from c3lite.ablation.sweep import Result
+from c3lite.ablation.jobs import Result
 from c3lite.ablation.table import Table, mean_curve
 from c3lite.evaluation import reference
 from c3lite.plots.styles import new_axes, style
 
 
-def ablation_curves(
+def row_curves(
     results: Iterable[Result],
     ax: Axes | None = None,
     *,
@@ -60,7 +60,7 @@ def ablation_curves(
     return ax
 
 
-def ablation_bars(table: Table, ax: Axes | None = None) -> Axes:
+def bars(table: Table, ax: Axes | None = None) -> Axes:
     """BD-rates of a table: of the whole rate and of the latents alone, the paper's as black lines.
 
     Whiskers are the bootstrap intervals. Positive is worse than the anchor. A logarithmic axis

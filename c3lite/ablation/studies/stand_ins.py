@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from c3lite.ablation.cells import Cells, number
+from c3lite.ablation.jobs import Result
 from c3lite.ablation.rows import BASE, Row
 from c3lite.ablation.store import Record
-from c3lite.ablation.sweep import Result
+from c3lite.ablation.text_table import TextTable, number
 from c3lite.config import Config, edit, nearest
 
-QUANTIZERS: dict[str, dict[str, Any]] = {
+STAND_INS: dict[str, dict[str, Any]] = {
     "start held": {},
     "middle held": {},
     "end held": {},
@@ -43,8 +43,8 @@ HARD = ("straight-through", "hard, slope of T=0.3", "hard, slope of T=1e-4")
 """Rows without a stage 1."""
 
 
-def quantizers(base: Config, names: Iterable[str] | None = None) -> list[Row]:
-    """The base, then the rows of `QUANTIZERS`, all or those named.
+def stand_ins(base: Config, names: Iterable[str] | None = None) -> list[Row]:
+    """The base, then the rows of `STAND_INS`, all or those named.
 
     Rows that round from the first step are a stage 2 alone, as long as both stages of the base and
     from the learning rate that stage 1 starts with; it falls when a hundredth of the steps (at
@@ -52,16 +52,16 @@ def quantizers(base: Config, names: Iterable[str] | None = None) -> list[Row]:
 
     Raises `ValueError` for an unknown name.
     """
-    names = list(QUANTIZERS) if names is None else list(names)
+    names = list(STAND_INS) if names is None else list(names)
     for name in names:
-        if name not in QUANTIZERS:
-            raise ValueError(f"no quantizer {name!r}{nearest(name, QUANTIZERS)}; there are "
-                             + ", ".join(QUANTIZERS))
+        if name not in STAND_INS:
+            raise ValueError(f"no stand-in {name!r}{nearest(name, STAND_INS)}; there are "
+                             + ", ".join(STAND_INS))
     return [Row(BASE, (base,)), *(Row(name, (_config(base, name),)) for name in names)]
 
 
 def _config(base: Config, name: str) -> Config:
-    config = edit(base, **QUANTIZERS[name])
+    config = edit(base, **STAND_INS[name])
     if name in HELD:
         p = HELD[name]
         config = edit(config, **{field: (1 - p) * anneal.start + p * anneal.end for field, anneal in
@@ -102,6 +102,8 @@ class Stability(NamedTuple):
     fits: int
     failed: int
     """Fits whose loss stopped being finite; the other figures are without them."""
+    collapsed: int | None
+    """None where it is not known of all fits."""
     rise_percent: float
     """Of the latents' RD loss, mean over images and rate weights of each mean over seeds."""
     rises_percent: Float[np.ndarray, " fits"]
@@ -144,20 +146,26 @@ def _stability(row, cells: Mapping[tuple, Sequence[Record]], base: Mapping[tuple
     jumps = [jump_percent(r) for r in records if r.error is None]
     jumps = [jump for jump in jumps if not math.isnan(jump)]
     return Stability(
-        row, len(records), sum(r.error is not None for r in records),
+        row, len(records), sum(r.error is not None for r in records), _collapsed(records),
         float(np.mean([some.mean() for some in done])) if done else math.nan,
         np.concatenate(rises) if rises else np.zeros(0),
         math.sqrt(np.mean(variances)) if variances else math.nan,
         float(np.median(jumps)) if jumps else math.nan)
 
 
-def stability_table(rows: Iterable[Stability]) -> Cells:
+def _collapsed(records: Iterable[Record]) -> int | None:
+    known = [r.collapsed for r in records if r.error is None]
+    return None if None in known else sum(known)
+
+
+def stability_table(rows: Iterable[Stability]) -> TextTable:
     """What `stability` found, for people."""
-    return Cells(
+    return TextTable(
         ("row", "RD loss of the latents %", "spread over seeds %", "jump at rounding %", "fits",
-         "failed"),
+         "failed", "collapsed"),
         [(row.row, number(row.rise_percent, 2, sign=True), number(row.spread_percent, 2),
-          number(row.jump_percent, 1, sign=True), str(row.fits), str(row.failed or "-"))
+          number(row.jump_percent, 1, sign=True), str(row.fits), str(row.failed or "-"),
+          "unknown" if row.collapsed is None else str(row.collapsed or "-"))
          for row in rows])
 
 

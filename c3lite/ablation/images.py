@@ -1,7 +1,8 @@
-"""Images by name, so that a job can be sent to another process: `kodim05[192:320,288:480]`."""
+"""Images by name, so that any process can load them: `kodim05[192:320,288:480]`."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,11 +11,13 @@ import numpy as np
 from jaxtyping import Float
 
 from c3lite import data
-from c3lite.ablation.store import image_digest
 from c3lite.data.patches import patch_slices
 from c3lite.fitting.fit import check_image
 
 _NAME = re.compile(r"(?P<name>[^\[\]]+)(\[(?P<part>\d+:\d+(, ?\d+:\d+){1,2})\])?")
+
+FRAMES_AT_ONCE = 10
+"""Of a clip that is read frame by frame."""
 
 
 def load(name: str) -> Float[np.ndarray, "3 *shape"]:
@@ -27,14 +30,14 @@ def load(name: str) -> Float[np.ndarray, "3 *shape"]:
     Raises `ValueError` for a name that is none, `data.DataError` or `OSError` when the file cannot
     be had; each says which and what to do.
     """
-    base, slices = _taken_apart(name)
+    base, slices = _parsed(name)
     try:
         return _load(base, slices)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 
 
-def _taken_apart(name: str) -> tuple[str, list[tuple[int, int]]]:
+def _parsed(name: str) -> tuple[str, list[tuple[int, int]]]:
     match = _NAME.fullmatch(name)
     if not match:
         raise ValueError(f"{name!r} names no image: write kodim05, clic2020/NAME or a path, and a "
@@ -55,11 +58,11 @@ def _load(name: str, slices: Sequence[tuple[int, int]]) -> Float[np.ndarray, "3 
         return data.bunny(**part) if name == "bunny" else data.uvg(name[len("uvg/"):], **part)
     if len(slices) == 3:
         raise ValueError("a part of an image has rows and columns")
-    whole = _image(name)
+    whole = _whole(name)
     return data.crop(whole, *starts, *sizes) if slices else whole
 
 
-def _image(name: str) -> Float[np.ndarray, "3 height width"]:
+def _whole(name: str) -> Float[np.ndarray, "3 height width"]:
     if kodak := re.fullmatch(r"kodim(\d\d)", name):
         return data.kodak(int(kodak[1]))
     if name.startswith("clic2020/"):
@@ -70,20 +73,34 @@ def _image(name: str) -> Float[np.ndarray, "3 height width"]:
     return data.image(name)
 
 
-FRAMES_AT_ONCE = 10
-"""Of a clip that is read frame by frame."""
+def digest(x: Float[np.ndarray, "3 *shape"]) -> str:
+    """SHA-256 of the pixels and their shape."""
+    return hashlib.sha256(repr(x.shape).encode() + x.tobytes()).hexdigest()
 
 
-class Pictures(Mapping):
+class Images(Mapping):
     """Images and clips by name, and the patches of clips (`patches` names them).
 
-    A sequence of UVG is 15 GB: it is not held, and its patches are read when they are asked for.
+    images: names for `load`; arrays, which get the names image1, image2, ...; or arrays by name.
+    All but UVG's sequences are read now: one is 15 GB, and only its patches are read, when they are
+    asked for. Errors as for `load` and `fit.check_image`.
     """
 
-    def __init__(self, images: Mapping[str, Float[np.ndarray, "3 *shape"] | None]):
-        self._images = dict(images)
+    def __init__(self, images: Mapping[str, Float[np.ndarray, "3 *shape"]] | Sequence):
+        if isinstance(images, str):
+            raise ValueError(f"images are a list of names or arrays, not one name: [{images!r}]")
+        if not isinstance(images, Mapping):
+            images = {x if isinstance(x, str) else f"image{i}": x
+                      for i, x in enumerate(images, start=1)}
+        self._loaded = {name for name, x in images.items() if isinstance(x, str)}
+        self._images = {name: _read_now(x) for name, x in images.items()}
         self._parts: dict[str, tuple[str, tuple[slice, ...]]] = {}
         self._digests: dict[str, str] = {}
+
+    @classmethod
+    def of(cls, images: Images | Mapping | Sequence) -> Images:
+        """`images` themselves where they are `Images`."""
+        return images if isinstance(images, cls) else cls(images)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._images)
@@ -95,6 +112,10 @@ class Pictures(Mapping):
         whole, part = self._parts.get(name, (name, ()))
         x = self._images[whole]
         return check_image(load(name) if x is None else x[(slice(None), *part)])
+
+    def can_be_loaded(self, name: str) -> bool:
+        """Whether `load` gives it; otherwise it is an array that was passed in."""
+        return self._parts.get(name, (name,))[0] in self._loaded
 
     def held(self, name: str) -> bool:
         """Whether it is in memory, and not read each time it is asked for."""
@@ -110,22 +131,20 @@ class Pictures(Mapping):
     def frames(self, name: str) -> Iterator[Float[np.ndarray, "3 height width"]]:
         """The frames of a clip, one after another; never the whole clip, where it is not held."""
         count, *sides = self.shape(name)
-        if not self.held(name):
-            parts = self.patches(name, (min(FRAMES_AT_ONCE, count), *sides))
-        else:
-            parts = [name]
+        parts = [name] if self.held(name) else self.patches(
+            name, (min(FRAMES_AT_ONCE, count), *sides))
         for part in parts:
             yield from np.moveaxis(self[part], 1, 0)
 
     def digest(self, name: str) -> str:
-        """`image_digest`, computed once."""
+        """`digest` of the image, computed once."""
         if name not in self._digests:
-            self._digests[name] = image_digest(self[name])
+            self._digests[name] = digest(self[name])
         return self._digests[name]
 
     def patches(self, name: str, size: Sequence[int]) -> list[str]:
         """Names of the patches of a clip, in the order of `split_patches`."""
-        base, slices = _taken_apart(name)
+        base, slices = _parsed(name)
         corner = [start for start, _ in slices] or [0] * len(size)
         names = []
         for part in patch_slices(self.shape(name), size):
@@ -136,33 +155,6 @@ class Pictures(Mapping):
         return names
 
 
-def _clip_shape(name: str) -> tuple[int, ...]:
-    """Of a sequence of UVG, or of a part of one, without reading it."""
-    base, slices = _taken_apart(name)
-    if not slices:
-        return data.uvg_shape(base.removeprefix("uvg/"))
-    if len(slices) != 3:
-        raise ValueError(f"{name}: a part of a clip has frames, rows and columns")
-    return tuple(stop - start for start, stop in slices)
-
-
-def named(
-    images: Mapping[str, Float[np.ndarray, "3 *shape"]] | Sequence,
-) -> Pictures:
-    """Images by name: from names, or from arrays (which get the names image1, image2, ...).
-
-    All but UVG's sequences are read now. Errors as for `load` and `fit.check_image`.
-    """
-    if isinstance(images, Pictures):
-        return images
-    if isinstance(images, Mapping):
-        return Pictures({name: check_image(x) for name, x in images.items()})
-    if isinstance(images, str):
-        raise ValueError(f"images are a list of names or arrays, not one name: [{images!r}]")
-    return Pictures({x if isinstance(x, str) else f"image{i}": _read_now(x)
-                     for i, x in enumerate(images, start=1)})
-
-
 def _read_now(x) -> Float[np.ndarray, "3 *shape"] | None:
     if not isinstance(x, str):
         return check_image(x)
@@ -170,3 +162,13 @@ def _read_now(x) -> Float[np.ndarray, "3 *shape"] | None:
         _clip_shape(x)  # raises for what is none
         return None
     return check_image(load(x))
+
+
+def _clip_shape(name: str) -> tuple[int, ...]:
+    """Of a sequence of UVG, or of a part of one, without reading it."""
+    base, slices = _parsed(name)
+    if not slices:
+        return data.uvg_shape(base.removeprefix("uvg/"))
+    if len(slices) != 3:
+        raise ValueError(f"{name}: a part of a clip has frames, rows and columns")
+    return tuple(stop - start for start, stop in slices)

@@ -1,0 +1,216 @@
+"""All fits of a table: `sweep` plans them, runs what the store lacks, and yields them all."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float
+from tqdm import tqdm
+
+from c3lite.ablation import devices
+from c3lite.ablation.executors import Executor, executor_of
+from c3lite.ablation.images import Images
+from c3lite.ablation.jobs import WHOLE, Job, Patch, Progress, Result, grouped
+from c3lite.ablation.rows import Row, annealing, knockouts
+from c3lite.ablation.store import Record, Store, canonical, key_of
+from c3lite.config import C3, COOL_CHIC, COOL_CHIC_V2, Config, edit
+from c3lite.data.patches import patch_size
+from c3lite.fitting.batch import COMMON
+
+
+class Place(NamedTuple):
+    """Where a fit belongs in a table."""
+
+    row: str
+    image: str
+    rd_weight: float
+    seed: int
+    patch: Patch
+
+
+def plan(
+    rows: Sequence[Row], images: Images | Mapping | Sequence, rd_weights: Sequence[float],
+    seeds: Sequence[int], progress: bool = False,
+) -> list[tuple[Job, list[Place]]]:
+    """Every different fit, with the places it has in the table.
+
+    A clip larger than the paper's patches for a rate weight (`patch_size`) is fitted patch by
+    patch. All rows of the first image come first, so that a sweep that is cut off leaves whole
+    tables of fewer images. Raises `ValueError` for an empty or impossible grid.
+    """
+    images = Images.of(images)
+    for what, values in (("row", rows), ("image", images), ("rate weight", rd_weights),
+                         ("seed", seeds)):
+        if not len(values):
+            raise ValueError(f"a sweep needs at least one {what}")
+    if len({row.name for row in rows}) < len(rows):
+        raise ValueError(f"two rows have one name: {', '.join(row.name for row in rows)}")
+    # what depends on the config alone, once and not for every image and seed
+    variants = [(row.name, config, canonical(config), _program(config))
+                for row in rows for rd_weight in rd_weights
+                for config in (edit(config, rd_weight=rd_weight) for config in row.configs)]
+    jobs: dict[str, tuple[Job, list[Place]]] = {}
+    for name in images:
+        parts = {w: _parts(images, name, w) for w in map(float, rd_weights)}
+        for part in tqdm({part: None for each in parts.values() for part, _ in each}, "reading",
+                         delay=2, file=sys.stdout, unit="patch", leave=False, ncols=100,
+                         disable=not progress):
+            images.digest(part)  # which reads those that are not held
+        for seed in seeds:
+            for row, config, identity, program in variants:
+                weight = float(config.rd_weight)
+                for part, patch in parts[weight]:
+                    digest = images.digest(part)
+                    key = key_of(identity, digest, seed)
+                    job = Job(key, row, config, part, digest, images.shape(part), seed, program)
+                    jobs.setdefault(key, (job, []))[1].append(Place(row, name, weight, seed, patch))
+    return list(jobs.values())
+
+
+def _parts(images: Images, name: str, rd_weight: float) -> list[tuple[str, Patch]]:
+    """The name of the image, or those of a clip's patches, with their places in it."""
+    shape = images.shape(name)
+    size = patch_size(rd_weight, shape) if len(shape) == 3 else shape
+    if size == shape:
+        return [(name, WHOLE)]
+    names = images.patches(name, size)
+    across = math.prod(-(-side // step) for side, step in zip(shape[1:], size[1:], strict=True))
+    return [(part, Patch(n, len(names), n // across * size[0])) for n, part in enumerate(names)]
+
+
+def _program(config: Config) -> str:
+    structure = repr((jax.tree.structure(config), *(getattr(config, name) for name in COMMON)))
+    return hashlib.sha256(structure.encode()).hexdigest()[:16]
+
+
+def sweep(
+    rows: Sequence[Row],
+    images: Mapping[str, Float[np.ndarray, "3 *shape"]] | Sequence,
+    rd_weights: Sequence[float],
+    seeds: Sequence[int] = (0,),
+    *,
+    store: Store | str | os.PathLike,
+    batch: int = 0,
+    minutes: float = math.inf,
+    executor: str | Mapping[str, Mapping[str, Any]] | Executor = "local",
+    label: str = "sweep",
+    progress: bool = True,
+) -> Iterator[Result]:
+    """Run a grid of fits; finished ones come from the store, and all are yielded as they finish.
+
+    Args:
+        rows: of `rows.py`; steps are in their configs.
+        images: names for `images.load`, arrays, or arrays by name.
+        rd_weights: lambda, for every row.
+        seeds: of initialization and noise; the same for every row.
+        store: a `Store` or its folder.
+        batch: fits at once in a process, where they share structure and shape; 0: what the device
+            holds, on a CPU one.
+        minutes: start no batch after this time; a later sweep goes on.
+        executor: where the fits run: a name for `executor_of`, with options {name: options}, or
+            an `Executor`.
+        label: of the plan that is written to the store for `status`.
+        progress: print a line a fit, with the time left.
+
+    Raises `ValueError` for a grid that cannot be run and `MemoryError` when one fit does not fit,
+    both before anything is run.
+    """
+    store = store if isinstance(store, Store) else Store(store)
+    run = executor_of(executor)
+    images = Images.of(images)
+    planned = plan(rows, images, rd_weights, seeds, progress)
+    jobs = [job for job, _ in planned]
+    largest = max(jobs, key=lambda job: math.prod(job.shape))
+    batch = batch or devices.batch_size(largest.shape)
+    devices.check_memory(largest.shape, largest.image)
+    store.keep_plan(label, {job.key: job.cost for job in jobs})
+    return _run(planned, grouped(jobs, batch), store, images, run, minutes, progress)
+
+
+def _run(planned, groups, store, images, run, minutes, enabled) -> Iterator[Result]:
+    progress = Progress(sum(job.cost for job, _ in planned), len(planned), enabled)
+    places = {job.key: where for job, where in planned}
+
+    def results(found: Record) -> Iterator[Result]:
+        for row, image, rd_weight, seed, patch in places[found.key]:
+            yield Result(row, image, rd_weight, seed, found, patch)
+
+    pending = []
+    for group in groups:
+        missing = []
+        for job in group:
+            found = store.get(job.key)
+            if found is None:
+                missing.append(job)
+            else:
+                progress.skip(job.cost)
+                yield from results(found)
+        if missing:
+            pending.append(missing)
+    progress.start()
+    if not pending:
+        return
+    with contextlib.closing(run(pending, store, images, progress)) as finished:
+        while True:
+            if progress.minutes() >= minutes:
+                return progress.stop()
+            try:
+                group, records = next(finished)
+            except StopIteration:
+                return None
+            progress.done_group(group, records)
+            for found in records:
+                yield from results(found)
+
+
+def stores(folder: str | os.PathLike) -> dict[str, list[Result]]:
+    """The finished fits of every store under a folder, by its path there and their steps.
+
+    So "table03/laptop, 2000 steps": fits of other lengths are not to be compared, and stand apart.
+    A fit has the name of the row that its config is: C3, C3 without an ingredient or with a fixed
+    schedule, COOL-CHIC, COOL-CHICv2. Fits of other configs and failed ones are left out, so are
+    stores of smoke tests. Results stand in the order of those rows, then of images, rate weights.
+    """
+    folder = Path(folder)
+    order = list(_row_names().values())
+    found: dict[str, list[Result]] = {}
+    for fits in sorted(folder.rglob("fits")):
+        path = fits.parent.relative_to(folder)
+        if "smoke" in path.parts:
+            continue
+        place = (path.parent if path.name == "store" else path).as_posix()
+        for r in Store(fits.parent).records():
+            name = row_name(r) if r.error is None else None
+            if name is not None:
+                result = Result(name, r.image, r.config["rd_weight"], r.seed, r)
+                found.setdefault(f"{place}, {r.config['steps']:g} steps", []).append(result)
+    return {name: sorted(found[name], key=lambda r: (order.index(r.row), *r[1:4]))
+            for name in sorted(found)}
+
+
+def row_name(record: Record) -> str | None:
+    """The row that a stored fit's config is; None for another."""
+    config = Config.from_json(json.dumps(record.config))
+    return _row_names().get(_without_schedule(config))
+
+
+def _without_schedule(config: Config) -> str:
+    return canonical(edit(config, rd_weight=1.0, steps=1, stage2_steps=0))
+
+
+@functools.cache
+def _row_names() -> dict[str, str]:
+    codecs = [Row("COOL-CHIC", (COOL_CHIC,)), Row("COOL-CHICv2", (COOL_CHIC_V2,))]
+    rows = [*knockouts(C3), *annealing(C3)[1:], *codecs]
+    return {_without_schedule(row.configs[0]): row.name for row in rows}

@@ -1,0 +1,256 @@
+"""One fit of a sweep as a job that can be sent to another process, and how a batch of jobs runs."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from c3lite.ablation import images
+from c3lite.ablation.store import Record, Store, record
+from c3lite.config import Config
+from c3lite.fitting.batch import fit_many
+from c3lite.fitting.checkpoint import steps_done
+from c3lite.fitting.fit import Fit, fit
+from c3lite.fitting.loop import FitError
+from c3lite.video.masks import with_masks
+
+SECONDS_BETWEEN_LINES = 60.0
+"""A long fit prints a line about this often."""
+
+MASK_STEPS = 1000
+"""Of learning a video's mask (App. A.3); a fit of fewer steps takes as many as it has."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One fit."""
+
+    key: str
+    """The fit's name in the store."""
+    row: str
+    """The (first) row that wants it, for messages."""
+    config: Config
+    """Rate weight included."""
+    image: str
+    """A name for `images.load`, or of an array that was given to the sweep."""
+    image_sha256: str
+    shape: tuple[int, ...]
+    seed: int
+    program: str
+    """Jobs of one program (and shape) have configs of one structure, and equal steps."""
+
+    @property
+    def steps(self) -> int:
+        """Of both stages."""
+        return int(self.config.steps) + int(self.config.stage2_steps)
+
+    @property
+    def cost(self) -> float:
+        """Its work, in steps times pixels."""
+        return float(self.steps * math.prod(self.shape))
+
+
+class Patch(NamedTuple):
+    """Which part of a clip a fit is of: one of `count`, in the order of `split_patches`."""
+
+    number: int = 0
+    count: int = 1
+    first_frame: int = 0
+
+
+WHOLE = Patch()
+
+
+class Result(NamedTuple):
+    """A finished fit in its place in a table."""
+
+    row: str
+    image: str
+    rd_weight: float
+    seed: int
+    record: Record
+    patch: Patch = WHOLE
+    """Of the clip `image`, where that was fitted in several (`table.joined_clips` joins them)."""
+
+
+Group = Sequence[Job]
+"""Jobs that run as one batch."""
+
+Arrays = Mapping[str, Float[np.ndarray, "3 ..."]]
+"""Images that have no name to load them by, under the names that jobs call them."""
+
+
+def grouped(jobs: Iterable[Job], size: int) -> list[list[Job]]:
+    """Groups of up to `size` jobs that can run as one batch: same structure, steps and shape.
+
+    In the order of the jobs, and of the same jobs always the same groups, so that a batch that was
+    killed finds its checkpoint.
+    """
+    open_groups: dict[tuple, list[Job]] = {}
+    groups: list[list[Job]] = []
+    for job in jobs:
+        kind = job.program, job.shape
+        group = open_groups.get(kind)
+        if group is None or len(group) == size:
+            group = open_groups[kind] = []
+            groups.append(group)
+        group.append(job)
+    return groups
+
+
+def run_group(
+    jobs: Group, store: Store, arrays: Arrays | None = None, callback=None
+) -> list[Record]:
+    """Fit a group of jobs as one batch and write the results to the store.
+
+    arrays: images by name, which are loaded otherwise. A fit whose loss stops being finite is
+    stored as failed. Killed, the next call goes on from the batch's checkpoint. Raises `ValueError`
+    when an image is not the one that was planned with.
+    """
+    xs = [_image(job, arrays or {}) for job in jobs]
+    keys = [jax.random.key(job.seed) for job in jobs]
+    # masks that a video's config leaves to be learned; the same ones every time
+    configs = [with_masks(x, [job.config], key=k, steps=min(MASK_STEPS, int(job.config.steps)),
+                          progress=False,
+                          checkpoint=store.mask(job.key) if x.ndim == 4 else None)[0]
+               for x, k, job in zip(xs, keys, jobs, strict=True)]
+    checkpoint = store.checkpoint(job.key for job in jobs)
+    began = time.perf_counter()
+    options = {"progress": False, "callback": callback, "checkpoint": checkpoint}
+    if len(jobs) == 1:
+        fits = [attempt(lambda: fit(xs[0], configs[0], key=keys[0], **options))]
+        checkpoint.unlink(missing_ok=True)  # which a fit that failed leaves
+    else:
+        fits = fit_many(xs, configs, keys=keys, **options)
+    seconds = (time.perf_counter() - began) / len(jobs)
+    records = []
+    for job, config, result in zip(jobs, configs, fits, strict=True):
+        records.append(record(result, job.key, config, job.image, job.image_sha256, job.shape,
+                              job.seed, seconds, len(jobs)))
+        store.add(records[-1])
+        store.forget_mask(job.key)
+    return records
+
+
+def attempt(make: Callable[[], Fit]) -> Fit | FitError:
+    """The fit that `make` gives, or why it failed. Raises `KeyboardInterrupt` if it was stopped."""
+    try:
+        result = make()
+    except FitError as error:
+        return error
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return result
+
+
+def run_missing(jobs: Group, folder: str | os.PathLike, arrays: Arrays) -> list[Record]:
+    """The records of a group, of which only those are fitted that no other sweep has stored."""
+    store = Store(folder)
+    if missing := [job for job in jobs if store.get(job.key) is None]:
+        run_group(missing, store, arrays)
+    return [store.get(job.key) for job in jobs]
+
+
+def _image(job: Job, arrays: Arrays) -> Float[np.ndarray, "3 *shape"]:
+    with contextlib.suppress(KeyError):
+        return arrays[job.image]
+    x = images.load(job.image)
+    if images.digest(x) != job.image_sha256:
+        raise ValueError(f"{job.image} is not the image that this fit was planned with: its "
+                         "pixels differ")
+    return x
+
+
+class Progress:
+    """Plain text lines with the time left: readable in a notebook, under papermill and in a log."""
+
+    def __init__(self, cost: float, fits: int, enabled: bool):
+        self.cost, self.fits, self.enabled = cost, fits, enabled
+        self.finished, self.cost_done, self.cost_skipped = 0, 0.0, 0.0
+        self.began = self.last_line_at = time.monotonic()
+
+    def skip(self, cost: float) -> None:
+        """A fit was in the store."""
+        self.finished += 1
+        self.cost_skipped += cost
+
+    def start(self) -> None:
+        """All skips are known."""
+        self.began = self.last_line_at = time.monotonic()
+        if self.enabled and self.finished:
+            print(f"{self.finished} of {self.fits} fits were in the store", flush=True)
+
+    def minutes(self) -> float:
+        """Since the start."""
+        return (time.monotonic() - self.began) / 60
+
+    def left(self, more: float = 0.0) -> str:
+        """Time left at the speed so far, as text. more: work done of fits under way."""
+        done = self.cost_done + more
+        if not done:
+            return "time left unknown"
+        seconds = (time.monotonic() - self.began) / done * (
+            self.cost - self.cost_skipped - done)
+        return f"{duration(seconds)} left"
+
+    @property
+    def silent_for_long(self) -> bool:
+        """Whether a line is due."""
+        return self.enabled and time.monotonic() - self.last_line_at > SECONDS_BETWEEN_LINES
+
+    def during(self, group: Group):
+        """A callback for the group's fits, which speaks up when they take long."""
+        def callback(state):
+            if self.silent_for_long:
+                done = int(state.step) / max(group[0].steps, 1) * sum(job.cost for job in group)
+                self.line(f"  {group[0].row}, {group[0].image}: step {int(state.step)} of "
+                          f"{group[0].steps}; {self.left(done)}")
+        return callback
+
+    def elsewhere(self, workers: str, groups: Iterable[Group], store: Store) -> None:
+        """Speak up when fits in other processes take long; their checkpoints say how far they are.
+        """
+        if self.silent_for_long:
+            done = float(sum(steps_done(store.checkpoint(job.key for job in group))
+                             * math.prod(job.shape) for group in groups for job in group))
+            self.line(f"  {workers}, {self.finished} of {self.fits} fits done; {self.left(done)}")
+
+    def done(self, what: str, cost: float) -> None:
+        """A fit has finished."""
+        self.finished += 1
+        self.cost_done += cost
+        self.line(f"[{self.finished}/{self.fits}] {what}; {self.left()}")
+
+    def done_group(self, group: Group, records: Sequence[Record]) -> None:
+        """The fits of a group have finished."""
+        for job, found in zip(group, records, strict=True):
+            outcome = found.error or f"{found.bpp:.4f} bpp, {found.psnr_db:.2f} dB"
+            self.done(f"{job.row}, {job.image}, lambda {found.config['rd_weight']:g}, seed "
+                      f"{job.seed}: {outcome}, {found.seconds:.1f} s", job.cost)
+
+    def stop(self) -> None:
+        """The time is used up."""
+        self.line(f"stopped after {self.minutes():.1f} minutes with {self.finished} of "
+                  f"{self.fits} fits done; run it again to go on")
+
+    def line(self, line: str) -> None:
+        """Print a line."""
+        if self.enabled:
+            print(line, flush=True)
+        self.last_line_at = time.monotonic()
+
+
+def duration(seconds: float) -> str:
+    """For people: "40 s", "12 min", "3.5 h"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

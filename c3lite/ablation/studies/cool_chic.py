@@ -1,0 +1,105 @@
+"""Fits of whole images beside what versions of Cool-Chic published for the same image and lambda.
+
+Published results are of images, not of parts of them, so a crop has none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from c3lite.ablation.jobs import Result
+from c3lite.ablation.table import best_results, collapses
+from c3lite.ablation.text_table import TextTable, number
+from c3lite.evaluation import reference
+from c3lite.evaluation.metrics import bd_rate
+
+VERSIONS = ("Cool-Chic v2.0", "Cool-Chic v3.0", "Cool-Chic v5.0")
+"""v2.0 is the paper's COOL-CHICv2; v3.0 took over ideas of C3."""
+
+
+def _points(version: str, image: str) -> reference.ImageResults | None:
+    """A version's points on an image; None where it has none, as for parts of images."""
+    try:
+        return reference.cool_chic(version, image)
+    except ValueError:
+        if version not in reference.cool_chic_versions():
+            raise
+        return None
+
+
+def published_point(version: str, image: str, rd_weight: float) -> tuple[float, float] | None:
+    """A version's (bpp, PSNR in dB); None where it has none for this image (or part) and weight.
+
+    Raises `ValueError` for an unknown version.
+    """
+    for weight, bpp, psnr_db in zip(*(_points(version, image) or ()), strict=True):
+        if math.isclose(weight, rd_weight):
+            return float(bpp), float(psnr_db)
+    return None
+
+
+def _rd_loss(bpp: float, psnr_db: float, rd_weight: float) -> float:
+    """MSE + lambda bpp (Eq. 24), the MSE from the PSNR."""
+    return 10 ** (-psnr_db / 10) + rd_weight * bpp
+
+
+def loss_over(result: Result, version: str) -> float:
+    """RD loss over a version's, in percent, from the real file's rate; NaN where that has none."""
+    theirs = published_point(version, result.image, result.rd_weight)
+    if theirs is None:
+        return math.nan
+    ours = _rd_loss(result.record.file_bpp, result.record.psnr_db, result.rd_weight)
+    return 100 * (ours / _rd_loss(*theirs, result.rd_weight) - 1)
+
+
+def image_by_image(results: Iterable[Result], versions: Sequence[str] = VERSIONS) -> TextTable:
+    """Every fit with its real file and PSNR, and how much more RD loss it has than each version.
+
+    The RD loss counts the real file's bits, as the published rates do. Changes are in percent; "-"
+    where nothing is published, as for crops.
+    """
+    results = list(results)
+    head = ["image", "lambda", "row", "steps", "bpp, file", "bpp, estimate", "PSNR dB",
+            *(f"{v}: bpp, dB, our RD loss over its" for v in versions)]
+    best = sorted(best_results(results), key=lambda r: (r.image, r.rd_weight, r.row, r.seed))
+    return TextTable(head, [
+        [r.image, f"{r.rd_weight:g}", r.row, f"{r.record.steps:,}", number(r.record.file_bpp, 4),
+         number(r.record.bpp, 4), number(r.record.psnr_db, 2),
+         *(_against(r, v) for v in versions)] for r in best], collapses(r.record for r in results))
+
+
+def _against(result: Result, version: str) -> str:
+    theirs = published_point(version, result.image, result.rd_weight)
+    if theirs is None:
+        return "-"
+    change = number(loss_over(result, version), 1, sign=True)
+    return f"{theirs[0]:.4f}, {theirs[1]:.2f}, {change} %"
+
+
+def versions_table(results: Sequence[Result], versions: Sequence[str] = VERSIONS) -> TextTable:
+    """BD-rate of each row against each version, the mean over whole images (and seeds).
+
+    Rates of the real files; positive is worse than the version. "-" where there is none: fewer than
+    four rate weights, or crops only.
+    """
+    curves: dict[str, dict[tuple[str, int], list[Result]]] = {r.row: {} for r in results}
+    for r in best_results(results):
+        curves[r.row].setdefault((r.image, r.seed), []).append(r)
+    return TextTable(["BD-rate against", *versions], [
+        [row, *(_mean_bd_rate(fits, version) for version in versions)]
+        for row, fits in curves.items()])
+
+
+def _mean_bd_rate(curves: dict[tuple[str, int], list[Result]], version: str) -> str:
+    rates = []
+    for (image, _), ours in curves.items():
+        if (theirs := _points(version, image)) is None:
+            continue
+        with contextlib.suppress(ValueError):  # fewer than four points, or no overlap
+            rates.append(bd_rate([r.record.file_bpp for r in ours],
+                                 [r.record.psnr_db for r in ours], theirs.bpp, theirs.psnr_db))
+    return f"{np.mean(rates):+.1f} % (of {len(rates)})" if rates else "-"
