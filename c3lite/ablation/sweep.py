@@ -13,7 +13,6 @@ import hashlib
 import inspect
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -21,13 +20,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jaxtyping import Float
-from tqdm import tqdm
 
 from c3lite.ablation import devices, pictures
 from c3lite.ablation.rows import Row
 from c3lite.ablation.store import Record, Store, canonical, image_digest, key_of, record
 from c3lite.config import Config, edit, nearest
 from c3lite.data.patches import patch_size
+from c3lite.data.progress import with_bar
 from c3lite.fitting.batch import COMMON, fit_many
 from c3lite.fitting.fit import fit
 from c3lite.fitting.loop import FitError
@@ -151,8 +150,7 @@ def _parts(images: pictures.Pictures, name: str, rd_weight: float) -> list[tuple
 
 def _read(images: pictures.Pictures, names: Iterable[str], progress: bool) -> None:
     """Compute the digests of images, which reads those that are not held."""
-    for name in tqdm(dict.fromkeys(names), "reading", delay=2, file=sys.stdout, unit="patch",
-                     leave=False, ncols=100, disable=not progress):
+    for name in with_bar(dict.fromkeys(names), "reading", "patch", show=progress):
         images.digest(name)
 
 
