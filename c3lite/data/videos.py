@@ -367,7 +367,8 @@ def _from_frame(name: str, frame: av.VideoFrame, matrix, full_range) -> _Frame:
     if matrix is None and frame.colorspace != UNSPECIFIED and len(kind.components) == 3:
         if frame.colorspace not in STATED_MATRIX:
             raise DataError(f"{name} states color matrix {frame.colorspace} (ITU-T H.273), neither "
-                            'BT.601 nor BT.709: matrix="bt709" reads it as if it were that one')
+                            'BT.601 nor BT.709: matrix="bt709" (--matrix bt709 on the command '
+                            "line) reads it as if it were that one")
         matrix = STATED_MATRIX[frame.colorspace]
     if full_range is None:
         full_range = frame.color_range == FULL_RANGE or kind.name.startswith("yuvj")

@@ -118,7 +118,8 @@ def bd_rate(
         )
     area, monotonic = _integral(quality, log_rate, low, high, method)
     anchor_area, anchor_monotonic = _integral(anchor_quality, anchor_log_rate, low, high, method)
-    percent = float(100 * np.expm1((area - anchor_area) / (high - low)))
+    with np.errstate(over="ignore"):
+        percent = float(100 * np.expm1((area - anchor_area) / (high - low)))
     if not (monotonic and anchor_monotonic):
         which = "the anchor" if monotonic else "the curve"
         try:
@@ -127,8 +128,8 @@ def bd_rate(
         except ValueError as error:
             other = str(error)
         warnings.warn(
-            f"a BD-rate of {percent:,.2f} % may mean nothing: the cubic of {which} is not "
-            f"monotonic from {low:.2f} to {high:.2f} dB; {other}", stacklevel=2)
+            f"the cubic of {which} is not monotonic from {low:.2f} to {high:.2f} dB, so that its "
+            f"BD-rate, {percent:,.2f} %, may mean little; {other}", stacklevel=2)
     return percent
 
 
@@ -178,7 +179,7 @@ def _integral(
         # a parabola's least value is at its ends or where its own slope is 0
         turns = [t for t in slope.deriv().trim().roots().real if low < t < high]
         least = min(slope(t) for t in (low, high, *turns))
-        return primitive(high) - primitive(low), least > -1e-9  # rounding of a level curve
+        return float(primitive(high) - primitive(low)), bool(least > -1e-9)  # but for rounding
     # Imported here: SciPy is slow to import, and the default does without.
     from scipy.interpolate import Akima1DInterpolator, PchipInterpolator
 
