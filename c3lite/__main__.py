@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed (one line on standard error says why), 2 wrong usag
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import os
@@ -13,8 +14,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import jax
 import numpy as np
 import PIL.Image
+
+import c3lite as c3
+from c3lite.coding.header import check_limits
+from c3lite.coding.patches import holds_frames
+from c3lite.data.atomic import write_atomically
+from c3lite.data.videos import CLIPS
 
 DESCRIPTION = """\
 Compress a picture or a clip by fitting a small neural codec (C3 or COOL-CHIC) to it.
@@ -31,7 +39,7 @@ needs no accelerator.
   c3lite compare photo.png photo.c3
 """
 
-ENCODE = """\
+ENCODE = f"""\
 Fit a codec to a picture and write it as a file.
 
 The fit minimizes  MSE + lambda * bits per pixel  (values in [0, 1]). A larger lambda
@@ -39,11 +47,11 @@ The fit minimizes  MSE + lambda * bits per pixel  (values in [0, 1]). A larger l
 More --steps make a better file; the paper's figures take 100000. A tenth as many steps of the
 second stage (latents rounded) follow.
 
-A clip (.y4m, .mp4, .mkv, .mov, .webm, or a folder of frames) is cut into patches, of the paper's
-size for its lambda or of --patch, and each is fitted by itself, by default with the preset uvg.
+A clip is cut into patches, of the paper's size for its lambda or of --patch, and each is fitted by
+itself, by default with the preset uvg. Clips are folders of frames, and files whose names end with
+{" ".join(CLIPS)}; raw planes (.yuv) state size and format in their names, as in
+clip_1920x1080_420_10bit.yuv.
 """
-
-CLIPS = (".y4m", ".mp4", ".mkv", ".mov", ".webm")
 
 
 class Failure(Exception):
@@ -53,6 +61,8 @@ class Failure(Exception):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code; wrong usage exits with 2 (argparse)."""
     arguments = _parser().parse_args(argv)
+    with contextlib.suppress(AttributeError):  # a notebook's has no encoding to be short of letters
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         arguments.run(arguments)
         sys.stdout.flush()
@@ -89,8 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     encode.add_argument("--steps", type=_count, default=2000,
                         help="steps of the first stage (default: %(default)s)")
     choice = encode.add_mutually_exclusive_group()
-    choice.add_argument("--preset",
-                        choices=("c3", "c3-clic", "cool-chic", "cool-chic-v2", "uvg"),
+    choice.add_argument("--preset", choices=c3.PRESETS,
                         help="codec and training recipe (default: c3, and uvg for clips)")
     choice.add_argument("--adaptive", action="store_true",
                         help="fit each of the paper's 12 settings of C3 for Kodak (of a clip's "
@@ -122,6 +131,12 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("original", type=Path, metavar="IN.png")
     compare.add_argument("file", type=Path, metavar="OUT.c3")
     compare.set_defaults(run=_compare)
+    for command in (encode, compare):
+        command.add_argument("--alpha", choices=("refuse", "composite"), default="refuse",
+                             help="of a picture that is partly transparent: composite puts it on "
+                                  "white (default: %(default)s)")
+        command.add_argument("--matrix", choices=c3.data.yuv.KR_KB,
+                             help="of a clip's colors, instead of what it states")
     return parser
 
 
@@ -146,79 +161,67 @@ def _patch(text: str) -> tuple[int, ...]:
     return sides
 
 
-# JAX takes seconds to import: each command imports c3lite itself, after its arguments are known to
-# be good.
-
-
 def _encode(arguments) -> None:
     _check_output(arguments)
-    import jax
-
-    from c3lite import config
-    from c3lite.coding import patches as files
-    from c3lite.coding.header import check_limits
-    from c3lite.data.atomic import write_atomically
-    from c3lite.fitting.fit import fit
-    from c3lite.video.clips import adaptive, fit_video
-
     is_clip = _is_clip(arguments.input)
     if not is_clip and (arguments.frames or arguments.patch):
         raise Failure(f"{arguments.input} is a picture: --frames and --patch are for clips")
-    x = _original(arguments.input, arguments.frames)
+    x = _original(arguments, arguments.input, arguments.frames)
     edits = {"rd_weight": arguments.rd_weight, "steps": arguments.steps,
              "stage2_steps": arguments.steps // 10}
-    settings = [config.PRESETS[arguments.preset or ("uvg" if is_clip else "c3")]]
+    settings = [c3.PRESETS[arguments.preset or ("uvg" if is_clip else "c3")]]
     if arguments.adaptive:
-        settings = config.ADAPTIVE_UVG if is_clip else config.ADAPTIVE_KODAK
-    settings = [config.edit(c, **edits) for c in settings]
+        settings = c3.ADAPTIVE_UVG if is_clip else c3.ADAPTIVE_KODAK
+    settings = [c3.edit(c, **edits) for c in settings]
     key = jax.random.key(arguments.seed)
     if is_clip:
-        result = fit_video(x, settings, patch=arguments.patch, key=key,
-                           mask_steps=min(1000, arguments.steps))
+        result = c3.fit_video(x, settings, patch=arguments.patch, key=key,
+                              mask_steps=min(1000, arguments.steps))
     else:
         check_limits(settings[0], x.shape[1:])
-        result = (adaptive(x, settings, key=key) if arguments.adaptive
-                  else fit(x, settings[0], key=key))
+        result = (c3.adaptive(x, settings, key=key) if arguments.adaptive
+                  else c3.fit(x, settings[0], key=key))
         if result.interrupted:
             raise KeyboardInterrupt
-    file = files.encode(result)
-    write_atomically(arguments.output, lambda out: out.write(file))
-    print(f"{arguments.output}: {len(file):,} bytes, {8 * len(file) / result.pixels:.4f} bpp, "
-          f"{result.psnr:.2f} dB")
+    size = c3.save(result, arguments.output)
+    _report(arguments.output, f"{size:,} bytes, {8 * size / result.pixels:.4f} bpp, "
+            f"{result.psnr:.2f} dB")
 
 
 def _is_clip(path: Path) -> bool:
     return path.is_dir() or path.suffix.lower() in CLIPS
 
 
-def _original(path: Path, frames: int | None = None) -> np.ndarray:
-    from c3lite import data
-
-    return data.video(path, frames=frames) if _is_clip(path) else data.image(path)
+def _original(arguments, path: Path, frames: int | None) -> np.ndarray:
+    if _is_clip(path):
+        return c3.data.video(path, frames=frames, matrix=arguments.matrix, alpha=arguments.alpha)
+    return c3.data.image(path, arguments.alpha)
 
 
 def _decode(arguments) -> None:
-    from c3lite.coding import patches as files
-    from c3lite.data.atomic import write_atomically
-
     file, output = arguments.input.read_bytes(), arguments.output
-    is_clip = files.holds_frames(file)
+    is_clip = holds_frames(file)
     _check_output(arguments, folder=is_clip)
     if not is_clip:
-        if output.suffix.lower() != ".png":
+        if output.suffix.lower() != ".png" and not _is_pipe(output):
             raise Failure(f"{output}: the output is a PNG; its name has to end with .png")
-        picture = _picture(files.decode(file))
+        picture = _picture(c3.decode(file))
         write_atomically(output, lambda out: picture.save(out, "PNG"))
-        print(f"{output}: {picture.width} x {picture.height} pixels")
+        _report(output, f"{picture.width} x {picture.height} pixels")
         return
     if output.suffix.lower() == ".png":
         raise Failure(f"{arguments.input} holds a clip; name a folder for its frames, not a PNG")
     output.mkdir(exist_ok=True)
-    for count, frame in enumerate(files.decode_frames(file), start=1):
+    for count, frame in enumerate(c3.decode_frames(file), start=1):
         picture = _picture(frame)
         write_atomically(output / f"frame{count:05}.png",
                          lambda out, picture=picture: picture.save(out, "PNG"))
-    print(f"{output}: {count} frames of {picture.width} x {picture.height} pixels")
+    _report(output, f"{count} frames of {picture.width} x {picture.height} pixels")
+
+
+def _report(output: Path, text: str) -> None:
+    # a pipe may well be standard output itself
+    print(f"{output}: {text}", file=sys.stderr if _is_pipe(output) else sys.stdout)
 
 
 def _picture(image: np.ndarray) -> PIL.Image.Image:
@@ -226,25 +229,21 @@ def _picture(image: np.ndarray) -> PIL.Image.Image:
 
 
 def _info(arguments) -> None:
-    from c3lite.coding import patches as files
-
-    info = files.inspect(arguments.input.read_bytes())
+    info = c3.inspect(arguments.input.read_bytes())
     print(json.dumps(info.as_dict(), indent=2) if arguments.json else info)
 
 
 def _compare(arguments) -> None:
-    from c3lite.coding import patches as files
-    from c3lite.evaluation import complexity, metrics
-
     file = arguments.file.read_bytes()
-    info, decoded = files.inspect(file), files.decode(file)
-    original = _original(arguments.original, decoded.shape[1] if decoded.ndim == 4 else None)
+    info, decoded = c3.inspect(file), c3.decode(file)
+    original = _original(arguments, arguments.original,
+                         decoded.shape[1] if decoded.ndim == 4 else None)
     if original.shape != decoded.shape:
         sizes = [" x ".join(map(str, x.shape[1:])) for x in (original, decoded)]
         raise Failure(f"the sizes differ: {sizes[0]} and {sizes[1]}")
-    quality = metrics.mean_frame_psnr if decoded.ndim == 4 else metrics.psnr
+    quality = c3.metrics.mean_frame_psnr if decoded.ndim == 4 else c3.metrics.psnr
     # of a clip, the costliest patch's
-    macs = max((complexity.macs_per_pixel(part.config, part.shape)
+    macs = max((c3.complexity.macs_per_pixel(part.config, part.shape)
                 for part in getattr(info, "patches", [info])), key=lambda macs: macs.total)
     print(f"bpp   {8 * len(file) / original[0].size:.4f}")
     print(f"PSNR  {quality(decoded, original):.2f} dB")
@@ -259,14 +258,24 @@ def _named(macs) -> dict[str, float]:
 def _check_output(arguments, folder: bool = False) -> None:
     """Before any work: what would otherwise fail after minutes."""
     output = arguments.output
+    if _is_pipe(output):
+        return
+    with contextlib.suppress(FileNotFoundError):
+        output.stat()  # an error if the name is too long
     if output.exists() and not arguments.force:
         raise Failure(f"{output} exists; --force overwrites it")
     if output.is_dir() and not folder:
         raise Failure(f"{output} is a folder")
-    if not output.parent.is_dir():
-        raise Failure(f"there is no folder {output.parent}")
-    if not os.access(output.parent, os.W_OK):
-        raise Failure(f"the folder {output.parent} is not writable")
+    parent = Path(os.path.realpath(output)).parent  # of where a link leads
+    if not parent.is_dir():
+        raise Failure(f"there is no folder {parent}")
+    if not os.access(parent, os.W_OK):
+        raise Failure(f"the folder {parent} is not writable")
+
+
+def _is_pipe(path: Path) -> bool:
+    """Or a device: written to as it is, where a file is replaced."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 if __name__ == "__main__":

@@ -1,9 +1,13 @@
 """The command line: what it writes, says, refuses, and leaves behind."""
 
-import importlib
+import io
 import json
 import os
+import subprocess
+import sys
+import threading
 
+import av
 import numpy as np
 import PIL.Image
 import pytest
@@ -13,8 +17,6 @@ from c3lite import __main__ as cli
 from c3lite import config, data
 from c3lite.video import clips
 from tests.coded import CONFIGS, coded
-
-FIT = importlib.import_module("c3lite.fitting.fit")  # in the package its name is the function's
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +77,8 @@ def fitted(monkeypatch):
         asked.append(what)
         return coded(CONFIGS["c3"], image.shape[1:])
 
-    monkeypatch.setattr(FIT, "fit", record)
-    monkeypatch.setattr(clips, "adaptive", record)
+    monkeypatch.setattr(c3, "fit", record)
+    monkeypatch.setattr(c3, "adaptive", record)
     return asked
 
 
@@ -164,9 +166,135 @@ def test_help_teaches(capsys):
     assert "lambda" in run(capsys, "encode", "--help")[1]
 
 
-def test_presets_are_all_offered(capsys):
+def test_presets_are_those_of_config(photo, tmp_path, capsys, fitted, monkeypatch):
+    monkeypatch.setitem(config.PRESETS, "mine", config.edit(c3.C3, num_grids=5))
     text = run(capsys, "encode", "--help")[1]
     assert all(name in text for name in config.PRESETS)
+    assert run(capsys, "encode", photo, tmp_path / "a.c3", "--preset", "mine")[0] == 0
+    assert fitted[0].num_grids == 5
+
+
+# Files of all kinds
+
+
+def test_a_link_stays_and_what_it_leads_to_is_replaced(photo, file, tmp_path, capsys, fitted):
+    target, link, new = tmp_path / "target.png", tmp_path / "link.png", tmp_path / "new.c3"
+    target.write_bytes(b"old")
+    link.symlink_to("target.png")
+    assert run(capsys, "decode", file, link)[0] == 1 and target.read_bytes() == b"old"
+    assert run(capsys, "decode", file, link, "--force")[0] == 0
+    assert link.is_symlink() and target.read_bytes().startswith(b"\x89PNG")
+    (tmp_path / "link.c3").symlink_to(new)  # to nothing yet
+    assert run(capsys, "encode", photo, tmp_path / "link.c3")[0] == 0
+    assert (tmp_path / "link.c3").is_symlink() and new.is_file()
+    (tmp_path / "lost.c3").symlink_to(tmp_path / "no" / "folder.c3")
+    code, _, errors = run(capsys, "encode", photo, tmp_path / "lost.c3")
+    assert code == 1 and f"no folder {tmp_path / 'no'}" in errors and len(fitted) == 1
+
+
+def test_names_of_any_length_and_letters(photo, file, tmp_path, capsys, fitted, monkeypatch):
+    longest = tmp_path / f"{'ü' * 126}.c3"  # 255 bytes
+    assert run(capsys, "encode", photo, longest)[0] == 0 and longest.is_file()
+    code, _, errors = run(capsys, "encode", photo, tmp_path / f"{'ü' * 127}.c3")
+    assert code == 1 and "too long" in errors and len(fitted) == 1  # before any work
+    ascii_only = io.TextIOWrapper(io.BytesIO(), "ascii")
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", ascii_only)
+        assert cli.main(["decode", str(file), str(tmp_path / "bär.png")]) == 0
+    assert b"b\\xe4r.png: 48 x 32 pixels" in ascii_only.buffer.getvalue()
+    assert (tmp_path / "bär.png").is_file()
+
+
+def through_pipes(tmp_path, capsys, sent, command, *options):
+    """(what comes out of a pipe, exit code, standard output, standard error)"""
+    ends, received = (tmp_path / "in", tmp_path / "out"), []
+    for end in ends:
+        os.mkfifo(end)
+    threads = [threading.Thread(target=ends[0].write_bytes, args=[sent], daemon=True),
+               threading.Thread(target=lambda: received.append(ends[1].read_bytes()), daemon=True)]
+    for thread in threads:
+        thread.start()
+    result = run(capsys, command, *ends, *options)
+    threads[1].join(timeout=60)
+    assert all(os.path.exists(end) and not os.path.isfile(end) for end in ends)
+    for end in ends:
+        end.unlink()
+    return received[0], *result
+
+
+def test_pipes_go_in_and_out(photo, file, tmp_path, capsys, fitted):
+    content, code, text, errors = through_pipes(tmp_path, capsys, photo.read_bytes(), "encode")
+    assert code == 0 and text == "" and f"{len(content):,} bytes" in errors
+    np.testing.assert_array_equal(c3.decode(content), coded(CONFIGS["c3"], (32, 48)).reconstruction)
+    content, code, text, errors = through_pipes(tmp_path, capsys, file.read_bytes(), "decode")
+    assert code == 0 and text == "" and "48 x 32 pixels" in errors
+    pixels = np.asarray(PIL.Image.open(io.BytesIO(content)))
+    np.testing.assert_array_equal(pixels.transpose(2, 0, 1), np.rint(255 * c3.load(file)))
+    assert os.listdir(tmp_path) == []
+
+
+def test_standard_output_is_for_results(photo, tmp_path):
+    """A progress bar is for people: in a pipeline it is not on standard output."""
+    root = os.path.dirname(os.path.dirname(c3.__file__))
+    done = subprocess.run(
+        [sys.executable, "-m", "c3lite", "encode", "/dev/stdin", "out.c3", "--steps", "20"],
+        stdin=photo.open("rb"), capture_output=True, text=True, cwd=tmp_path, check=True,
+        timeout=600, env={**os.environ, "PYTHONPATH": root})
+    assert done.stdout.startswith("out.c3: ") and done.stdout.count("\n") == 1
+    assert "stage 1" in done.stderr and "out.c3" not in done.stderr
+
+
+def test_transparent_pictures_are_composited_when_asked_to(file, tmp_path, capsys, fitted):
+    picture = PIL.Image.new("RGBA", (48, 32), (10, 20, 30, 0))
+    picture.save(tmp_path / "in.png")
+    for arguments in [("encode", tmp_path / "in.png", tmp_path / "out.c3"),
+                      ("compare", tmp_path / "in.png", file)]:
+        code, _, errors = run(capsys, *arguments)
+        assert code == 1 and "--alpha composite" in errors
+        assert run(capsys, *arguments, "--alpha", "composite")[0] == 0
+
+
+@pytest.mark.parametrize("suffix", [".avi", ".m4v", ".ts", ".mpg", ".webm", ".yuv", ".Y4M"])
+def test_every_kind_of_clip_is_a_clip(tmp_path, capsys, monkeypatch, suffix):
+    path = tmp_path / f"clip_32x16{suffix}"
+    if suffix == ".yuv":
+        path.write_bytes(bytes(3 * 16 * 32 * 3 // 2))
+    elif suffix == ".Y4M":
+        path.write_bytes(b"YUV4MPEG2 W32 H16 F25:1 Ip A1:1 C420jpeg\n"
+                         + 3 * (b"FRAME\n" + bytes(16 * 32 * 3 // 2)))
+    else:
+        codec = {".mpg": "mpeg2video", ".webm": "libvpx-vp9"}.get(suffix, "mpeg4")
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream(codec, rate=25)
+            stream.width, stream.height, stream.pix_fmt = 32, 16, "yuv420p"
+            for t in range(3):
+                noise = np.random.default_rng(t).integers(0, 256, (24, 32), np.uint8)
+                frame = av.VideoFrame.from_ndarray(noise, format="yuv420p")
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+
+    def seen(x, *_, **__):
+        raise ValueError(f"seen {x.shape}")
+
+    monkeypatch.setattr(c3, "fit_video", seen)
+    assert "seen (3, 3, 16, 32)" in run(capsys, "encode", path, tmp_path / "a.c3")[2]
+
+
+def test_a_clip_of_another_matrix(tmp_path, capsys, monkeypatch):
+    """What a message tells people to pass, the command line takes."""
+    path = tmp_path / "hdr.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 16, "yuv420p"
+        stream.codec_context.colorspace = 9  # BT.2020
+        frame = av.VideoFrame.from_ndarray(np.zeros((24, 32), np.uint8), format="yuv420p")
+        frame.colorspace = 9
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    code, _, errors = run(capsys, "encode", path, tmp_path / "a.c3")
+    assert code == 1 and "--matrix bt709" in errors
+    monkeypatch.setattr(clips, "fit_best", lambda part, *_, **__: coded(CONFIGS["video"], part.shape[1:]))
+    assert run(capsys, "encode", path, tmp_path / "a.c3", "--matrix", "bt709")[0] == 0
 
 
 def test_a_full_disk_keeps_the_old_file(photo, tmp_path, capsys, fitted, monkeypatch):
@@ -186,6 +314,6 @@ def test_an_interrupted_fit_writes_nothing(photo, tmp_path, capsys, monkeypatch)
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(FIT, "fit", interrupt)
+    monkeypatch.setattr(c3, "fit", interrupt)
     code, _, errors = run(capsys, "encode", photo, tmp_path / "out.c3")
     assert code == 1 and "nothing was written" in errors and not list(tmp_path.iterdir())

@@ -136,6 +136,7 @@ def curves(draw):
     return np.exp(log_rate), quality - quality[0] + start
 
 
+@pytest.mark.filterwarnings("ignore:the cubic of")
 @methods
 @given(curve=curves(), factor=st.floats(0.2, 5))
 def test_a_scaled_rate_is_that_percentage(method, curve, factor):
@@ -146,6 +147,7 @@ def test_a_scaled_rate_is_that_percentage(method, curve, factor):
     )
 
 
+@pytest.mark.filterwarnings("ignore:the cubic of")
 @methods
 @given(curve=curves(), anchor=curves(), seed=st.integers(0, 9))
 def test_order_does_not_matter_and_exchange_inverts(method, curve, anchor, seed):
@@ -201,6 +203,32 @@ def test_bad_curves(rate, quality, message, method):
         bd_rate(rate, quality, *GOOD, method=method)
     with pytest.raises(ValueError, match=message):
         bd_rate(*GOOD, rate, quality, method=method)
+
+
+# A cubic through points that are close in PSNR overshoots wildly between the others.
+RUNAWAY = ([0.1, 0.2, 0.21, 1.0], [30.0, 30.05, 30.1, 40.0])
+
+
+def test_a_cubic_that_runs_away_is_said_with_what_pchip_gives():
+    expected = bd_rate(*RUNAWAY, *GOOD, method="pchip")
+    assert 50 < expected < 150
+    for curves, which in (((*RUNAWAY, *GOOD), "curve"), ((*GOOD, *RUNAWAY), "anchor")):
+        pchip = bd_rate(*curves, method="pchip")
+        with pytest.warns(UserWarning, match=f"the cubic of the {which} is not monotonic from "
+                          rf"30\.00 to 39\.00 dB, .*; method=.pchip. gives {pchip:.2f} %") as said:
+            percent = bd_rate(*curves)
+        assert len(said) == 1 and f"BD-rate, {percent:,.2f} %," in str(said[0].message)
+    with pytest.warns(UserWarning, match="pchip needs points of different PSNR"):
+        bd_rate([*RUNAWAY[0], 1.1], [*RUNAWAY[1], 40.0], *GOOD)
+
+
+@methods
+def test_monotonic_curves_are_not_warned_about(method, recwarn):
+    level = ([0.1] * 4, GOOD[1])  # neither rises nor falls
+    for curve in (GOOD, level, ([0.1, 0.15, 0.3, 0.8], [30, 32, 36, 39])):
+        bd_rate(*curve, *GOOD, method=method)
+    bd_rate(*RUNAWAY, [0.1, 0.2, 0.4, 0.8], [39.5, 42, 45, 48])  # it rises where both are
+    assert not recwarn.list
 
 
 def test_an_unknown_method():

@@ -8,7 +8,6 @@ import hashlib
 import json
 import math
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +15,6 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from jaxtyping import Float
-from tqdm import tqdm
 
 from c3lite.ablation import devices
 from c3lite.ablation.executors import Executor, executor_of
@@ -26,6 +24,7 @@ from c3lite.ablation.rows import Row, annealing, knockouts
 from c3lite.ablation.store import Record, Store, canonical, key_of
 from c3lite.config import C3, COOL_CHIC, COOL_CHIC_V2, Config, edit
 from c3lite.data.patches import patch_size
+from c3lite.data.progress import with_bar
 from c3lite.fitting.batch import COMMON
 
 
@@ -63,9 +62,8 @@ def plan(
     jobs: dict[str, tuple[Job, list[Place]]] = {}
     for name in images:
         parts = {w: _parts(images, name, w) for w in map(float, rd_weights)}
-        for part in tqdm({part: None for each in parts.values() for part, _ in each}, "reading",
-                         delay=2, file=sys.stdout, unit="patch", leave=False, ncols=100,
-                         disable=not progress):
+        distinct = {part: None for each in parts.values() for part, _ in each}
+        for part in with_bar(distinct, "reading", "patch", show=progress):
             images.digest(part)  # which reads those that are not held
         for seed in seeds:
             for row, config, identity, program in variants:

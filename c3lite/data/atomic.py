@@ -11,10 +11,16 @@ from pathlib import Path
 def write_atomically(path: str | os.PathLike, write: Callable) -> None:
     """Call `write(file)` on a temporary file beside `path`, then rename it over `path`.
 
-    Whatever goes wrong (no space, a kill), the old file stays whole.
+    Whatever goes wrong (no space, a kill), the old file stays whole. A link stays, and what it
+    leads to is replaced; a pipe or a device is written to.
     """
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    if os.path.exists(path) and not os.path.isfile(path):
+        with open(path, "wb") as file:
+            write(file)
+        return
+    path = Path(os.path.realpath(path))
+    # not with the path's name in it: that may have all the bytes that a name can have
+    handle, temporary = tempfile.mkstemp(prefix=".c3lite.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)

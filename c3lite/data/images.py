@@ -5,6 +5,7 @@ variable C3LITE_DATA (`kodak/kodim01.png`, ..., `clic2020/*.png`), then on the n
 download is checked by SHA-256 and kept in the user's cache (`pooch.os_cache("c3lite")`).
 """
 
+import io
 import os
 import zipfile
 from importlib.resources import files
@@ -17,6 +18,7 @@ import PIL.Image
 import PIL.ImageOps
 import pooch
 from jaxtyping import Float, Float32
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT
 
 KODAK_URL = "https://r0k.us/graphics/kodak/kodak/"
 
@@ -80,15 +82,16 @@ def image(
     """A picture of your own, in any format that Pillow reads, the way up that a viewer shows it.
 
     - The EXIF orientation is applied. Grayscale, palette and CMYK become RGB.
-    - 8-bit samples are divided by 255, 16-bit grayscale by 65535. Of 16-bit color Pillow keeps the
-      upper 8 bits, which is within 1/257 of the stored value.
+    - Samples are divided by the largest that their depth allows, so that white is 1: grayscale of
+      up to 16 bits, color of 8. Of color of 16 Pillow keeps the upper 8 bits, which is within 1/257
+      of the stored value.
     - A fully opaque alpha channel is dropped. Anything transparent needs a decision, as a codec for
       RGB has no place for it: "refuse" raises, "composite" puts the picture on white.
     - Of an animation or of several pages, the first.
 
-    Raises FileNotFoundError, IsADirectoryError, DataError (empty, damaged, of a format that Pillow
-    does not know, or with samples of unknown range, as floating-point TIFF) and ValueError
-    (transparency). Each names the file.
+    `path` may be a pipe. Raises FileNotFoundError, IsADirectoryError, DataError (empty, damaged, of
+    a format that Pillow does not know, or with samples of unknown range, as floating-point TIFF)
+    and ValueError (transparency). Each names the file.
     """
     if alpha not in ("refuse", "composite"):
         raise ValueError(f'alpha is "refuse" or "composite", not {alpha!r}')
@@ -97,8 +100,6 @@ def image(
         raise IsADirectoryError(f"{file} is a folder; name one picture in it")
     if not file.exists():
         raise FileNotFoundError(f"there is no file {file} (looked in {Path.cwd()})")
-    if file.stat().st_size == 0:
-        raise DataError(f"{file} is empty (0 bytes)")
     return _read(file, alpha)
 
 
@@ -157,50 +158,108 @@ def _download(url: str, sha256: str, place: str) -> Path:
                 progressbar=True,
             )
         )
+    # Without what came before: of a failed connection, that is eighty lines of libraries.
     except OSError as error:  # no network, no such address, a full disk: requests' errors are such
         raise DataError(
             f"could not download {url} ({type(error).__name__}): connect to the network and try "
             f"again, or put {place} in place and set C3LITE_DATA=DIR; Kodak 19 and 23 need neither"
-        ) from error
-    except ValueError as error:  # the hash; pooch has deleted the file
+        ) from None
+    except ValueError:  # the hash; pooch has deleted the file
         raise DataError(
             f"{url} is no longer the published file (its SHA-256 differs), so it was not kept: "
             f"put {place} in place and set C3LITE_DATA=DIR; Kodak 19 and 23 need no download"
-        ) from error
+        ) from None
 
 
 def _read(
     file: Traversable | zipfile.Path, alpha: Literal["refuse", "composite"] = "refuse"
 ) -> Float32[np.ndarray, "3 height width"]:
+    content = file.read_bytes()  # Pillow seeks, and a pipe can only be read once
+    if not content:
+        raise DataError(f"{file} is empty (0 bytes)")
     try:
-        with file.open("rb") as stream, PIL.Image.open(stream) as opened:
-            kind = opened.format
+        with PIL.Image.open(io.BytesIO(content)) as opened:
+            white = _white(opened, content)
+            key, exact = _transparent_color(opened, content)
             picture = PIL.ImageOps.exif_transpose(opened)
-            picture.load()
-    except PIL.UnidentifiedImageError as error:
-        raise DataError(f"{file} is not a picture in a format that Pillow reads") from error
+            if white and not picture.mode.startswith("I"):
+                if key is not None:
+                    picture.info["transparency"] = key
+                if picture.mode == "La":  # premultiplied
+                    picture = picture.convert("LA")
+                picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+            samples = np.asarray(picture)
+    except PIL.UnidentifiedImageError:
+        raise DataError(f"{file} is not a picture in a format that Pillow reads") from None
     # Pillow's many formats raise OSError, SyntaxError, ValueError, struct.error, ... on bad files.
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise DataError(f"{file} could not be read: {reason}") from error
+        raise DataError(f"{file} could not be read: {reason}") from None
+    if white is None:
+        raise DataError(f"{file} has samples of unknown range (signed, 32 bits or floating point): "
+                        "save it with 8 or 16 bits")
+    if picture.mode.startswith("I"):
+        hidden = np.full(samples.shape, False) if key is None else samples == key
+        samples = np.repeat(samples[..., None], 3, axis=-1)
+    else:
+        hidden = samples[..., 3:] < 255
+    if hidden.any():
+        if not exact:
+            raise ValueError(f"{file} has a transparent 16-bit color, of which Pillow keeps 8 bits:"
+                             " save it with 8, or with an alpha channel")
+        if alpha == "refuse":
+            raise ValueError(f'{file} is partly transparent: alpha="composite" (--alpha composite '
+                             "on the command line) puts it on a white background")
+        if picture.mode == "RGBA":
+            ground = PIL.Image.new("RGBA", picture.size, "white")
+            samples = np.asarray(PIL.Image.alpha_composite(ground, picture))
+        else:
+            samples[hidden] = white
+    if white < 0:
+        white = -white
+        samples = white - samples
+    rgb = np.ascontiguousarray(samples[..., :3].transpose(2, 0, 1), dtype=np.float32)
+    return rgb / np.float32(white)
 
-    transparent = picture.has_transparency_data
-    # Pillow opens 16-bit PGM as 32-bit integers of that range; other formats' can mean anything.
-    if picture.mode.startswith("I;16") or (picture.mode == "I" and kind == "PPM"):
-        if transparent:
-            raise ValueError(f"{file} has a transparent shade of 16-bit gray: save it with 8 bits")
-        gray = np.asarray(picture).astype(np.float32) / np.float32(65535)
-        return np.repeat(gray[None], 3, axis=0)
-    if picture.mode in ("I", "F"):
-        raise DataError(f"{file} has 32-bit samples, whose range is unknown: save it with 8 or 16")
-    picture = picture.convert("RGBA" if transparent else "RGB")
-    if transparent:
-        lowest, _ = picture.getchannel("A").getextrema()
-        if lowest < 255 and alpha == "refuse":
-            raise ValueError(
-                f'{file} is partly transparent: alpha="composite" puts it on a white background'
-            )
-        white = PIL.Image.new("RGBA", picture.size, "white")
-        picture = PIL.Image.alpha_composite(white, picture).convert("RGB")
-    rgb = np.asarray(picture).transpose(2, 0, 1)
-    return np.ascontiguousarray(rgb, dtype=np.float32) / np.float32(255)
+
+def _white(opened: PIL.Image.Image, content: bytes) -> int | None:
+    """The sample of full intensity in what Pillow gives; below 0 if it is black's, None if unknown.
+
+    Pillow's mode says how a sample is stored, not what it means.
+    """
+    mode, kind = opened.mode, opened.format
+    deep = mode.startswith("I;16") or (mode == "I" and kind == "PPM")  # a PGM of 16 bits
+    if mode == "F" or (mode == "I" and not deep):
+        return None
+    if kind == "TIFF":
+        tags = opened.tag_v2
+        if tags.get(SAMPLEFORMAT, (1,))[0] != 1:
+            return None
+        if deep:
+            white = 2 ** tags[BITSPERSAMPLE][0] - 1
+            # WhiteIsZero; up to 8 bits, Pillow itself inverts it
+            return white if tags.get(PHOTOMETRIC_INTERPRETATION, 0) else -white
+    if kind == "JPEG2000":
+        # the precision in the codestream's header; Pillow shifts samples up to 8 or 16 bits
+        bits = 1 + (content[content.index(b"\xff\x4f\xff\x51") + 42] & 127)
+        return (2**bits - 1) << max(0, (16 if deep else 8) - bits)
+    if deep and kind not in ("PNG", "PPM"):
+        return None
+    return 65535 if deep else 255
+
+
+def _transparent_color(
+    opened: PIL.Image.Image, content: bytes
+) -> tuple[int | tuple | bytes | None, bool]:
+    """The color that a picture declares transparent, in samples as Pillow gives them.
+
+    And whether this says all: of 16-bit colors the upper 8 bits may be those of several.
+    """
+    key = opened.info.get("transparency")
+    if key is not None and opened.format == "PNG":
+        bits = content[24]
+        if opened.mode == "L":
+            return key * 255 // (2**bits - 1), True
+        if opened.mode == "RGB" and bits == 16:
+            return tuple(k >> 8 for k in key), False
+    return key, True

@@ -2,29 +2,35 @@
 
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import av
 import numpy as np
 from jaxtyping import Float32
-from tqdm import tqdm
 
 from c3lite.data import images, yuv
 from c3lite.data.images import DataError
+from c3lite.data.progress import with_bar
 
 PICTURES = (".png", ".bmp", ".tif", ".tiff", ".ppm", ".jpg", ".jpeg", ".webp")
 """Files that count as frames in a folder."""
 
+CLIPS = (".y4m", ".yuv", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".m2ts", ".mpg",
+         ".mpeg", ".wmv", ".flv", ".ogv", ".3gp", ".ivf", ".264", ".h264", ".265", ".h265", ".hevc")
+"""Names' ends that the command line takes for clips; `video` looks inside all but `.yuv`."""
+
 RAW_FORMATS = {
-    f"yuv{kind}p{deep}": (down, across, 10 if deep else 8)
-    for kind, (down, across) in {"420": (2, 2), "422": (1, 2), "444": (1, 1)}.items()
-    for deep in ("", "10le")
+    f"{kind}{'' if depth == 8 else f'{depth}le'}": (chroma, depth)
+    for kind, chroma in {"yuv420p": (2, 2), "yuv422p": (1, 2), "yuv444p": (1, 1),
+                         "gray": None}.items()
+    for depth in (8, 10, 12, 16)
 }
-"""Pixel formats of raw files: rows and columns that share a chroma sample, and bits."""
+"""Pixel formats of raw files: rows and columns that share a chroma sample, if any, and bits."""
+
+RAW_SIZE = r"(?<!\d)(\d{2,5})x(\d{2,5})(?!\d)"  # width x height in a name
 
 # AVColorSpace's numbers for what the streams say; 2 is "unspecified"
 STATED_MATRIX: dict[int, yuv.Matrix] = {1: "bt709", 5: "bt601", 6: "bt601"}
@@ -44,19 +50,25 @@ def video(
     patch: tuple[int, int, int] | None = None,
     start: int | tuple[int, int, int] = 0,
     size: tuple[int, int] | None = None,
-    pixel_format: str = "yuv420p",
+    pixel_format: str | None = None,
     matrix: yuv.Matrix | None = None,
     full_range: bool | None = None,
+    alpha: Literal["refuse", "composite"] = "refuse",
 ) -> Float32[np.ndarray, "3 frames height width"]:
     """A clip of your own, or a part of it, values in [0, 1].
 
     Kinds of `path`:
 
     - a folder of frames (PNG and others that `image` reads), in the order of the last number in
-      their names, no number left out; the names' order if there are no numbers;
-    - `.yuv`: raw planes, frame after frame, with `size` or the usual "1920x1080" in its name;
+      their names; the names' order if there are no numbers. No number is left out where most
+      follow one another;
+    - `.yuv`: raw planes, frame after frame, whose size, format and depth are stated in the name, as
+      in "clip_1920x1080_422_10bit.yuv" or "clip_1920x1080_yuv422p10le.yuv" (without format and
+      depth: 4:2:0, 8 bits), or by `size` and `pixel_format`, which overrule it;
     - anything else as FFmpeg decodes it: Y4M, MP4, MKV, ... Planar YUV of 8 to 16 bits (4:2:0,
-      4:2:2, 4:4:4), gray, and 8-bit RGB; of several streams the first video.
+      4:2:2, 4:4:4), gray, and 8-bit RGB; of several streams the first video, and of it the frames
+      that a player would show: not those before an edit list's start, nor an open GOP's first ones
+      that need what was cut away.
 
     Colors (`c3lite.data.yuv` has the formulas): the matrix and the range that the file states.
     Where it does not, BT.709 from 720 rows on and BT.601 below, and limited range. `matrix` and
@@ -70,16 +82,20 @@ def video(
             frame, is `start`.
         start: the first frame, counted from 0, or (frame, y, x).
         size: (height, width) of a raw file.
-        pixel_format: of a raw file: yuv420p, yuv422p, yuv444p, or with "10le" behind it.
+        pixel_format: of a raw file: yuv420p, yuv422p, yuv444p or gray; with "10le", "12le" or
+            "16le" behind it, of so many bits.
         matrix: "bt601" or "bt709".
         full_range: luma from 0 to 255 (True) or from 16 to 235 (False).
+        alpha: of pictures in a folder, as for `image`.
 
     Raises:
         FileNotFoundError: when there is nothing at `path`.
-        DataError: for a file that is empty, cut off, damaged, without frames, or of a pixel format
-            not listed above; a folder with frames missing or of different sizes.
-        ValueError: for a part that is empty or reaches outside the clip, a raw file without a size
-            or of odd size, or impossible values. Each names the file.
+        DataError: for a file that is empty, cut off, damaged, without frames, a pipe, or of a
+            pixel format not listed above; a folder with frames missing, without a number beside
+            numbered ones, or of different sizes.
+        ValueError: for a part that is empty or reaches outside the clip, a raw file without a size,
+            of odd size, or whose name contradicts itself or its length, or impossible values. Each
+            names the file.
     """
     file = Path(path).expanduser()
     count, rows, columns, first = _part(frames, patch, start)
@@ -87,6 +103,8 @@ def video(
         raise ValueError(f'matrix is "bt601" or "bt709", not {matrix!r}')
     if not file.exists():
         raise FileNotFoundError(f"there is no file or folder {file} (looked in {Path.cwd()})")
+    if not (file.is_file() or file.is_dir()):
+        raise DataError(f"{file} is a pipe or a device; a clip is read from a file or a folder")
     raw = file.is_file() and file.suffix.lower() == ".yuv"
     if size is not None and not raw:
         raise ValueError(f"size is for raw .yuv files; {file} knows its own")
@@ -95,14 +113,13 @@ def video(
     if raw:
         source = _raw(file, size, pixel_format, matrix, full_range, first)
     elif file.is_dir():
-        source = _folder(file, first)
+        source = _folder(file, first, alpha)
     else:
         source = _decoded(file, matrix, full_range, first)
 
     taken: list[np.ndarray] = []
     whole = None
-    for frame in tqdm(islice(source, count), f"reading {file.name}", count, delay=2,
-                      file=sys.stdout, unit="frame", leave=False, ncols=100):
+    for frame in with_bar(islice(source, count), f"reading {file.name}", "frame", count):
         if whole is None:
             whole = frame.size
             _check_inside(file, whole, rows, columns)
@@ -148,20 +165,23 @@ def _check_inside(file: Path, size: tuple[int, int], rows: slice, columns: slice
 
 
 def _raw(file, size, pixel_format, matrix, full_range, first) -> Iterator[_Frame]:
-    if pixel_format not in RAW_FORMATS:
-        raise ValueError(f"unknown pixel format {pixel_format!r} of {file}: "
-                         f"{', '.join(RAW_FORMATS)} can be read")
     if size is None:
-        named = re.search(r"(?<!\d)(\d{2,5})x(\d{2,5})(?!\d)", file.name)
-        if named is None:
-            raise ValueError(f"{file} has no header: give its size=(height, width)")
-        size = int(named[2]), int(named[1])
+        sizes = {(int(h), int(w)) for w, h in re.findall(RAW_SIZE, file.name)}
+        if len(sizes) != 1:
+            raise ValueError(f"{file} has no header, and its name states {len(sizes)} sizes: name "
+                             "it as in clip_1920x1080.yuv, or give its size=(height, width)")
+        size, = sizes
+    pixel_format = pixel_format or _stated_format(file)
+    if pixel_format not in RAW_FORMATS:
+        raise ValueError(f"{file} cannot be read as {pixel_format}: choose one of "
+                         f"{', '.join(RAW_FORMATS)}")
     height, width = size
-    down, across, depth = RAW_FORMATS[pixel_format]
+    chroma, depth = RAW_FORMATS[pixel_format]
+    down, across = chroma or (1, 1)
     if min(size) < 1 or height % down or width % across:
         raise ValueError(f"{file} cannot be {pixel_format} of {_by(size)} (height x width): its "
                          f"sides are multiples of {down} and {across}")
-    shapes = [size, *2 * [(height // down, width // across)]]
+    shapes = [size, *(2 if chroma else 0) * [(height // down, width // across)]]
     sample = np.dtype(np.uint8 if depth == 8 else "<u2")
     samples = sum(h * w for h, w in shapes)
     frame_bytes = samples * sample.itemsize
@@ -173,9 +193,41 @@ def _raw(file, size, pixel_format, matrix, full_range, first) -> Iterator[_Frame
     stored = np.memmap(file, sample, "r").reshape(total, samples)
     ends = np.cumsum([h * w for h, w in shapes])[:-1]
     for t in range(first, total):
+        if (most := stored[t].max()) >= 2**depth:
+            raise DataError(f"{file} is not {pixel_format}: frame {t} has a sample of {most}")
         parts = np.split(stored[t], ends)
         planes = [part.reshape(s) for part, s in zip(parts, shapes, strict=True)]
         yield _from_planes(f"frame {t} of {file}", planes, matrix, bool(full_range), depth)
+
+
+def _stated_format(file: Path) -> str:
+    """The pixel format that a raw file's name states in whole or in parts ("420", "10bit")."""
+    kinds, depths, others = set(), set(), []
+    name = re.sub(RAW_SIZE, "_", file.stem.lower())
+    for word in re.findall(r"\d+[ _-]?bits?(?![a-z])|[a-z0-9]+", name):
+        if found := re.fullmatch(r"(?:yuv|i)?(420|422|444)(?:p(\d*))?(?:le|bits?)?", word):
+            kinds.add(f"yuv{found[1]}p")
+        elif found := re.fullmatch(r"(gr[ae]y|400)(?:p?(\d+))?(?:le|bits?)?", word):
+            kinds.add("gray")
+        elif found := re.fullmatch(r"()(\d+)[ _-]?bits?|(8|10|12|14|16)(?:b|le)", word):
+            depths.add(int(found[2] or found[3]))
+            continue
+        elif word in ("rgb", "bgr", "yv12") or re.match(r"yuv\d|gr[ae]y\d", word) or (
+                # hardware's formats have no bits, and names like "cuda"
+                word in av.video.format.names and av.VideoFormat(word).bits_per_pixel):
+            others.append(word)
+            continue
+        else:
+            continue
+        if found[2]:
+            depths.add(int(found[2]))
+    kind, depth = (*kinds, "yuv420p")[0], (*depths, 8)[0]
+    pixel_format = kind if depth == 8 else f"{kind}{depth}le"
+    if others or len(kinds) > 1 or len(depths) > 1 or pixel_format not in RAW_FORMATS:
+        stated = ", ".join([*others, *sorted(kinds), *(f"{d} bits" for d in sorted(depths))])
+        raise ValueError(f"the name of {file} states {stated}, which is not one format that can be "
+                         f"read: rename it, or give the pixel_format ({', '.join(RAW_FORMATS)})")
+    return pixel_format
 
 
 def _from_planes(name, planes, matrix, full_range, depth) -> _Frame:
@@ -185,58 +237,117 @@ def _from_planes(name, planes, matrix, full_range, depth) -> _Frame:
         planes, chosen, full_range, depth, rows, columns))
 
 
-def _folder(folder: Path, first: int) -> Iterator[_Frame]:
+def _folder(folder: Path, first: int, alpha) -> Iterator[_Frame]:
     found = sorted(f for f in folder.iterdir()
                    if f.suffix.lower() in PICTURES and not f.name.startswith("."))
-    numbers = [int(n[-1]) if (n := re.findall(r"\d+", f.stem)) else None for f in found]
-    if found and None not in numbers:
-        found = [f for _, f in sorted(zip(numbers, found, strict=True))]
-        missing = sorted(set(range(min(numbers), max(numbers) + 1)) - set(numbers))
-        if missing:
-            some = ", ".join(map(str, missing[:5])) + (", ..." if len(missing) > 5 else "")
-            raise DataError(f"{folder} has frames {min(numbers)} to {max(numbers)} without {some}: "
-                            "put them there, or number the others without a gap")
-        if len(set(numbers)) < len(numbers):
-            twice = next(n for n in numbers if numbers.count(n) > 1)
-            raise DataError(f"{folder} has two frames numbered {twice}")
+    numbers = {f: int(n[-1]) for f in found if (n := re.findall(r"\d+", f.stem))}
+    if numbers:
+        for file in found:
+            if file not in numbers:
+                raise DataError(f"{file} has no number, and other pictures beside it have: take it "
+                                "out of the folder, or number it")
+        found.sort(key=numbers.get)
+        steps = [(a, b) for a, b in pairwise(sorted(numbers.values())) if b != a + 1]
+        for a, b in steps:
+            if a == b:
+                raise DataError(f"{folder} has two frames numbered {a}")
+        # numbers that count go up by one, mostly; those of time stamps or of every tenth frame do
+        # not, and lack nothing
+        if steps and len(found) - 1 > 2 * len(steps):
+            gaps = ", ".join(f"{a + 1}" if b == a + 2 else f"{a + 1} to {b - 1}"
+                             for a, b in steps[:5]) + (", ..." if len(steps) > 5 else "")
+            raise DataError(f"{folder} has frames {numbers[found[0]]} to {numbers[found[-1]]} "
+                            f"without {gaps}: put them there, or number the others without a gap")
     for file in found[first:]:
-        picture = images.image(file)
+        picture = images.image(file, alpha)
         yield _Frame(picture.shape[1:], str(file),
                      lambda rows, columns, picture=picture: picture[:, rows, columns])
 
 
 def _decoded(file: Path, matrix, full_range, first) -> Iterator[_Frame]:
     try:
-        with av.open(str(file)) as container:
+        # absolute: "12:30.y4m" alone would be a protocol called 12
+        with av.open(str(file.absolute())) as container:
             if not container.streams.video:
                 raise DataError(f"{file} has no video in it")
             stream = container.streams.video[0]
-            stream.thread_type = "AUTO"
-            number = -1
-            for number, frame in enumerate(container.decode(stream)):
-                if number == 0 and container.format.name == "yuv4mpegpipe":
-                    _check_length(file, frame)
-                if frame.is_corrupt:
-                    raise DataError(f"frame {number} of {file} is damaged")
-                if number >= first:
-                    yield _from_frame(f"frame {number} of {file}", frame, matrix, full_range)
-            if number + 1 < stream.frames:
-                raise DataError(f"{file} is cut off: it says that it has {stream.frames} frames, "
-                                f"and {number + 1} can be read")
+            if stream.codec_context is None:
+                raise DataError(f"{file} is of a codec that FFmpeg does not know")
+            # With threads for frames, FFmpeg keeps errors to itself, and closing waits for ever if
+            # PyAV's log is on. One thread costs nothing: RGB takes longer than decoding.
+            stream.codec_context.thread_count = 1
+            frames, number = _check_length(file, container.format.name, stream.codec_context), 0
+            for packet in container.demux(stream):
+                if packet.is_corrupt:
+                    raise DataError(f"{file} is cut off or damaged after {number} frames")
+                for frame in packet.decode():
+                    if frame.is_corrupt:
+                        raise DataError(f"frame {number} of {file} is damaged")
+                    if number >= first:
+                        yield _from_frame(f"frame {number} of {file}", frame, matrix, full_range)
+                    number += 1
+                if number == frames:
+                    return
     except av.FFmpegError as error:
-        raise DataError(f"{file} could not be read as a video: {error.strerror}") from error
+        raise DataError(f"{file} could not be read as a video: {error.strerror}") from None
 
 
-def _check_length(file: Path, frame: av.VideoFrame) -> None:
-    """FFmpeg passes over a last Y4M frame that is cut off; we do not."""
-    with file.open("rb") as stream:
-        header = len(stream.readline())
-        if stream.readline() != b"FRAME\n":
-            return  # frames with parameters have headers of any length
-    samples = sum(c.height * c.width * -(-c.bits // 8) for c in frame.format.components)
-    whole, rest = divmod(file.stat().st_size - header, len(b"FRAME\n") + samples)
-    if rest:
-        raise DataError(f"{file} is cut off after {whole} whole frames")
+def _check_length(file: Path, container: str, codec: av.VideoCodecContext) -> int | None:
+    """Walk through a file whose parts state their lengths, as FFmpeg does not mind a cut in them.
+
+    Returns the number of frames of a Y4M file, else None. (What others state is no help: it counts
+    gaps, and what an edit list hides. MPEG and Flash streams state nothing: a cut in them is seen
+    where it damages a frame.)
+    """
+    lengths = {"yuv4mpegpipe": _y4m_bytes, "mov": _mp4_bytes, "matroska": _matroska_bytes,
+               "avi": _avi_bytes}
+    length = lengths.get(container.split(",")[0])
+    at, parts, size, head = 0, 0, file.stat().st_size, b""
+    with file.open("rb") as content:
+        while length and at < size:
+            content.seek(at)
+            head = content.read(256)
+            part = length(head, codec)
+            if part is None:
+                break
+            at, parts = at + part, parts + 1
+    if at > size or head[4:8] == b"moof":  # such a box is the table of contents of a next one
+        raise DataError(f"{file} is cut off: it has {size:,} bytes, and its parts state "
+                        "that there are more")
+    return parts - 1 if length is _y4m_bytes else None
+
+
+# Bytes of the outermost part of a file that begins with `head`; None where it does not say.
+
+
+def _mp4_bytes(head: bytes, codec: av.VideoCodecContext) -> int | None:
+    if len(head) < 8:
+        return 8
+    if not head[4:8].isalnum():  # not a box: some programs leave zeros at the end
+        return None
+    length = int.from_bytes(head[8:16] if head[:4] == b"\0\0\0\1" else head[:4])
+    return length or None  # 0: up to the end
+
+
+def _avi_bytes(head: bytes, codec: av.VideoCodecContext) -> int | None:
+    length = int.from_bytes(head[4:8], "little")
+    return 8 + length if head[:4] == b"RIFF" and 0 < length < 2**32 - 1 else None
+
+
+def _matroska_bytes(head: bytes, codec: av.VideoCodecContext) -> int | None:
+    if head[:4] not in (b"\x1aE\xdf\xa3", b"\x18S\x80g"):  # header and segment
+        return None
+    width = 9 - head[4].bit_length()
+    length = int.from_bytes(head[4 : 4 + width]) - (1 << 7 * width)
+    return 4 + width + length if length < (1 << 7 * width) - 1 else None
+
+
+def _y4m_bytes(head: bytes, codec: av.VideoCodecContext) -> int | None:
+    line = head.split(b"\n")[0]
+    if not head.strip():  # blank lines after the last frame
+        return None
+    samples = sum(c.height * c.width * -(-c.bits // 8) for c in codec.format.components)
+    return len(line) + 1 + (samples if line.startswith(b"FRAME") else 0)
 
 
 def _from_frame(name: str, frame: av.VideoFrame, matrix, full_range) -> _Frame:
@@ -256,7 +367,8 @@ def _from_frame(name: str, frame: av.VideoFrame, matrix, full_range) -> _Frame:
     if matrix is None and frame.colorspace != UNSPECIFIED and len(kind.components) == 3:
         if frame.colorspace not in STATED_MATRIX:
             raise DataError(f"{name} states color matrix {frame.colorspace} (ITU-T H.273), neither "
-                            'BT.601 nor BT.709: matrix="bt709" reads it as if it were that one')
+                            'BT.601 nor BT.709: matrix="bt709" (--matrix bt709 on the command '
+                            "line) reads it as if it were that one")
         matrix = STATED_MATRIX[frame.colorspace]
     if full_range is None:
         full_range = frame.color_range == FULL_RANGE or kind.name.startswith("yuvj")

@@ -14,7 +14,6 @@ Small pictures pay for headers: some 280 bytes in a JPEG, 300 in an AVIF, 30 in 
 
 import io
 import math
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -26,9 +25,9 @@ import numpy as np
 import PIL.features
 import PIL.Image
 from jaxtyping import ArrayLike, Float, Float32
-from tqdm import tqdm
 
 from c3lite.data import yuv
+from c3lite.data.progress import with_bar
 from c3lite.evaluation import metrics
 
 
@@ -210,7 +209,7 @@ def _hevc(frames, qps, fps, matrix) -> Iterator[tuple[int, bytes, Iterator[np.nd
         chosen = matrix or yuv.assumed_matrix(height)
         rounded = np.round(255 * frame.astype(np.float64)) / 255
         planes.append(yuv.to_planes(rounded, chosen, False))
-    for qp in tqdm(qps, "HEVC", delay=2, file=sys.stdout, unit="QP", leave=False, ncols=100):
+    for qp in with_bar(qps, "HEVC", "QP"):
         stream = _encode_hevc(planes, qp, fps)
         yield qp, stream, (yuv.to_rgb(p, chosen, False)
                            for p in _decode_hevc(stream, height, width))

@@ -6,6 +6,7 @@ to be differentiated or compiled (the training loss is Eq. 4). Images are (3, H,
 """
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Literal, SupportsFloat
 
@@ -96,7 +97,8 @@ def bd_rate(
 
     Each curve is fitted as ln(bpp) against PSNR; the mean difference over the range of PSNR that
     both cover, d, gives 100 (e^d - 1). Negative is better than the anchor. The order of a curve's
-    points does not matter.
+    points does not matter. A cubic that is not monotonic (more rate for less PSNR) can run away
+    between its points: a warning says so, and what pchip gives.
 
     Args:
         rate_bpp, psnr_db: the curve's points, at least 4; bpp > 0, PSNR in dB.
@@ -121,9 +123,21 @@ def bd_rate(
             f"the curves share no range of PSNR: {quality[0]:.2f} to {quality[-1]:.2f} dB against "
             f"{anchor_quality[0]:.2f} to {anchor_quality[-1]:.2f} dB"
         )
-    area = _integral(quality, log_rate, low, high, method)
-    anchor_area = _integral(anchor_quality, anchor_log_rate, low, high, method)
-    return float(100 * np.expm1((area - anchor_area) / (high - low)))
+    area, monotonic = _integral(quality, log_rate, low, high, method)
+    anchor_area, anchor_monotonic = _integral(anchor_quality, anchor_log_rate, low, high, method)
+    with np.errstate(over="ignore"):
+        percent = float(100 * np.expm1((area - anchor_area) / (high - low)))
+    if not (monotonic and anchor_monotonic):
+        which = "the anchor" if monotonic else "the curve"
+        try:
+            other = bd_rate(rate_bpp, psnr_db, anchor_rate_bpp, anchor_psnr_db, method="pchip")
+            other = f'method="pchip" gives {other:,.2f} %'
+        except ValueError as error:
+            other = str(error)
+        warnings.warn(
+            f"the cubic of {which} is not monotonic from {low:.2f} to {high:.2f} dB, so that its "
+            f"BD-rate, {percent:,.2f} %, may mean little; {other}", stacklevel=2)
+    return percent
 
 
 def _pair(image: ArrayLike, reference: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -160,15 +174,23 @@ def _curve(name: str, rate_bpp: Curve, psnr_db: Curve) -> tuple[np.ndarray, np.n
     return quality[order], np.log(rate[order])
 
 
-def _integral(x: np.ndarray, y: np.ndarray, low: float, high: float, method: str) -> float:
+def _integral(
+    x: np.ndarray, y: np.ndarray, low: float, high: float, method: str
+) -> tuple[float, bool]:
+    """Of the curve between low and high; and whether it is a cubic that rises all the way, or none.
+    """
     if method == "cubic":
         # Polynomial.fit maps x to [-1, 1]: powers of 30 ... 45 dB would be badly conditioned.
-        primitive = np.polynomial.Polynomial.fit(x, y, 3).integ()
-        return primitive(high) - primitive(low)
+        cubic = np.polynomial.Polynomial.fit(x, y, 3)
+        primitive, slope = cubic.integ(), cubic.deriv()
+        # a parabola's least value is at its ends or where its own slope is 0
+        turns = [t for t in slope.deriv().trim().roots().real if low < t < high]
+        least = min(slope(t) for t in (low, high, *turns))
+        return float(primitive(high) - primitive(low)), bool(least > -1e-9)  # but for rounding
     # Imported here: SciPy is slow to import, and the default does without.
     from scipy.interpolate import Akima1DInterpolator, PchipInterpolator
 
     if len(np.unique(x)) < len(x):
         raise ValueError(f"{method} needs points of different PSNR; cubic does not")
     interpolator = PchipInterpolator if method == "pchip" else Akima1DInterpolator
-    return float(interpolator(x, y).integrate(low, high))
+    return float(interpolator(x, y).integrate(low, high)), True

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 from tqdm import tqdm
 
+from c3lite.data.progress import progress_output
 from c3lite.fitting.training import History, State
 
 
 def progress_bar(progress: bool, total: int, done: int) -> tqdm:
-    """One bar for all steps: plain text on standard output."""
-    # readable in a notebook, under papermill and in a log
-    return tqdm(total=total, initial=done, disable=not progress, file=sys.stdout, unit="step",
-                mininterval=0.5, dynamic_ncols=False, ncols=100,
+    """One bar for all steps: plain text, readable in a notebook, under papermill and in a log."""
+    return tqdm(total=total, initial=done, disable=not progress, file=progress_output(),
+                unit="step", mininterval=0.5, dynamic_ncols=False, ncols=100,
                 bar_format="{desc} |{bar:16}| {n_fmt}/{total_fmt} {remaining} left{postfix}")
 
 

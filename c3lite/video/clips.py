@@ -21,6 +21,7 @@ from jaxtyping import ArrayLike, Float, PRNGKeyArray
 from c3lite.coding import encode
 from c3lite.config import UVG, Config
 from c3lite.data.patches import join_patches, patch_size, split_patches
+from c3lite.data.progress import progress_output
 from c3lite.evaluation.metrics import mean_frame_psnr
 from c3lite.fitting.adaptive import fit_best
 from c3lite.fitting.checkpoint import beside
@@ -174,7 +175,8 @@ def fit_video(
     parts, fits = split_patches(x, patch), []
     for n, part in enumerate(parts, start=1):
         if progress and len(parts) > 1:
-            print(f"patch {n} of {len(parts)}: {' x '.join(map(str, part.shape[1:]))}")
+            print(f"patch {n} of {len(parts)}: {' x '.join(map(str, part.shape[1:]))}",
+                  file=progress_output())
         fits.append(_with_masks_and_best(
             part, configs, jax.random.fold_in(key, n - 1), progress, mask_steps,
             None if folder is None else folder / f"patch{n}", on_collapse))
