@@ -1,12 +1,14 @@
 """Widgets without a browser: what is sent to it, stills, and exported pages."""
 
 import base64
+import copy
 import functools
 import io
 import json
 import math
 import re
 import zlib
+from pathlib import Path
 
 import hypothesis.extra.numpy as npst
 import ipywidgets
@@ -31,6 +33,9 @@ from c3lite.widgets import base, fitted, live
 from c3lite.widgets.context import decoding_steps
 from c3lite.widgets.quantizer import noisy_value
 from tests import made
+from tests.tools import run_notebooks
+
+REPOSITORY = Path(__file__).parents[1]
 
 
 def unpack(packed):
@@ -106,6 +111,25 @@ def test_carries_a_still_and_words_beside_the_view(name):
         assert len(picture.getcolors(256)) > 4  # it shows something
     assert len(data["text/plain"]) > 20
     assert metadata["image/png"]["alt"] == data["text/plain"]
+
+
+@pytest.mark.parametrize("path", sorted(
+    path for folder in ("notebooks", "ablations") for path in (REPOSITORY / folder).glob("*.ipynb")
+), ids=lambda path: path.stem)
+def test_saving_a_committed_notebook_would_not_change_it(path):
+    content = json.loads(path.read_text("utf-8"))
+    # as a JupyterLab with a kernel of its own makes it
+    opened = copy.deepcopy(content)
+    opened["metadata"]["kernelspec"]["display_name"] = "Python 3 (of somebody)"
+    opened["metadata"]["language_info"] |= {"version": "3.99", "mimetype": "text/x"}
+    run_notebooks.before_saving({"type": "notebook", "content": opened})
+    assert opened == content
+
+
+def test_saving_keeps_another_kernel():
+    notebook = {"cells": [], "metadata": {"kernelspec": {"name": "julia"}}}
+    run_notebooks.before_saving({"type": "notebook", "content": notebook})
+    assert notebook["metadata"] == {"kernelspec": {"name": "julia"}}
 
 
 def test_nbconvert_shows_the_still():

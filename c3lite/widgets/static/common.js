@@ -5,11 +5,14 @@
 // a server: the same text runs in a notebook and in an exported page.
 
 const SVG_TAGS = new Set(["svg", "g", "path", "line", "rect", "circle", "text", "title"]);
+const FOCUSED_TAGS = new Set(["button", "canvas", "input", "select"]);
 
 function make(tag, attributes = {}, ...children) {
   const node = SVG_TAGS.has(tag)
     ? document.createElementNS("http://www.w3.org/2000/svg", tag)
     : document.createElement(tag);
+  // JupyterLab keeps its shortcuts (d d deletes a cell) from a focused element that has this mark
+  if (FOCUSED_TAGS.has(tag)) node.dataset.lmSuppressShortcuts = "true";
   for (const [name, value] of Object.entries(attributes)) {
     if (value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value);
   }
@@ -22,9 +25,8 @@ function make(tag, attributes = {}, ...children) {
 function panel(el, model, title, help) {
   const alert = make("div", { class: "c3-error", role: "alert", hidden: true });
   const body = make("div", { class: "c3-body" });
-  // JupyterLab leaves keys alone below an element with this mark; the second class is the one by
-  // which ipywidgets and tools know a widget's view
-  const root = make("section", { class: "c3 jupyter-widgets", "aria-label": title, "data-lm-suppress-shortcuts": "true" },
+  // the second class is the one by which ipywidgets and tools know a widget's view
+  const root = make("section", { class: "c3 jupyter-widgets", "aria-label": title },
     make("div", { class: "c3-title" }, title),
     make("div", { class: "c3-help" }, help), body, alert);
   el.replaceChildren(root);
@@ -55,7 +57,6 @@ function panel(el, model, title, help) {
     const show = options.show ?? String;
     const input = make("input", { type: "range", min: options.min, max: options.max,
       step: options.step ?? 1, "aria-label": options.label, title: options.hint ?? options.label });
-    input.dataset.lmSuppressShortcuts = "true";
     const output = make("output", { class: "c3-value" });
     const set = (value) => {
       input.value = value;
@@ -85,7 +86,6 @@ function panel(el, model, title, help) {
   ui.check = (parent, label, checked, change) => {
     const input = make("input", { type: "checkbox" });
     input.checked = checked;
-    input.dataset.lmSuppressShortcuts = "true";
     listen(input, "change", () => change(input.checked));
     parent.append(make("label", { class: "c3-check" }, input, label));
     return input;
@@ -96,7 +96,6 @@ function panel(el, model, title, help) {
     const select = make("select", { "aria-label": label },
       ...names.map((name, i) => make("option", { value: i }, name)));
     select.value = value;
-    select.dataset.lmSuppressShortcuts = "true";
     listen(select, "change", () => change(Number(select.value)));
     parent.append(make("label", { class: "c3-choice" }, make("span", {}, label), select));
     return select;
