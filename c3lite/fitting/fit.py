@@ -132,14 +132,15 @@ def begin(x: Float[np.ndarray, "3 *shape"], config: Config, key: PRNGKeyArray) -
 
 
 def chunks(
-    x: Float[np.ndarray, "3 *shape"], config: Config, state: State, bar: tqdm | None = None
+    x: Float[np.ndarray, "3 *shape"], config: Config, state: State, bar: tqdm | None = None,
+    most: Callable[[], int | float] = lambda: math.inf,
 ) -> Iterator[tuple[State, History]]:
     """The fit as a generator: the state after each chunk of steps, and what the steps measured.
 
     Chunks grow to about `SECONDS_A_CHUNK`; their size does not change the result. Everything that
     fits (`fit`, the live widget, checkpoints) is a loop over this. The first chunk is the warm-up,
-    where the config has one; `bar` says how far it is. Raises `FitError` when the loss stops being
-    finite.
+    where the config has one; `bar` says how far it is. After it, `most()` is asked before each
+    chunk how many steps it may have. Raises `FitError` when the loss stops being finite.
     """
     there, last_good = jnp.asarray(x), math.nan
     if bool(training.finished(state, config)):
@@ -149,7 +150,7 @@ def chunks(
         return training.run_chunk(state, config, there, n)
 
     starts = _starts(x, config, state)
-    for state, history in _warmed_up(config, state, starts, advance, bar):  # noqa: B020
+    for state, history in _warmed_up(config, state, starts, advance, bar, most):  # noqa: B020
         if error := _error(history, int(state.step) - len(history.loss), last_good):
             raise error
         last_good = float(history.loss[-1])
@@ -161,24 +162,26 @@ Advance = Callable[[State, Int[Array, ""]], tuple[State, History, Int[Array, ""]
 
 
 def _warmed_up(
-    config: Config, state: State, starts: Iterator[State], advance: Advance, bar: tqdm | None
+    config: Config, state: State, starts: Iterator[State], advance: Advance, bar: tqdm | None,
+    most: Callable[[], int | float] = lambda: math.inf,
 ) -> Iterator[tuple[State, History]]:
     """`chunks` of one fit or of a batch; at its beginning the best of `starts` after the warm-up.
     """
     if config.warmup_starts > 1 and _warmup_steps(config) > 0 and not int(state.step):
         state, history = _warm_up(config, starts, advance, bar)
         yield state, history
-    yield from _advanced(advance, state)
+    yield from _advanced(advance, state, most=most)
 
 
 def _advanced(
-    advance: Advance, state: State, limit: int | float = math.inf
+    advance: Advance, state: State, limit: int | float = math.inf,
+    most: Callable[[], int | float] = lambda: math.inf,
 ) -> Iterator[tuple[State, History]]:
     """Chunks of steps, to the end or to `limit` steps."""
     n = FIRST_CHUNK
     while limit > 0:
         began = time.perf_counter()
-        state, history, done = advance(state, jnp.array(min(n, limit)))
+        state, history, done = advance(state, jnp.array(min(n, limit, most())))
         if not int(done):
             return
         history = _measured(history, done)

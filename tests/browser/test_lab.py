@@ -40,8 +40,8 @@ def opened(tmp_path_factory):
         port = free.getsockname()[1]
     recipe = subprocess.run(
         ["make", "-n", "lab", "PYTHON=python", f"ARGS=--ServerApp.port={port} "
-         "--IdentityProvider.token= --LabApp.expose_app_in_browser=True"], cwd=REPOSITORY, check=True,
-        capture_output=True, text=True).stdout.replace("\\\n", " ")
+         "--IdentityProvider.token= --LabApp.expose_app_in_browser=True"],
+        cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout.replace("\\\n", " ")
     (command,) = [line for line in recipe.splitlines() if "-m jupyterlab" in line]
     browser = tmp / "browser"  # in place of a browser: it notes what it was to open
     browser.write_text(f'#!/bin/sh\necho "$1" > {tmp}/page.new && mv {tmp}/page.new {tmp}/page\n')

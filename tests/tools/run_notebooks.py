@@ -1,8 +1,8 @@
 """Execute notebooks in place: `python -m tests.tools.run_notebooks [NOTEBOOK ...]`, or all.
 
 As `nbconvert --execute --inplace`, with what a progress bar overwrote, XLA's alarms of slow
-compilation and the version of Python left out, and of widgets only their stills. A notebook is written when all of it has
-run.
+compilation and the version of Python left out, and of widgets only their stills. A notebook is
+written when all of it has run.
 """
 
 import sys
