@@ -22,7 +22,7 @@ help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
 
 lab: $(STAMP)  ## set up .venv and open JupyterLab on the first notebook (a server: ARGS=--no-browser)
-	$(PYTHON) -m jupyterlab --ContentsManager.pre_save_hook=tests.tools.run_notebooks.before_saving \
+	$(PYTHON) -m jupyterlab --ServerApp.root_dir=. --ContentsManager.pre_save_hook=tests.tools.run_notebooks.before_saving \
 	    $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS) notebooks/00_start_here.ipynb
 
 test: $(STAMP)  ## set up .venv and run all tests (some of them: ARGS="tests/test_data.py -k crop")

@@ -293,7 +293,8 @@ def test_a_clip_of_another_matrix(tmp_path, capsys, monkeypatch):
         container.mux(stream.encode(None))
     code, _, errors = run(capsys, "encode", path, tmp_path / "a.c3")
     assert code == 1 and "--matrix bt709" in errors
-    monkeypatch.setattr(clips, "fit_best", lambda part, *_, **__: coded(CONFIGS["video"], part.shape[1:]))
+    monkeypatch.setattr(
+        clips, "fit_best", lambda part, *_, **__: coded(CONFIGS["video"], part.shape[1:]))
     assert run(capsys, "encode", path, tmp_path / "a.c3", "--matrix", "bt709")[0] == 0
 
 

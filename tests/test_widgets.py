@@ -1,12 +1,14 @@
 """Widgets without a browser: what is sent to it, stills, and exported pages."""
 
 import base64
+import copy
 import functools
 import io
 import json
 import math
 import re
 import zlib
+from pathlib import Path
 
 import hypothesis.extra.numpy as npst
 import ipywidgets
@@ -24,6 +26,7 @@ from c3lite import widgets
 from c3lite.coding.order import Plan
 from c3lite.config import ADAPTIVE_UVG
 from c3lite.evaluation import anchors as codecs
+from c3lite.fitting import fit as fitting
 from c3lite.fitting.training import History
 from c3lite.model import latents, quantize
 from c3lite.video.masks import LearnedOffsets
@@ -31,6 +34,9 @@ from c3lite.widgets import base, fitted, live
 from c3lite.widgets.context import decoding_steps
 from c3lite.widgets.quantizer import noisy_value
 from tests import made
+from tests.tools import run_notebooks
+
+REPOSITORY = Path(__file__).parents[1]
 
 
 def unpack(packed):
@@ -106,6 +112,25 @@ def test_carries_a_still_and_words_beside_the_view(name):
         assert len(picture.getcolors(256)) > 4  # it shows something
     assert len(data["text/plain"]) > 20
     assert metadata["image/png"]["alt"] == data["text/plain"]
+
+
+@pytest.mark.parametrize("path", sorted(
+    path for folder in ("notebooks", "ablations") for path in (REPOSITORY / folder).glob("*.ipynb")
+), ids=lambda path: path.stem)
+def test_saving_a_committed_notebook_would_not_change_it(path):
+    content = json.loads(path.read_text("utf-8"))
+    # as a JupyterLab with a kernel of its own makes it
+    opened = copy.deepcopy(content)
+    opened["metadata"]["kernelspec"]["display_name"] = "Python 3 (of somebody)"
+    opened["metadata"]["language_info"] |= {"version": "3.99", "mimetype": "text/x"}
+    run_notebooks.before_saving({"type": "notebook", "content": opened})
+    assert opened == content
+
+
+def test_saving_keeps_another_kernel():
+    notebook = {"cells": [], "metadata": {"kernelspec": {"name": "julia"}}}
+    run_notebooks.before_saving({"type": "notebook", "content": notebook})
+    assert notebook["metadata"] == {"kernelspec": {"name": "julia"}}
 
 
 def test_nbconvert_shows_the_still():
@@ -210,8 +235,11 @@ def test_live_fit_is_the_fit(monkeypatch):
     assert not found.interrupted and watched.fit is found
     assert seen[-1]["done"] == 34 and len(seen[-1]["loss"]) == len(seen[-1]["step"])
     assert f"{found.psnr:.2f} dB" in watched.describe()
+    assert watched.message == "done: the result is in .fit"
+    watched._receive(None, {"command": "start"}, [])  # the same again
     watched._receive(None, {"command": "start"}, [])  # cannot be raised in the browser: shown
-    assert "started before" in watched.error
+    assert "is running" in watched.error
+    np.testing.assert_array_equal(watched.wait().coded.symbols, plain.coded.symbols)
 
 
 def test_live_fit_pauses_resumes_and_stops_with_a_usable_fit():
@@ -232,9 +260,91 @@ def test_live_fit_pauses_resumes_and_stops_with_a_usable_fit():
     assert len(c3.encode(less)) > 0
     # one seed: the first losses differ by the rate's weight alone
     assert less.history.mse[0] == more.history.mse[0]
-    # side by side: neither is ahead by more than steps that were under way
-    ahead = abs(len(less.history.loss) - len(more.history.loss))
-    assert ahead <= max(len(past.loss) for run in watched._runs for past in run.past)
+    assert len(less.history.loss) == len(more.history.loss)
+    assert watched.message == "stopped: the result is in .fits"
+
+
+def test_two_live_fits_are_shown_at_one_step(monkeypatch):
+    # the chunks of one are made longer than the other's, as a faster step would
+    monkeypatch.setattr(live, "UPDATE_S", 0.0)
+    monkeypatch.setattr(live, "UPDATE_SHARE", math.inf)
+    sizes = iter([7, 3, 11, 2] * 1000)
+    monkeypatch.setattr(fitting, "_chunk_size", lambda seconds, steps: next(sizes))
+    watched = widgets.LiveFit(photo(), SHORT, c3.edit(SHORT, rd_weight=1e-2))
+    seen = []
+    watched.observe(lambda change: seen.append(
+        [run["done"] for run in change["new"]["runs"]]), "live")
+    watched.start()
+    assert [len(fit.history.loss) for fit in watched.wait()] == [34, 34]
+    assert len(seen) > 3 and all(a == b for a, b in seen), seen
+
+
+LONG = c3.edit(SHORT, steps=10**6)
+
+
+def started():
+    watched = widgets.LiveFit(photo(), LONG)
+    watched.start()
+    while watched._runs[0].done < 20:
+        assert watched.wait(0.05) is None
+    return watched
+
+
+def test_a_live_fit_ends_when_another_one_starts_and_keeps_its_result():
+    first = started()
+    second = widgets.LiveFit(photo(), LONG)
+    second.start()
+    first.wait(60)
+    assert first.status == "done"
+    assert first.message == "another fit was started: the result is in .fit"
+    assert first.fit.interrupted and len(c3.encode(first.fit)) > 0  # quantized when asked for
+    assert second.status == "running"
+    second.stop()
+    second.wait()
+
+
+def test_a_live_fit_ends_when_its_view_closes():
+    watched = started()
+    watched._receive(None, {"command": "close"}, [])
+    watched.wait(60)
+    assert watched.status == "done" and "view was closed" in watched.message
+    watched = started()
+    watched.close()
+    watched._thread.join(60)
+    assert watched.status == "done"
+
+
+def test_a_live_fit_says_that_it_compiles_and_tells_the_time():
+    watched = widgets.LiveFit(photo(), SHORT, c3.edit(SHORT, num_grids=2))
+    said, told = [], []
+    watched.observe(lambda change: said.append(change["new"]), "message")
+    watched.observe(lambda change: told.append(change["new"]), "clock")
+    assert watched.clock["left_s"] is None
+    watched.start()
+    watched.wait()
+    assert {"compiling A", "compiling B"} <= set(said)
+    elapsed = [clock["elapsed_s"] for clock in told]
+    assert elapsed == sorted(elapsed) and elapsed[-1] > 0
+    assert told[-1]["left_s"] == 0
+
+
+def test_the_still_of_a_live_fit_is_of_its_end(monkeypatch):
+    shown = []
+    monkeypatch.setattr(live, "publish_display_data", lambda data, metadata, **how: shown.append(
+        (data["text/plain"], data["image/png"], how)))
+    watched = widgets.LiveFit(photo(), SHORT)
+    assert not watched.figure().axes[0].lines  # before the start no empty axes
+    watched._ipython_display_()
+    watched.start()
+    fit = watched.wait()
+    watched._thread.join()
+    (before, first, how), (after, last, again) = shown
+    assert "not started" in before and f"{fit.psnr:.2f} dB" in after and first != last
+    assert again["transient"] == how["transient"] and again["update"]
+    curves = [ax for ax in watched.figure().axes if ax.lines]
+    assert [ax.get_xlim() for ax in curves] == [(0, 34)] * 3
+    assert all(line.get_xdata()[0] == 30 for ax in curves
+               for line in ax.lines if line.get_linestyle() == "--")  # where stage 2 begins
 
 
 def test_live_fit_shows_why_it_failed():

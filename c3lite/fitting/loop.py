@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -58,12 +59,14 @@ def chunks(
     x: Float[ArrayLike, "*batch 3 *shape"], config: Config, state: State,
     past: list[History] | None = None, *, progress: bool = False,
     store: Checkpoint | None = None, advance: Callable = run_chunk,
+    most: Callable[[], float] = lambda: math.inf,
 ) -> Iterator[tuple[State, History]]:
     """The fit as a generator: the state after each chunk of steps, and what the steps measured.
 
     Everything that fits (`fit`, batches, the live widget) is a loop over this. Chunks grow to about
     `SECONDS_A_CHUNK`; their size does not change the result. `past` grows by each history, `store`
     is kept up to date, and `progress` prints a bar. `advance` is `run_chunk`, or that of a batch.
+    `most()` is asked before each chunk how many steps it may have.
     Raises `FitError` when the loss of a single fit stops being finite.
     """
     past = [] if past is None else past
@@ -72,7 +75,7 @@ def chunks(
     with progress_bar(progress, total, int(state.step)) as bar:
         while int(state.step) < total:
             began = time.perf_counter()
-            state, history, done = advance(state, config, x, np.int32(n))
+            state, history, done = advance(state, config, x, np.int32(min(n, most())))
             if not int(done):
                 return
             history = measured(history, done)

@@ -38,6 +38,11 @@ def script(*names: str) -> str:
     return "\n".join((STATIC / name).read_text("utf-8") for name in ("common.js", *names))
 
 
+def question(text: str) -> traitlets.Unicode:
+    """What an explorer answers, its title everywhere."""
+    return traitlets.Unicode(text).tag(sync=True, shown=True)
+
+
 class Explorer(anywidget.AnyWidget):
     """A widget that also is a picture, and says what went wrong where it can be seen."""
 
@@ -46,6 +51,7 @@ class Explorer(anywidget.AnyWidget):
     """What the browser needs; arrays as `pack` leaves them, pictures as `lossless` does."""
     error = traitlets.Unicode().tag(sync=True, shown=True)
     """Shown in the widget, in red; empty: nothing is wrong."""
+    title = question("")
 
     def synced(self) -> list[str]:
         """Names of the traits that the browser reads, besides its script and style."""
@@ -64,8 +70,11 @@ class Explorer(anywidget.AnyWidget):
         raise NotImplementedError
 
     def still(self) -> bytes:
-        """A PNG of what the widget shows first."""
-        return png(self.figure())
+        """A PNG of what the widget shows first, and how to have the rest."""
+        figure = self.figure()
+        figure.suptitle(self.title, fontsize=11, fontweight="bold")
+        figure.supxlabel("a still: run the cell to play with it", fontsize=8, color="gray")
+        return png(figure)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}: {self.describe()}"
@@ -160,6 +169,13 @@ def lossless(x: np.ndarray) -> dict[str, Any]:
     _, form, data = min(files)
     return {"mime": f"image/{form.lower()}", "bytes": data,
             "width": picture.width, "height": picture.height}
+
+
+def jpeg(picture: PIL.Image.Image, quality: int) -> dict[str, Any]:
+    """A picture as a small file."""
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=quality)
+    return {"mime": "image/jpeg", "bytes": file.getvalue()}
 
 
 def pillow(x: np.ndarray) -> PIL.Image.Image:

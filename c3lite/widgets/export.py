@@ -46,7 +46,7 @@ def export_html(widget: Widget, path: str | os.PathLike) -> Path:
     state["data"] = _plain(widget.whole())
     words = widget.describe()
     page = PAGE.format(
-        title=html.escape(type(widget).__name__), css=widget._css, words=html.escape(words),
+        title=html.escape(widget.title), css=widget._css, words=html.escape(words),
         still="data:image/png;base64," + base64.b64encode(widget.still()).decode(),
         # a script element ends at the first </, whatever it is in
         state=json.dumps(state, allow_nan=False).replace("</", "<\\/"),

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from c3lite import plots
 from c3lite.fitting.fit import Fit
-from c3lite.widgets.base import ClipExplorer, lossless, script
+from c3lite.widgets.base import ClipExplorer, lossless, question, script
 from c3lite.widgets.fitted import BITS_UNIT, fitted
 
 
@@ -19,6 +19,7 @@ class LatentExplorer(ClipExplorer):
     """
 
     _esm = script("codec.js", "latents.js")
+    title = question("Which grid holds the edges?")
 
     def __init__(self, fit: Fit):
         self._fit = fit

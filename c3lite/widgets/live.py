@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import atexit
-import io
+import math
 import threading
 import time
+import uuid
 from typing import Any
 
 import jax
 import numpy as np
 import traitlets
+from IPython.display import publish_display_data
 from jaxtyping import ArrayLike, Float, PRNGKeyArray
 from matplotlib.figure import Figure
 
@@ -23,7 +25,7 @@ from c3lite.fitting.loop import chunks
 from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax
 from c3lite.fitting.warm_up import warm_up
 from c3lite.model import latents
-from c3lite.widgets.base import Explorer, pillow, script
+from c3lite.widgets.base import Explorer, jpeg, pillow, question, script
 
 UPDATE_S = 2.0
 """The browser hears of the fit about this often."""
@@ -36,22 +38,33 @@ POINTS = 300
 
 PICTURE_WIDTH = 640
 
+ABANDONED = "Python ends"
+
 
 class LiveFit(Explorer):
-    """Fit an image while you watch. Two configs advance side by side, from the same seed.
+    """Fit an image while you watch. Two configs advance step for step, from the same seed.
 
         live = widgets.LiveFit(photo, c3.edit(c3.C3, steps=2000, stage2_steps=200))
         live            # press start; then, in another cell, live.fit
 
     The fit runs in a thread, and the notebook stays free. Without a mouse: `start`, `pause`,
-    `resume`, `stop`, `wait`. Raises `ValueError` for bad input, as `c3lite.fit` does.
+    `resume`, `stop`, `wait`. One LiveFit runs at a time: it stops when another one is started, and
+    when its last view closes, as when its cell runs again. Raises `ValueError` for bad input, as
+    `c3lite.fit` does.
     """
 
     _esm = script("live.js")
+    title = question("How good is the codec after so many steps?")
     status = traitlets.Unicode("ready").tag(sync=True, shown=True)
     """ready, running, paused, finishing, done or failed."""
-    message = traitlets.Unicode("ready: press start").tag(sync=True, shown=True)
+    message = traitlets.Unicode("press start").tag(sync=True, shown=True)
     live = traitlets.Dict().tag(sync=True, shown=True)
+    clock = traitlets.Dict({"elapsed_s": 0.0, "left_s": None, "beat": 0}).tag(sync=True, shown=True)
+    """Seconds of work so far and to come (None: not known yet). It changes once a second while a
+    fit runs, so that a browser notices when Python is no more."""
+
+    _latest: LiveFit | None = None
+    """The one that was started last."""
 
     def __init__(
         self,
@@ -68,23 +81,40 @@ class LiveFit(Explorer):
         names = names if config2 is not None else ("the fit",)
         self._runs = [_Run(name, self._image, c) for name, c in zip(names, configs, strict=False)]
         self._going = threading.Event()
-        self._stopped = self._abandoned = False
+        self._end = ""  # why it was ended early
         self._thread: threading.Thread | None = None
+        self._began = self._worked_s = 0.0
+        self._finishing = threading.Lock()
         self._fits: list[Fit] = []
-        super().__init__(data={"configs": len(configs)})
+        self._display_id = ""
+        super().__init__(data={
+            "original": _jpeg(_frame(self._image)), "total": max(run.total for run in self._runs),
+            "stage2": sorted({int(c.steps) for c in configs if int(c.stage2_steps)})})
         self._show()
         self.on_msg(self._receive)
 
     def start(self) -> None:
-        """Begin to fit, in a thread. Raises `RuntimeError` when it has been started before."""
-        if self._thread is not None:
-            raise RuntimeError("this fit was started before; make a new LiveFit")
+        """Begin to fit, in a thread; after an end, again from the first step.
+
+        Raises `RuntimeError` while it runs.
+        """
+        if self._alive():
+            raise RuntimeError("this fit is running: stop it before you start it again")
+        before, LiveFit._latest = LiveFit._latest, self
+        before = None if before is self else before
+        if before is not None:
+            before._stop("another fit was started")
+        for run in self._runs:
+            run.reset()
+        self._fits, self._end, self._worked_s, self.error = [], "", 0.0, ""
+        self._began = time.perf_counter()
         self._going.set()
-        self.set_trait("status", "running")
-        self.message = "starting: the first steps compile the program"
-        self._thread = threading.Thread(target=self._work, name="LiveFit", daemon=True)
+        self.status, self.message = "running", "starting"
+        self._thread = threading.Thread(
+            target=self._work, args=(before,), name="LiveFit", daemon=True)
         atexit.register(self._abandon)
         self._thread.start()
+        threading.Thread(target=self._tell_time, args=(self._thread,), daemon=True).start()
 
     def pause(self) -> None:
         """Hold the fit after the steps that are under way, a second or so."""
@@ -100,13 +130,25 @@ class LiveFit(Explorer):
 
     def stop(self) -> None:
         """End the fit and keep the best so far; `fit` has it some seconds later."""
-        self._stopped = True
-        self._going.set()
+        self._stop("stopped")
+
+    def close(self) -> None:
+        """End the fit, and the widget with it."""
+        self._stop("its widget was closed")
+        super().close()
+
+    def _stop(self, why: str) -> None:
+        if self._alive():
+            self._end = self._end or why
+            self._going.set()
+
+    def _alive(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
 
     def _abandon(self) -> None:
         # Python ends: a thread cut off inside XLA would abort the process
-        self._abandoned = True
-        self.stop()
+        self._end = ABANDONED
+        self._going.set()
         self._thread.join(10)
 
     def wait(self, timeout_s: float | None = None) -> Fit | list[Fit] | None:
@@ -134,12 +176,13 @@ class LiveFit(Explorer):
         """
         if self._thread is None:
             raise RuntimeError("this fit was not started: press start, or call start()")
-        if self._stopped or self.status == "finishing":
+        if self._end or self.status == "finishing":
             self._thread.join()
         if self.status == "failed":
             raise RuntimeError(f"the fit failed: {self.error}")
         if self.status != "done":
             raise RuntimeError(f"the fit is {self.status}: press stop, or call wait()")
+        self._finish()
         return list(self._fits)
 
     @property
@@ -149,23 +192,57 @@ class LiveFit(Explorer):
 
     def _receive(self, _, content: dict[str, Any], buffers) -> None:
         commands = {"start": self.start, "pause": self.pause, "resume": self.resume,
-                    "stop": self.stop}
+                    "stop": self.stop, "close": lambda: self._stop("its view was closed")}
         try:
             commands[content["command"]]()
         except Exception as error:  # else it would vanish in the kernel's log
             self.error = str(error)
 
     @plain_jax()
-    def _work(self) -> None:
+    def _work(self, before: LiveFit | None) -> None:
         try:
-            for run in self._runs:
-                run.begin(self._key)
-            shown, cost_s = time.perf_counter(), 0.0
-            going = list(self._runs)
-            while going and not self._stopped:
-                last = min(going, key=lambda run: run.done)  # so that they stay side by side
-                if not last.advance():  # a second or so
-                    going.remove(last)
+            if before is not None and before._alive():
+                self.message = "waiting for the fit before to stop"
+                before._thread.join()
+            self._fit()
+            if self._end == ABANDONED:
+                return
+            if self._end in ("", "stopped"):  # else nobody may ask for the result, or wait for it
+                self.status, self.message = "finishing", "quantizing the networks"
+                self._show()
+                self._finish()
+            where = "the result is in ." + ("fit" if len(self._runs) == 1 else "fits")
+            self.message = f"{self._end or 'done'}: {where}"
+            self._worked_s = time.perf_counter() - self._began
+            self.status = "done"
+        except Exception as error:
+            self.error, self.message = str(error), "the fit failed"
+            self.status = "failed"
+        finally:
+            atexit.unregister(self._abandon)
+            if self._end != ABANDONED:
+                self._show()
+                self._update_still()
+
+    def _fit(self) -> None:
+        for run in self._runs:
+            self.message = "compiling" + f" {run.name}" * (len(self._runs) > 1)
+            run.begin(self._key)
+            run.advance(math.inf)
+        shown, cost_s = -math.inf, 0.0
+        going = [run for run in self._runs if run.done < run.total]
+        while going:
+            ahead, last = max(run.done for run in going), min(going, key=lambda run: run.done)
+            if ahead > last.done:
+                room = ahead - last.done
+            elif self._end:
+                return
+            else:  # all are at one step
+                if not self._going.is_set():
+                    held = time.perf_counter()
+                    self._going.wait()
+                    self._began += time.perf_counter() - held
+                    continue
                 now = time.perf_counter()
                 if now - shown > max(UPDATE_S, cost_s / UPDATE_SHARE):
                     if self.status == "running":
@@ -173,43 +250,75 @@ class LiveFit(Explorer):
                     self._show()
                     shown = time.perf_counter()
                     cost_s = shown - now
-                self._going.wait()
-            if self._abandoned:
+                room = math.inf
+            if self._end == ABANDONED:
                 return
-            self.status, self.message = "finishing", "finishing: quantizing the networks"
-            self._show()
-            self._fits = [run.finish(self._stopped) for run in self._runs]
-            for run, fit in zip(self._runs, self._fits, strict=True):
-                run.final = fit
-            self._show()
-            self.message = ("stopped" if self._stopped else "done") + ": the result is in .fit"
-            self.status = "done"
-        except Exception as error:
-            self.error, self.message = str(error), "the fit failed"
-            self.status = "failed"
-        finally:
-            atexit.unregister(self._abandon)
+            if not last.advance(room):  # a second or so
+                going.remove(last)
+
+    def _finish(self) -> None:
+        with self._finishing:
+            if not self._fits:
+                self._fits = [run.finish(bool(self._end)) for run in self._runs]
 
     def _show(self) -> None:
         self.live = {"runs": [run.report() for run in self._runs]}
 
+    def _tell_time(self, thread: threading.Thread) -> None:
+        while thread.is_alive():
+            thread.join(1)
+            left = [run.left_s for run in self._runs]
+            running = self.status in ("running", "finishing") and thread.is_alive()
+            if running:
+                self._worked_s = time.perf_counter() - self._began
+            self.clock = {"elapsed_s": self._worked_s, "beat": self.clock["beat"] + 1,
+                          "left_s": None if None in left else sum(left)}
+
+    def _ipython_display_(self) -> None:
+        self._display_id = self._display_id or uuid.uuid4().hex
+        data, metadata = self._repr_mimebundle_()
+        publish_display_data(data, metadata, transient={"display_id": self._display_id})
+
+    def _update_still(self) -> None:
+        """So that what is saved has the end of the fit, not its beginning."""
+        if self._display_id:
+            data, metadata = self._repr_mimebundle_()
+            publish_display_data(
+                data, metadata, transient={"display_id": self._display_id}, update=True)
+
     def describe(self) -> str:
+        if self.status == "ready":
+            return ("A fit to watch, not started; the original. Run the cell and press start: the "
+                    "picture, and curves of loss, rate and PSNR, follow the fit.")
         return f"A fit to watch, {self.status}. " + "; ".join(
             f"{run['name']}: {run['words']}" for run in self.live["runs"])
 
     def figure(self) -> Figure:
-        figure = Figure(figsize=(9, 3), layout="constrained")
-        left, *right = figure.subplots(1, 1 + len(self._runs))
-        for run, ax in zip(self._runs, right, strict=True):
-            report = run.report()
-            left.plot(report["step"] or [0], report["loss"] or [1], label=report["name"])
-            plots.image(run.picture(), ax).set_title(report["name"])
-            ax.set_xlabel(report["words"], fontsize=8)
-        left.set_xlim(0, max(run.total for run in self._runs))
-        left.set_yscale("log")
-        left.set_xlabel("step")
-        left.set_title("loss")
-        left.legend()
+        if self.status == "ready":
+            figure = Figure(figsize=(5, 3), layout="constrained")
+            plots.image(_frame(self._image), figure.subplots()).set_title(
+                "the original: nothing is fitted yet", fontsize=9)
+            return figure
+        figure = Figure(figsize=(9, 4.6), layout="constrained")
+        top, bottom = figure.subfigures(2, 1, height_ratios=(2, 3))
+        reports = [run.report() for run in self._runs]
+        for ax, name, label in zip(top.subplots(1, 3), ("loss", "bpp", "psnr"), (
+                "loss", "rate of the latents (bpp)", "PSNR (dB)"), strict=True):
+            for report, color in zip(reports, ("#0072B2", "#D55E00"), strict=False):
+                ax.plot(report["step"], report[name], color=color, label=report["name"])
+            for step in self.data["stage2"]:
+                ax.axvline(step, color="gray", linestyle="--", linewidth=1)
+            ax.set_xlim(0, self.data["total"])
+            ax.set_title(label, fontsize=9)
+            ax.tick_params(labelsize=8)
+            if name == "loss":
+                ax.set_yscale("log")
+                ax.legend(fontsize=8)
+        axes = bottom.subplots(1, len(self._runs) + 1)
+        for run, report, ax in zip(self._runs, reports, axes, strict=False):
+            plots.image(run.picture(), ax).set_title(
+                f"{run.name}\n" + report["words"].replace("; ", "\n"), fontsize=8)
+        plots.image(_frame(self._image), axes[-1]).set_title("the original", fontsize=8)
         return figure
 
 
@@ -219,28 +328,35 @@ class _Run:
     def __init__(self, name: str, x: np.ndarray, config: Config):
         self.name, self.x, self.config = name, x, config
         self.total = int(config.steps) + int(config.stage2_steps)
+        self.reset()
+
+    def reset(self) -> None:
+        """To before the first step."""
         self.state: State | None = None
         self.past: list[History] = []
         self.seconds = 0.0  # of this config alone, pauses not counted
-        self.steps_a_second = 0.0  # in the last chunk
+        self.steps_a_second = 0.0  # in the last chunk; at first unknown, as that one compiled
         self.final: Fit | None = None
 
     def begin(self, key: PRNGKeyArray) -> None:
         began = time.perf_counter()
         state = begin(self.x, self.config, key)
-        self.state = warm_up(self.x, self.config, state, self.past)
-        self._chunks = chunks(self.x, self.config, self.state, self.past)
+        self.state, self._room = warm_up(self.x, self.config, state, self.past), math.inf
+        self._chunks = chunks(
+            self.x, self.config, self.state, self.past, most=lambda: self._room)
         self.seconds += time.perf_counter() - began
 
-    def advance(self) -> bool:
-        """Another chunk of steps; False at the end."""
+    def advance(self, room: int | float) -> bool:
+        """Another chunk, of `room` steps at most; False at the end."""
         began = time.perf_counter()
+        self._room = room
         found = next(self._chunks, None)
         self.seconds += time.perf_counter() - began
         if found is None:
             return False
         self.state = found[0]
-        self.steps_a_second = len(found[1].loss) / max(time.perf_counter() - began, 1e-9)
+        if len(self.past) > 1:  # the first was compiled
+            self.steps_a_second = len(found[1].loss) / max(time.perf_counter() - began, 1e-9)
         return True
 
     @property
@@ -251,10 +367,18 @@ class _Run:
     def history(self) -> History:
         return joined(self.past)
 
+    @property
+    def left_s(self) -> float | None:
+        """Seconds that its remaining steps should take, once that is known."""
+        if self.done == self.total:
+            return 0.0
+        return (self.total - self.done) / self.steps_a_second if self.steps_a_second else None
+
     def finish(self, interrupted: bool) -> Fit:
         began = time.perf_counter() - self.seconds
-        return finish(self.x, self.config, best_codec(self.state), self.history(), began,
-                      interrupted)
+        self.final = finish(self.x, self.config, best_codec(self.state), joined(self.past), began,
+                            interrupted)
+        return self.final
 
     def picture(self) -> np.ndarray:
         """What a decoder would show now (3, height, width); of a video, its middle frame.
@@ -262,38 +386,40 @@ class _Run:
         Before the start, the original.
         """
         if self.final is not None:
-            x = self.final.reconstruction
-        elif self.state is None:
-            x = self.x
-        else:
-            x = _decoded(self.config, self.state)
-        return x if x.ndim == 3 else x[:, x.shape[1] // 2]
+            return _frame(self.final.reconstruction)
+        return _frame(self.x if self.state is None else _decoded(self.config, self.state))
 
     def report(self) -> dict[str, Any]:
-        past, pixels, done = self.history(), self.x[0].size, self.done
+        past, pixels, done = joined(self.past), self.x[0].size, self.done
         steps = np.array_split(np.arange(done), min(POINTS, done) or 1) if done else []
         mean = {name: [float(np.mean(values[s])) for s in steps] for name, values in {
             "loss": past.loss, "bpp": past.bits / pixels,
             "psnr": -10 * np.log10(np.maximum(past.mse, 1e-12))}.items()}
         words = f"step {done:,} of {self.total:,}"
-        if self.state is None:
-            words += "; this is the original"
         if self.final is not None:
-            words += (f"; result: {self.final.psnr:.2f} dB, {self.final.bpp_estimate:.3f} bpp, "
+            words += (f"; result {self.final.psnr:.2f} dB, {self.final.bpp_estimate:.3f} bpp, "
                       "networks included")
         elif done:
-            words += (f"; {mean['psnr'][-1]:.2f} dB, {mean['bpp'][-1]:.3f} bpp, "
-                      f"{self.steps_a_second:.1f} steps a second")
-        picture = pillow(self.picture())
-        if picture.width > PICTURE_WIDTH:
-            picture = picture.resize(
-                (PICTURE_WIDTH, max(1, round(picture.height * PICTURE_WIDTH / picture.width))))
-        file = io.BytesIO()
-        picture.save(file, "JPEG", quality=90)
+            words += f"; {mean['psnr'][-1]:.2f} dB, latents {mean['bpp'][-1]:.3f} bpp"
+            if self.steps_a_second:
+                words += f"; {self.steps_a_second:.0f} steps a second"
+        else:
+            words += "; this is the original"
         return {"name": self.name, "done": done, "total": self.total, "words": words, **mean,
-                "step": [int(s[-1]) + 1 for s in steps],
-                "picture": {"mime": "image/jpeg", "bytes": file.getvalue(),
-                            "width": picture.width, "height": picture.height}}
+                "step": [int(s[-1]) + 1 for s in steps], "picture": _jpeg(self.picture())}
+
+
+def _frame(x: np.ndarray) -> np.ndarray:
+    """An image, or a video's middle frame."""
+    return x if x.ndim == 3 else x[:, x.shape[1] // 2]
+
+
+def _jpeg(x: np.ndarray) -> dict[str, Any]:
+    picture = pillow(x)
+    if picture.width > PICTURE_WIDTH:
+        picture = picture.resize(
+            (PICTURE_WIDTH, max(1, round(picture.height * PICTURE_WIDTH / picture.width))))
+    return {**jpeg(picture, 90), "width": picture.width, "height": picture.height}
 
 
 def _decoded(config: Config, state: State) -> np.ndarray:

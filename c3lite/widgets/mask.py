@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import io
-from typing import Any
-
-import numpy as np
 from jaxtyping import ArrayLike, Float
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
+from c3lite import plots
 from c3lite.fitting.fit import check_image
 from c3lite.model import context as ctx
 from c3lite.model import latents
 from c3lite.video.masks import LearnedOffsets
-from c3lite.widgets.base import ClipExplorer, pack, pillow, script
+from c3lite.widgets.base import ClipExplorer, jpeg, pack, pillow, question, script
 
 
 class MaskExplorer(ClipExplorer):
@@ -27,7 +23,8 @@ class MaskExplorer(ClipExplorer):
             frame, in pixels. It is the same number of latents on every grid.
     """
 
-    _esm = script("codec.js", "mask.js")
+    _esm = script("mask.js")
+    title = question("Where does the codec look in the frame before?")
 
     def __init__(
         self,
@@ -41,7 +38,7 @@ class MaskExplorer(ClipExplorer):
         clip = None
         if video is not None:  # the last frame is shown first
             video = check_image(video)
-            clip = self.send_frames(video, _jpeg, first=video.shape[1] - 1)
+            clip = self.send_frames(video, lambda x: jpeg(pillow(x), 88), first=video.shape[1] - 1)
         super().__init__(data={
             "heat_maps": [pack(heat) for heat in result.heat_maps],
             "boxes": [[box.dy, box.dx] for box in result.boxes],
@@ -61,25 +58,10 @@ class MaskExplorer(ClipExplorer):
         return f"Heat maps of first-layer weights and the learned masks: {boxes}.{known}"
 
     def figure(self) -> Figure:
-        maps, reach = self._result.heat_maps, self._result.window // 2
+        maps = self._result.heat_maps
         figure = Figure(figsize=(3 * len(maps), 3.2), layout="constrained")
         axes = figure.subplots(1, len(maps), squeeze=False)[0]
-        for n, (heat, box, ax) in enumerate(zip(maps, self._result.boxes, axes, strict=True)):
-            ax.imshow(np.sqrt(heat), cmap="viridis", interpolation="nearest",
-                      extent=(-reach - 0.5, reach + 0.5, reach + 0.5, -reach - 0.5))
-            ax.add_patch(Rectangle((box.dx - 0.5, box.dy - 0.5), box.width, box.height,
-                                   fill=False, color="#56B4E9", lw=2))
-            ax.plot(0, 0, "+", color="white")
-            if self._displacement is not None:
-                ax.plot(self._displacement[1], self._displacement[0], "o", mfc="none",
-                        color="#E69F00", ms=10)
-            ax.set_title(f"grid {n}")
-            ax.set_xlabel("dx (latents)")
-        axes[0].set_ylabel("dy (latents)")
+        for n, ax in enumerate(axes):
+            motion = None if self._displacement is None else self._displacement[::-1]
+            plots.mask_heat_map(self._result, n, ax, motion=motion).set_title(f"grid {n}")
         return figure
-
-
-def _jpeg(x: np.ndarray) -> dict[str, Any]:
-    file = io.BytesIO()
-    pillow(x).save(file, "JPEG", quality=88)
-    return {"mime": "image/jpeg", "bytes": file.getvalue()}

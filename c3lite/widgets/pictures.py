@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from c3lite import plots
 from c3lite.evaluation import metrics
-from c3lite.widgets.base import Explorer, lossless, script
+from c3lite.widgets.base import Explorer, lossless, question, script
 
 
 def compare(images: Mapping[str, Any]) -> Compare:
@@ -31,6 +31,7 @@ class Compare(Explorer):
     """See `compare`."""
 
     _esm = script("pictures.js")
+    title = question("Can you see the difference?")
 
     def __init__(self, images: Mapping[str, Any]):
         if len(images) < 2:

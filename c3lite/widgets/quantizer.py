@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from c3lite.config import C3, Anneal, Config
 from c3lite.model import quantize
-from c3lite.widgets.base import Explorer, script
+from c3lite.widgets.base import Explorer, question, script
 
 QUANTILES = (np.arange(128) + 0.5) / 128
 
@@ -23,6 +23,7 @@ class QuantizerExplorer(Explorer):
     """
 
     _esm = script("quantizer.js")
+    title = question("What does the decoder see of a latent in stage 1?")
 
     def __init__(self, config: Config = C3):
         self._config = config

@@ -16,6 +16,8 @@ import pytest
 import c3lite as c3
 from c3lite import plots, widgets
 from c3lite.evaluation import anchors as codecs
+from c3lite.widgets import pictures
+from c3lite.widgets.context import decoding_steps
 from c3lite.widgets.quantizer import noisy_value
 from tests.browser import fits
 from tests.browser.looking import latency, pixels, put
@@ -45,14 +47,10 @@ fit = fits.fit({SHAPE}, C3)""",
     "mask": "widgets.MaskExplorer(fits.learned(), fits.clip(), displacement=(5, -18))",
     "live": "widgets.LiveFit(fit.image, fits.LIVE, edit(fits.LIVE, rd_weight=1e-2))",
 }
-TITLES = {
-    "latents": "Latent grids: what does each one add?",
-    "context": "Decoding one latent after another",
-    "quantizer": "How rounding is imitated in stage 1",
-    "compare": "Compare pictures",
-    "mask": "Where to look in the previous frame",
-    "live": "A fit, live",
-}
+TITLES = {name: of.title.default_value for name, of in {
+    "latents": widgets.LatentExplorer, "context": widgets.ContextExplorer,
+    "quantizer": widgets.QuantizerExplorer, "compare": pictures.Compare,
+    "mask": widgets.MaskExplorer, "live": widgets.LiveFit}.items()}
 explorers = pytest.mark.parametrize("name", TITLES)
 
 
@@ -135,8 +133,6 @@ def test_opens_without_an_error_and_every_control_has_a_name(lab, name):
       ...[...root.querySelectorAll('canvas, :not(svg) > svg')].filter((e) => e.role !== 'img' ||
         e.ariaLabel.length < 12)].map((e) => e.outerHTML)""")
     assert silent == []
-    # a key that a control does not use must not reach JupyterLab's shortcuts either
-    assert panel.evaluate("root => root.closest('[data-lm-suppress-shortcuts]') !== null")
 
 
 def test_every_slider_changes_something_by_key(lab):
@@ -214,7 +210,7 @@ def test_latents_are_read_by_arrow_keys(lab, fit):
     finest = fit.coded.symbols[: fit.pixels].reshape(SHAPE)[y, x]
     bits = plots.latent_bits(fit)[0][y, x]
     first = panel.locator(".c3-tile .c3-readout").first.inner_text().replace("−", "-")
-    value, cost = re.match(r"(-?\d+): ([\d.]+) bits", first).groups()
+    value, cost = re.match(r"value (-?\d+)\s+cost ([\d.]+) bits", first).groups()
     assert int(value) == finest
     assert abs(float(cost) - bits) < 0.01
 
@@ -223,21 +219,36 @@ def test_context_is_stepped_through_as_the_decoder_does(lab, fit):
     panel = explorer(lab, "context")
     text = panel.locator(".c3-readout")
     canvas = panel.locator("canvas[tabindex]")
+    panel.get_by_label("Grid").select_option("0")
     canvas.focus()
+    where = re.compile(r"row (\d+), column (\d+):")
+    y, x = map(int, where.search(text.inner_text()).groups())
+    assert 0 < x and abs(fit.coded.symbols[: fit.pixels].reshape(SHAPE)[
+        max(0, y - 3) : y + 1, max(0, x - 3) : x + 4]).sum() > 5  # it opens where something is
     lab.page.keyboard.press("ArrowLeft")
-    y, x = SHAPE[0] // 2, SHAPE[1] // 2 - 1
+    x -= 1
+    # first what is predicted, then the value
+    assert f"row {y}, column {x}:" in text.inner_text()
+    text.get_by_text("actual value").wait_for()
     said = text.inner_text().replace("−", "-")
     assert f"row {y}, column {x}:" in said
     value, cost = re.search(r"actual value (-?\d+), .* so ([\d.]+) bits", said).groups()
     assert int(value) == fit.coded.symbols[: fit.pixels].reshape(SHAPE)[y, x]
     assert abs(float(cost) - plots.latent_bits(fit)[0][y, x]) < 0.01
 
-    def decoded():  # everything but the gray of what is ahead
-        return (pixels(canvas) != np.array([228, 228, 228])[:, None, None]).any(0)
+    def decoded():  # everything but the dark of what is ahead
+        return (pixels(canvas) != np.array([72, 72, 80])[:, None, None]).any(0)
 
     before = decoded()
     rows, columns = np.indices(SHAPE)
     assert (before == (4 * rows + columns <= 4 * y + x)).all()  # the wavefront of a 7x7 window
+    # bits of all that was decoded before this step, in all grids
+    steps = decoding_steps(fit)
+    bits = np.concatenate([b.ravel() for b in plots.latent_bits(fit)])
+    wanted = bits[steps < steps[y * SHAPE[1] + x]].sum()
+    told = re.search(r"step ([\d,]+) of ([\d,]+) bits", said).groups()
+    np.testing.assert_allclose([int(n.replace(",", "")) for n in told], [wanted, bits.sum()],
+                               rtol=0.01)
     panel.get_by_role("button", name="next ▶").click()
     assert text.inner_text().replace("−", "-") != said
     put(panel, "Decoding step", 0)
@@ -260,15 +271,36 @@ def test_compare_wipes_flips_and_moves(lab):
     np.testing.assert_array_equal(half[:, 30:, middle + 3 :], fitted[:, 30:, middle + 3 :])
     panel.get_by_label("View").select_option("flip")
     np.testing.assert_array_equal(pixels(canvas)[:, 30:], original[:, 30:])
-    panel.get_by_role("button", name="flip A/B").press("Enter")
-    np.testing.assert_array_equal(pixels(canvas)[:, 30:], fitted[:, 30:])
+    for flips, wanted in ((lambda: panel.get_by_role("button", name="flip").press("Enter"), fitted),
+                          (lambda: canvas.click(position={"x": 60, "y": 60}), original),
+                          (lambda: canvas.press(" "), fitted)):
+        flips()
+        np.testing.assert_array_equal(pixels(canvas), wanted)
+    panel.get_by_label("View").select_option("error of B against A")
+    panel.get_by_text("yellow: 32 of 255").wait_for()
+    lab.page.wait_for_timeout(200)
+    off = np.abs(original - fitted).mean(0)
+    shown = pixels(canvas).sum(0)
+    assert np.corrcoef(np.minimum(off, 32).ravel(), shown.ravel())[0, 1] > 0.8
     panel.get_by_label("View").select_option("wipe")
     put(panel, "Zoom", 4)
     zoomed = pixels(canvas)
     canvas.focus()
     lab.page.keyboard.press("Shift+ArrowRight")
     assert np.abs(pixels(canvas) - zoomed).mean() > 1
-    assert "JPEG" in panel.get_by_label("Left (A)").inner_text()
+    put(panel, "Zoom", 2)
+    box, (dx, dy) = canvas.bounding_box(), (200, 90)
+    at = lambda: pixels(canvas)[:, dy - 4 : dy + 4, dx - 4 : dx + 4].mean((1, 2))  # noqa: E731
+    panel.get_by_label("View").select_option("flip")
+    canvas.scroll_into_view_if_needed()
+    box, under = canvas.bounding_box(), at()
+    lab.page.mouse.move(box["x"] + dx, box["y"] + dy)
+    lab.page.keyboard.down("Control")
+    lab.page.mouse.wheel(0, -100)
+    lab.page.keyboard.up("Control")
+    assert np.abs(at() - under).max() < 12  # what is under the pointer stays there
+    panel.get_by_label("View").select_option("wipe")
+    assert "JPEG" in panel.get_by_label("A", exact=True).inner_text()
     latency(panel, "Wipe", range(0, 100, 4))
     latency(panel, "Zoom", [1, 2, 3, 4] * 5)
     put(panel, "Zoom", 1)
@@ -315,7 +347,7 @@ def test_live_fit_starts_pauses_goes_on_and_stops(lab):
     gray = pixels(canvas)
 
     def steps():
-        said = panel.locator(".c3-column .c3-readout").first.inner_text()
+        said = panel.locator(".c3-column .c3-readout, .c3-row.c3-readout").first.inner_text()
         return int(re.search(r"step ([\d,]+) of", said).group(1).replace(",", ""))
 
     def wait(condition, seconds=200):
@@ -325,8 +357,11 @@ def test_live_fit_starts_pauses_goes_on_and_stops(lab):
             lab.page.wait_for_timeout(100)
         raise AssertionError(f"waited in vain; it says: {panel.inner_text()}")
 
+    assert panel.locator("svg").first.is_hidden()  # no axes before there is a curve
     panel.get_by_role("button", name="start").press("Enter")
+    wait(lambda: re.search(r"compiling A; 0:\d\d elapsed", status.inner_text()))
     wait(lambda: steps() > 0)
+    wait(lambda: re.search(r"running; \d+:\d\d elapsed, about \d+:\d\d left", status.inner_text()))
     assert np.abs(pixels(canvas) - gray).max() > 5
     panel.get_by_role("button", name="pause").press("Enter")
     wait(lambda: "paused" in status.inner_text())
@@ -335,7 +370,9 @@ def test_live_fit_starts_pauses_goes_on_and_stops(lab):
     before = steps()
     wait(lambda: steps() > before)
     panel.get_by_role("button", name="stop").press("Enter")
-    wait(lambda: ".fit" in status.inner_text())
+    wait(lambda: "stopped: the result is in .fits" in status.inner_text())
+    both = re.findall(r"step ([\d,]+) of", panel.inner_text())
+    assert len(both) == 2 and both[0] == both[1]  # step for step
     assert "networks included" in panel.inner_text()
     assert panel.locator(".c3-error:visible").count() == 0
     look(lab, "after")
@@ -353,6 +390,29 @@ def test_what_is_saved_holds_stills_and_the_page_stays_live(lab, server):
     assert not [data for data in outputs if run_notebooks.VIEW in data]
     assert "widgets" not in saved.metadata
     assert explorer(lab, "latents").is_visible() and not lab.broken()
+
+
+@explorers
+def test_keys_in_a_widget_do_nothing_to_the_notebook(lab, name):
+    # c copies a cell in JupyterLab's command mode, as d d deletes it
+    panel = explorer(lab, name)
+    lab.page.evaluate("""() => { window.executed = [];
+      jupyterapp.commands.commandExecuted.connect((_, { id }) => executed.push(id)); }""")
+    lab.page.locator(".jp-Notebook .jp-InputPrompt").last.click()
+    assert lab.page.evaluate("""() =>
+      document.querySelector('.jp-Notebook').classList.contains('jp-mod-commandMode')""")
+    lab.page.keyboard.press("c")
+    assert "notebook:copy-cell" in lab.page.evaluate("executed")  # so it is seen
+    focusable = panel.locator("input:enabled, select:enabled, button:enabled, [tabindex]")
+    assert focusable.count() > 0
+    leaks = []
+    for element in focusable.all():
+        lab.page.evaluate("executed.length = 0")
+        element.focus()
+        lab.page.keyboard.press("c")
+        if lab.page.evaluate("executed.length"):
+            leaks.append(element.evaluate("(e) => e.outerHTML.slice(0, 90)"))
+    assert leaks == []
 
 
 def test_errors_are_seen(lab):
@@ -386,12 +446,14 @@ def test_exported_page_works_from_a_file(server, fit, name, tmp_path):
     page.on("console", lambda m: problems.append(m.text) if m.type == "error" else None)
     page.on("request", lambda request: asked.append(request.url))
     page.goto(path.as_uri())
+    assert page.title() == TITLES[name]
     panel = page.locator(".c3")
     panel.locator("input, button, canvas").first.wait_for()
     page.wait_for_timeout(300)
     before = page.evaluate(PRINT)
     if name == "live":
-        assert panel.get_by_role("button", name="start").is_disabled()
+        assert panel.get_by_role("button", name="start").is_hidden()
+        assert "Not started" in panel.inner_text() and "press start" not in panel.inner_text()
     else:
         control = panel.locator("input[type=range]").first
         control.press("ArrowLeft")
@@ -426,5 +488,248 @@ def test_a_notebook_that_nobody_ran_shows_stills(server, fit):
         assert [cell["still"] for cell in opened.cells()] == [1] * 2 * len(TITLES)
         assert not opened.broken()
         look(opened, "unrun")
+    finally:
+        opened.close()
+
+
+# ---------------------------------------------------------------- what a person met
+
+
+@pytest.fixture(scope="module")
+def export(server, tmp_path_factory):
+    """Opens a widget's exported page, of one width and height, and gives back its panel."""
+    browser = server[2].chromium.launch(executable_path=lab_shot.CHROMIUM, args=lab_shot.ARGS)
+    folder = tmp_path_factory.mktemp("pages")
+
+    def opened(widget, width=1000, height=720):
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.goto(widgets.export_html(widget, folder / "page.html").as_uri())
+        panel = page.locator(".c3")
+        panel.locator("canvas, svg").first.wait_for()
+        page.wait_for_timeout(300)
+        return panel
+
+    yield opened
+    browser.close()
+
+
+def large():
+    return fits.fit((512, 768), c3.C3)
+
+
+@pytest.mark.parametrize("width", [1280, 900])
+@explorers
+def test_fits_into_a_laptops_screen(lab, name, width):
+    lab.page.set_viewport_size({"width": width, "height": 720})
+    try:
+        panel = explorer(lab, name)
+        panel.scroll_into_view_if_needed()
+        box = panel.bounding_box()
+        assert box["height"] <= 599
+        cell = lab.page.locator(lab_shot.PANEL).first.bounding_box()
+        assert box["x"] + box["width"] <= cell["x"] + cell["width"]
+        look(lab, f"{name}_{width}")
+    finally:
+        lab.page.set_viewport_size({"width": 1100, "height": 900})
+
+
+@pytest.mark.parametrize("make", [widgets.LatentExplorer, widgets.ContextExplorer])
+def test_whole_photos_fit_into_a_laptops_screen(export, make):
+    assert export(make(large()), 940).bounding_box()["height"] <= 599
+
+
+def test_the_charts_of_every_grid_stay_where_they_are(export):
+    panel = export(widgets.ContextExplorer(large()), 896)
+    heights, places = set(), set()
+    for n in range(7):
+        panel.get_by_label("Grid").select_option(str(n))
+        panel.get_by_text("actual value").wait_for()
+        heights.add(round(panel.bounding_box()["height"]))
+        chart, picture = (panel.locator(kind).first.bounding_box() for kind in ("svg", "canvas"))
+        assert chart["x"] > picture["x"] + picture["width"] / 2  # beside it, not below
+        places.add(round(chart["y"]))
+    assert len(places) == 1 and max(heights) - min(heights) <= 40
+
+
+def test_sliders_lead_back_from_what_they_cannot_show(export):
+    panel = export(widgets.LatentExplorer(fits.fit(SHAPE, c3.C3)))
+    ladder = panel.get_by_label("Coarse to fine")
+    panel.get_by_role("button", name="only grid 0").click()
+    ladder.press("End")
+    assert "Shown: all grids" in panel.inner_text()
+    panel.get_by_role("button", name="only grid 0").click()
+    box = ladder.bounding_box()
+    ladder.click(position={"x": box["width"] - 4, "y": box["height"] / 2})
+    assert "Shown: all grids" in panel.inner_text()
+    panel.get_by_role("button", name="only grid 0").click()
+    panel.get_by_role("button", name="all", exact=True).click()
+    assert "Shown: all grids" in panel.inner_text()
+
+    panel = export(widgets.QuantizerExplorer())
+    position = panel.get_by_label("Position in stage 1")
+    position.press("End")
+    at_the_end = panel.locator(".c3-readout").inner_text()
+    panel.get_by_label("Temperature T").press("ArrowRight")
+    assert panel.locator(".c3-readout").inner_text() != at_the_end
+    position.press("End")
+    assert panel.locator(".c3-readout").inner_text() == at_the_end
+
+
+def test_a_box_out_of_view_has_an_arrow(export):
+    panel = export(widgets.MaskExplorer(fits.learned(), fits.clip(), displacement=(5, -18)))
+    before = panel.get_by_role("img", name="with the mask")
+
+    def blue():
+        return (np.abs(pixels(before) - np.array([0x56, 0xB4, 0xE9])[:, None, None]).max(0)
+                < 3).sum()
+
+    put(panel, "Zoom", 8)
+    panel.page.wait_for_timeout(200)
+    assert blue() > 100
+    assert "looking back at frame 4" in panel.inner_text()
+
+
+def test_the_mouse_passes_over_latents_without_changing_what_is_read(export):
+    panel = export(widgets.LatentExplorer(fits.fit(SHAPE, c3.C3)))
+    picture, tiles = panel.locator("canvas").first, panel.locator(".c3-tile .c3-readout")
+    picture.hover(position={"x": 30, "y": 30})
+    read = tiles.all_inner_texts()
+    picture.hover(position={"x": 90, "y": 60})
+    assert tiles.all_inner_texts() == read
+    picture.click(position={"x": 90, "y": 60})
+    assert tiles.all_inner_texts() != read
+
+
+def test_what_is_lost_without_a_grid_is_a_picture(export):
+    fit = fits.fit(SHAPE, c3.C3)
+    panel = export(widgets.LatentExplorer(fit))
+    picture = panel.locator("canvas").first
+    panel.get_by_label("Large picture").select_option("what is lost by that")
+    assert pixels(picture).max() <= 4  # nothing, black
+    decoded = 255 * fit.reconstruction
+    panel.locator("input[type=checkbox]").first.uncheck()
+    lost = pixels(picture)
+    panel.get_by_label("Large picture").select_option("what is decoded")
+    off = np.abs(pixels(picture) - decoded).mean(0)
+    assert np.corrcoef(np.minimum(off, 32).ravel(), lost.sum(0).ravel())[0, 1] > 0.9
+    tile = panel.locator(".c3-tile canvas").first
+    panel.get_by_label("Small ones").select_option("what is lost without")
+    np.testing.assert_array_equal(pixels(tile), lost)  # of a small image it is the same decoding
+
+
+def test_labels_of_compared_pictures_end_at_the_line_and_stay_readable(export):
+    fit = fits.fit(SHAPE, c3.C3)
+    panel = export(widgets.compare({"original": fit.image, "C3": fit}), 500)
+    a, b = (tag.bounding_box() for tag in panel.locator(".c3-tag").all())
+    canvas = panel.locator("canvas").bounding_box()
+    line = canvas["x"] + canvas["width"] / 2
+    assert abs(a["x"] + a["width"] - line) < 2 and abs(b["x"] - line) < 2
+    assert b["x"] + b["width"] <= canvas["x"] + canvas["width"] + 1
+    assert panel.locator(".c3-tag").first.evaluate("(e) => getComputedStyle(e).fontSize") == "13px"
+    told = float(re.search(r"([\d.]+)×", panel.inner_text()).group(1))
+    assert abs(told - canvas["width"] / SHAPE[1]) < 0.06  # true pixels
+
+
+def test_play_at_the_end_begins_again_and_steps_are_those_of_the_slider(export):
+    panel = export(widgets.ContextExplorer(fits.fit(SHAPE, c3.C3)))
+    panel.get_by_label("Grid").select_option("6")
+    slider = panel.get_by_label("Decoding step")
+    last = int(slider.get_attribute("max"))
+    panel.get_by_label("Speed").select_option("fast")
+    for position in (0, last):
+        put(panel, "Decoding step", position)
+        assert f"{position + 1} of {last + 1}" in panel.inner_text()
+    panel.get_by_role("button", name="play").click()
+    assert int(slider.input_value()) < last
+    panel.page.wait_for_timeout(60 * (last + 4) + 500)
+    assert int(slider.input_value()) == last
+    assert panel.get_by_role("button", name="play").is_visible()
+
+
+def test_reset_brings_the_first_sight_back(export):
+    panel = export(widgets.QuantizerExplorer())
+    first = panel.locator(".c3-readout").inner_text()
+    put(panel, "Temperature T", 20)
+    box = panel.locator("svg").first.bounding_box()
+    panel.page.mouse.move(box["x"] + 100, box["y"] + 80)
+    panel.page.mouse.down()
+    panel.page.mouse.move(box["x"] + 150, box["y"] + 80)
+    panel.page.mouse.up()
+    moved = panel.locator(".c3-readout").inner_text()
+    assert re.search(r"z = (\S+):", moved).group(1) != re.search(r"z = (\S+):", first).group(1)
+    panel.get_by_role("button", name="reset").click()
+    assert panel.locator(".c3-readout").inner_text() == first
+
+
+LIVE = """import os, threading
+from tests.browser import fits
+from c3lite import data, edit, widgets
+photo = data.crop(data.kodak(23), 192, 288, 96, 144)
+def running(): return sum(t.name == "LiveFit" for t in threading.enumerate())"""
+
+
+def test_a_live_fit_has_a_clear_end(server):
+    cells = [LIVE, "live = widgets.LiveFit(photo, fits.LIVE)\nlive",
+             "print(running(), live.status)",
+             "short = widgets.LiveFit(photo, edit(fits.LIVE, steps=30, stage2_steps=5))\nshort"]
+    opened = open_lab(server, "live.ipynb", [nbformat.v4.new_code_cell(c) for c in cells])
+    page = opened.page
+
+    def run(i):
+        page.evaluate("""async (i) => {
+          jupyterapp.shell.currentWidget.content.activeCellIndex = i;
+          await jupyterapp.commands.execute('notebook:run-cell'); }""", i)
+
+    def printed():
+        run(2)
+        return page.locator(".jp-OutputArea-output pre").first.inner_text()
+
+    def button(name, view=0):
+        return page.locator(".c3").nth(view).get_by_role("button", name=name, exact=True)
+
+    def says(text, seconds=120, view=0):
+        page.locator(".c3").nth(view).get_by_text(text).first.wait_for(timeout=1000 * seconds)
+
+    try:
+        for i in (0, 1):
+            run(i)
+        button("start").click()
+        says("running;")
+        assert printed() == "1 running"
+        run(1)  # again: the first has no view any more
+        says("press start")
+        button("start").click()
+        says("running;")
+        assert printed() == "1 running"  # not two
+        # to its end, and saved: the still is of the end
+        run(3)
+        says("press start", view=1)
+        button("start", 1).click()
+        says("done: the result is in .fit", view=1)
+        assert "another fit was started" in page.locator(".c3").nth(0).inner_text()
+        page.wait_for_timeout(1000)
+        page.evaluate("async () => await jupyterapp.commands.execute('docmanager:save')")
+        (output,) = nbformat.read(server[0] / "live.ipynb", 4).cells[3].outputs
+        assert "step 35 of 35" in output.data["text/plain"]
+        assert page.locator(".c3:visible").nth(1).get_by_text("networks included").is_visible()
+        # a restart, and a kernel that is killed
+        button("fit again", 1).click()
+        run(1)
+        button("start").click()
+        says("running;")
+        page.evaluate(
+            "() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+        says("The kernel was restarted")
+        assert button("stop").is_disabled()
+        opened.wait_kernel(60)
+        for i in (0, 1):
+            run(i)
+        button("start").click()
+        says("running;")
+        page.evaluate("""() => { jupyterapp.shell.currentWidget.sessionContext.session.kernel
+          .requestExecute({ code: 'os.kill(os.getpid(), 9)' }); }""")
+        says("Nothing was heard of the kernel for a while")
+        assert button("stop").is_disabled()
+        assert not opened.broken()
     finally:
         opened.close()

@@ -1,8 +1,8 @@
 """Execute notebooks in place: `python -m tests.tools.run_notebooks [NOTEBOOK ...]`, or all.
 
-As `nbconvert --execute --inplace`, with what a progress bar overwrote and XLA's alarms of slow
-compilation left out, and of widgets only their stills. A notebook is written when all of it has
-run.
+As `nbconvert --execute --inplace`, with what a progress bar overwrote, XLA's alarms of slow
+compilation and the version of Python left out, and of widgets only their stills. A notebook is
+written when all of it has run.
 """
 
 import sys
@@ -18,6 +18,13 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 
+KERNEL = {
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+    "language_info": {
+        "name": "python", "file_extension": ".py", "pygments_lexer": "ipython3"},
+}
+"""What every notebook says of its kernel: JupyterLab adds the version of whoever opens it."""
+
 
 def stills_only(notebook: dict[str, Any]) -> None:
     """Leave out the views of widgets that also are pictures.
@@ -31,10 +38,17 @@ def stills_only(notebook: dict[str, Any]) -> None:
                 output["data"].pop(VIEW, None)
 
 
+def of_no_machine(notebook: dict[str, Any]) -> None:
+    """Leave out which Python it was opened with, so that reading a notebook does not change it."""
+    if notebook["metadata"].get("kernelspec", {}).get("name") == "python3":
+        notebook["metadata"] |= KERNEL
+
+
 def before_saving(model: dict[str, Any], **_: Any) -> None:
-    """`stills_only` for what is saved in JupyterLab: the `pre_save_hook` of `make lab`."""
+    """For what is saved in JupyterLab: the `pre_save_hook` of `make lab`."""
     if model["type"] == "notebook" and model.get("content"):
         stills_only(model["content"])
+        of_no_machine(model["content"])
 
 
 def without_alarms(notebook: nbformat.NotebookNode) -> None:
@@ -58,6 +72,7 @@ def main(names: list[str]) -> None:
         for cell in notebook.cells:
             cell.metadata.pop("execution", None)  # when each cell ran, which changes every time
         stills_only(notebook)
+        of_no_machine(notebook)
         without_alarms(notebook)
         nbformat.write(notebook, path)
 

@@ -304,35 +304,3 @@ function inSlices(steps, then, milliseconds = 12) {
   setTimeout(go);
   return () => { stopped = true; };
 }
-
-// ---------------------------------------------------------------- pictures of grids
-
-const mixColors = (from, to, part) => from.map((v, i) => Math.round(v + (to[i] - v) * part));
-const VIRIDIS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]];
-
-// blue, white at zero, red; on a square-root scale, so that small values show beside large ones
-function latentColor(value, limit) {
-  const part = Math.sqrt(Math.min(1, Math.abs(value) / limit));
-  return mixColors([255, 255, 255], value > 0 ? [178, 24, 43] : [33, 102, 172], part);
-}
-
-function heatColor(part) {
-  const at = clamp(part, 0, 1) * (VIRIDIS.length - 1), i = Math.min(VIRIDIS.length - 2, Math.floor(at));
-  return mixColors(VIRIDIS[i], VIRIDIS[i + 1], at - i);
-}
-
-// paint values of a grid's frame; color: value -> [r, g, b], tabulated over whole values
-function paint(canvas, values, from, color) {
-  const { width, height } = canvas, count = width * height, seen = new Map();
-  const image = new ImageData(width, height), pixels = new Uint32Array(image.data.buffer);
-  for (let p = 0; p < count; p++) {
-    const value = values[from + p];
-    let word = seen.get(value);
-    if (word === undefined) {
-      const [r, g, b] = color(value);
-      seen.set(value, (word = (255 << 24) | (b << 16) | (g << 8) | r));
-    }
-    pixels[p] = word;
-  }
-  canvas.getContext("2d").putImageData(image, 0, 0);
-}

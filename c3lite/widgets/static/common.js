@@ -1,15 +1,18 @@
 // What all explorers share: a panel with labelled controls, charts, and arrays from Python.
 //
-// A widget's file follows this one in the same module and ends with `export default { render }`.
+// A widget's file follows this one in the same module and ends with `export default explorer(...)`.
 // Every control works by keyboard, has a name and says its value in words. Nothing here talks to
 // a server: the same text runs in a notebook and in an exported page.
 
 const SVG_TAGS = new Set(["svg", "g", "path", "line", "rect", "circle", "text", "title"]);
+const FOCUSED_TAGS = new Set(["button", "canvas", "input", "select"]);
 
 function make(tag, attributes = {}, ...children) {
   const node = SVG_TAGS.has(tag)
     ? document.createElementNS("http://www.w3.org/2000/svg", tag)
     : document.createElement(tag);
+  // JupyterLab keeps its shortcuts (d d deletes a cell) from a focused element that has this mark
+  if (FOCUSED_TAGS.has(tag)) node.dataset.lmSuppressShortcuts = "true";
   for (const [name, value] of Object.entries(attributes)) {
     if (value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value);
   }
@@ -19,14 +22,29 @@ function make(tag, attributes = {}, ...children) {
 
 // ---------------------------------------------------------------- the panel and its controls
 
-function panel(el, model, title, help) {
+// What a widget's module exports. build(ui, model) fills the panel; "reset" builds it anew.
+function explorer(help, build) {
+  return { async render({ model, el }) {
+    let close = () => {};
+    const open = async () => {
+      close();
+      const ui = panel(el, model, help, open);
+      close = ui.close;
+      await ui.guard(build)(ui, model);
+    };
+    await open();
+    return () => close();
+  } };
+}
+
+function panel(el, model, help, reset) {
   const alert = make("div", { class: "c3-error", role: "alert", hidden: true });
-  const body = make("div", { class: "c3-body" });
-  // JupyterLab leaves keys alone below an element with this mark; the second class is the one by
-  // which ipywidgets and tools know a widget's view
-  const root = make("section", { class: "c3 jupyter-widgets", "aria-label": title, "data-lm-suppress-shortcuts": "true" },
-    make("div", { class: "c3-title" }, title),
-    make("div", { class: "c3-help" }, help), body, alert);
+  const body = make("div", { class: "c3-body" }), head = make("div", { class: "c3-head" });
+  const title = model.get("title");
+  head.append(make("div", { class: "c3-title" }, title));
+  // the second class is the one by which ipywidgets and tools know a widget's view
+  const root = make("section", { class: "c3 jupyter-widgets", "aria-label": title },
+    head, make("div", { class: "c3-help" }, help), body, alert);
   el.replaceChildren(root);
 
   // an exception in an event handler would vanish in the console
@@ -45,34 +63,50 @@ function panel(el, model, title, help) {
     }
   };
   const listen = (node, type, f) => node.addEventListener(type, guard(f));
+  const ends = [];  // what is to be done when the view closes
+  const ui = { el, root, body, fail, guard, listen, close: () => ends.splice(0).forEach((end) => end()) };
+  ui.on = (event, f) => {
+    const guarded = guard(f);
+    model.on(event, guarded);
+    ends.push(() => model.off(event, guarded));
+  };
+  ui.every = (pause, f) => {
+    const timer = setInterval(guard(f), pause);
+    ends.push(() => clearInterval(timer));
+  };
   fail(model.get("error"));
-  model.on("change:error", () => fail(model.get("error")));
-
-  const ui = { root, body, fail, guard, listen };
+  ui.on("change:error", () => fail(model.get("error")));
 
   // {label, min, max, step, value, show: number -> text, hint}
   ui.slider = (parent, options, change) => {
     const show = options.show ?? String;
     const input = make("input", { type: "range", min: options.min, max: options.max,
       step: options.step ?? 1, "aria-label": options.label, title: options.hint ?? options.label });
-    input.dataset.lmSuppressShortcuts = "true";
     const output = make("output", { class: "c3-value" });
-    const set = (value) => {
-      input.value = value;
-      output.textContent = show(value);
-      input.setAttribute("aria-valuetext", show(value));
-    };
-    set(options.value ?? options.min);
-    listen(input, "input", () => {
-      set(input.valueAsNumber);
-      change(input.valueAsNumber);
-    });
-    parent.append(make("label", { class: "c3-slider" },
-      make("span", { class: "c3-label" }, options.label), input, output));
-    return { input, set, say: (text) => {
+    const say = (text, away) => {
       output.textContent = text;
       input.setAttribute("aria-valuetext", text);
-    } };
+      input.classList.toggle("c3-away", away);
+    };
+    const set = (value, text = show(value)) => {
+      input.value = value;
+      say(text, false);
+    };
+    set(options.value ?? options.min);
+    const choose = () => {
+      set(input.valueAsNumber);
+      change(input.valueAsNumber);
+    };
+    listen(input, "input", choose);
+    // what is shown is at no place of the slider: a click or key that leaves it where it is counts
+    const back = (event) => {
+      if (input.classList.contains("c3-away") && !(event.key === "Tab" || event.key === "Shift")) choose();
+    };
+    listen(input, "click", back);
+    listen(input, "keyup", back);
+    parent.append(make("label", { class: "c3-slider" },
+      make("span", { class: "c3-label" }, options.label), input, output));
+    return { input, set, away: (text) => say(text, true) };
   };
 
   ui.button = (parent, label, hint, press) => {
@@ -85,10 +119,26 @@ function panel(el, model, title, help) {
   ui.check = (parent, label, checked, change) => {
     const input = make("input", { type: "checkbox" });
     input.checked = checked;
-    input.dataset.lmSuppressShortcuts = "true";
     listen(input, "change", () => change(input.checked));
     parent.append(make("label", { class: "c3-check" }, input, label));
     return input;
+  };
+
+  // Play, and pause: step(first) is called every pause() milliseconds until it gives back false.
+  // Gives back how to stop it.
+  ui.player = (parent, hint, step, pause) => {
+    let timer = 0;
+    const tick = (first) => (step(first) === false ? set(false) : (timer = setTimeout(guard(tick), pause())));
+    const set = (on) => {
+      clearTimeout(timer);
+      timer = 0;
+      button.textContent = on ? "❚❚ pause" : "▶ play";
+      if (on) tick(true);
+    };
+    const button = ui.button(parent, "", hint, () => set(!timer));
+    set(false);
+    ends.push(() => clearTimeout(timer));
+    return () => set(false);
   };
 
   // one of several, as a drop-down list
@@ -96,7 +146,6 @@ function panel(el, model, title, help) {
     const select = make("select", { "aria-label": label },
       ...names.map((name, i) => make("option", { value: i }, name)));
     select.value = value;
-    select.dataset.lmSuppressShortcuts = "true";
     listen(select, "change", () => change(Number(select.value)));
     parent.append(make("label", { class: "c3-choice" }, make("span", {}, label), select));
     return select;
@@ -104,9 +153,9 @@ function panel(el, model, title, help) {
 
   // a canvas that is a picture to a screen reader, and can be moved in with the arrow keys:
   // move(dx, dy, event) for keys, point(x, y, event) in pixels of the canvas for the mouse
-  ui.picture = (parent, label, width, height, { move, point, hint } = {}) => {
+  ui.picture = (parent, label, width, height, { move, point, hint, cursor = point && "crosshair" } = {}) => {
     const canvas = make("canvas", { width, height, role: "img", "aria-label": label, title: hint,
-      tabindex: move ? 0 : undefined, class: "c3-canvas" });
+      tabindex: move ? 0 : undefined, class: "c3-canvas", style: cursor && `cursor: ${cursor}` });
     if (move) listen(canvas, "keydown", (event) => {
       const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
       if (!step || event.ctrlKey || event.metaKey || event.altKey) return;
@@ -119,7 +168,11 @@ function panel(el, model, title, help) {
       point(((event.clientX - box.left) * canvas.width) / box.width,
         ((event.clientY - box.top) * canvas.height) / box.height, event);
     };
-    if (point) for (const type of ["pointerdown", "pointermove"]) listen(canvas, type, at);
+    if (point) {  // a press, and moves while it lasts
+      canvas.style.touchAction = "none";
+      listen(canvas, "pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); at(event); });
+      listen(canvas, "pointermove", (event) => { if (event.buttons) at(event); });
+    }
     parent.append(canvas);
     return canvas;
   };
@@ -136,11 +189,17 @@ function panel(el, model, title, help) {
     parent.append(node);
     return (text) => { node.textContent = text; };
   };
+  if (reset) ui.button(head, "reset", "As it was at first", reset);
   return ui;
 }
 
-// small pictures are enlarged by a whole factor, so that their pixels stay squares
-const pictureWidth = (width, most) => (width > most ? most : width * Math.floor(most / width));
+// Shown at most so wide and high. Small pictures are enlarged by a whole factor from 3 on, so that
+// their pixels stay squares; large ones are smoothed.
+function showWithin(canvas, mostWidth, mostHeight) {
+  const scale = Math.min(mostWidth / canvas.width, mostHeight / canvas.height);
+  canvas.style.width = `${Math.round(canvas.width * (scale < 3 ? scale : Math.floor(scale)))}px`;
+  if (scale < 1) canvas.style.imageRendering = "auto";
+}
 
 const clamp = (v, low, high) => Math.min(high, Math.max(low, v));
 
@@ -175,14 +234,25 @@ function ticks(low, high) {
 
 // An SVG chart. draw({x: [low, high], y: [low, high], logY, items, text}) redraws it; items are
 // {line: [xs, ys]}, {band: [xs, lows, highs]}, {bars: [xs, heights], width, colors},
-// {dots: [xs, ys]} and {vline: x}, each with a color; text says in words what is seen.
-function chart(parent, title, xLabel, width = 300, height = 210) {
-  const left = 44, right = 8, top = 24, bottom = 36;
+// {dots: [xs, ys]} and {vline: x}, each with a color; text says in words what is seen. With `drag`,
+// it is called with the x under the mouse.
+function chart(ui, parent, title, xLabel, { width = 300, height = 210, yLabel, drag } = {}) {
+  const left = yLabel ? 56 : 44, right = 16, top = 24, bottom = 36;
   const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", class: "c3-chart",
-    style: `width:${width}px` });
+    style: `width:${width}px${drag ? "; cursor:ew-resize; touch-action:none" : ""}` });
   parent.append(svg);
+  let shown = null;
+  const dragged = (event) => {
+    const box = svg.getBoundingClientRect(), at = ((event.clientX - box.left) * width) / box.width;
+    drag(clamp(shown[0] + ((at - left) / (width - left - right)) * (shown[1] - shown[0]), ...shown));
+  };
+  if (drag) {
+    ui.listen(svg, "pointerdown", (event) => { svg.setPointerCapture(event.pointerId); dragged(event); });
+    ui.listen(svg, "pointermove", (event) => { if (event.buttons) dragged(event); });
+  }
 
   function draw({ x, y, logY = false, items, text }) {
+    shown = x;
     const fy = logY ? Math.log10 : (v) => v;
     const [y0, y1] = y.map(fy);
     const px = (v) => left + ((v - x[0]) / (x[1] - x[0])) * (width - left - right);
@@ -229,6 +299,8 @@ function chart(parent, title, xLabel, width = 300, height = 210) {
     svg.replaceChildren(frame, inner,
       make("text", { x: left, y: 15, class: "c3-chart-title" }, title),
       make("text", { x: (left + width - right) / 2, y: height - 4, "text-anchor": "middle" }, xLabel));
+    if (yLabel) svg.append(make("text", { "text-anchor": "middle", transform:
+      `translate(12 ${(top + height - bottom) / 2}) rotate(-90)` }, yLabel));
   }
   return { svg, draw };
 }
@@ -279,13 +351,13 @@ function clipFrames(ui, model, clip, arrived) {
       kept.delete(oldest);
     }
   };
-  model.on("msg:custom", ui.guard(async (message, buffers) => {
+  ui.on("msg:custom", async (message, buffers) => {
     if (message.frame === undefined) return;
     const image = await bitmap({ mime: message.mime, bytes: buffers[0] });
     asked.delete(message.frame);
     keep(message.frame, image);
     arrived(message.frame);
-  }));
+  });
   return async (t) => {
     if (!kept.has(t) && clip.frames[t]) keep(t, await bitmap(clip.frames[t]));
     else if (!kept.has(t) && !model.exported && !asked.has(t)) {
@@ -294,4 +366,73 @@ function clipFrames(ui, model, clip, arrived) {
     }
     return kept.get(t);
   };
+}
+
+// ---------------------------------------------------------------- colors, as in c3lite.plots
+
+// matplotlib's, from some of their colors: 0..1 -> [r, g, b]
+function colorMap(hex) {
+  const stops = hex.split(" ").map((c) => [0, 2, 4].map((i) => parseInt(c.slice(i, i + 2), 16)));
+  return (part) => {
+    const at = clamp(part, 0, 1) * (stops.length - 1), i = Math.min(stops.length - 2, Math.floor(at));
+    return stops[i].map((v, k) => Math.round(v + (stops[i + 1][k] - v) * (at - i)));
+  };
+}
+const bitsColor = colorMap("440154 482878 3e4989 31688e 26828e 1f9e89 35b779 6ece58 b5de2b fde725");  // viridis
+const heatColor = colorMap("000004 180f3d 440f76 721f81 9e2f7f cd4071 f1605d fd9668 feca8d fcfdbf");  // magma
+const errorColor = colorMap("000004 1b0c41 4a0c6b 781c6d a52c60 cf4446 ed6925 fb9b06 f7d13d fcffa4");  // inferno
+const signedColor = colorMap("053061 2166ac 4393c3 92c5de d1e5f0 f7f7f7 fddbc7 f4a582 d6604d b2182b 67001f");  // RdBu_r
+const latentColor = (value, limit) => signedColor(0.5 + value / (2 * limit));
+
+// paint values of a grid's frame; color: value -> [r, g, b], tabulated over whole values
+function paint(canvas, values, from, color) {
+  const { width, height } = canvas, count = width * height, seen = new Map();
+  const image = new ImageData(width, height), pixels = new Uint32Array(image.data.buffer);
+  for (let p = 0; p < count; p++) {
+    const value = values[from + p];
+    let word = seen.get(value);
+    if (word === undefined) {
+      const [r, g, b] = color(value);
+      seen.set(value, (word = (255 << 24) | (b << 16) | (g << 8) | r));
+    }
+    pixels[p] = word;
+  }
+  canvas.getContext("2d").putImageData(image, 0, 0);
+}
+
+// how far two pictures of RGBA are apart, as a picture: mean over the colors, `most` levels at most
+function errorPicture(a, b, width, most) {
+  const image = new ImageData(width, a.length / 4 / width), colors = [];
+  for (let i = 0; i <= 3 * most; i++) colors.push(errorColor(i / (3 * most)));
+  for (let p = 0; p < a.length; p += 4) {
+    const off = Math.abs(a[p] - b[p]) + Math.abs(a[p + 1] - b[p + 1]) + Math.abs(a[p + 2] - b[p + 2]);
+    image.data.set(colors[Math.min(off, 3 * most)], p);
+    image.data[p + 3] = 255;
+  }
+  return image;
+}
+
+// the pixels of a bitmap
+function pixelsOf(image) {
+  const { width, height } = image, canvas = make("canvas", { width, height });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(image, 0, 0);
+  const { data } = context.getImageData(0, 0, width, height);
+  canvas.width = 0;  // frees it now
+  return data;
+}
+
+// Two pictures (or one) of which a canvas shows the same part [x, y, width, height]: the first up to
+// the share `at` of the canvas' width, the second from there.
+function drawWiped(canvas, [a, b], at, part) {
+  const pen = canvas.getContext("2d"), { width, height } = canvas, edge = Math.round(at * width);
+  pen.imageSmoothingEnabled = part[2] > width;
+  if (b && edge < width) pen.drawImage(b, ...part, 0, 0, width, height);
+  if (edge === 0) return;
+  pen.drawImage(a, part[0], part[1], (part[2] * edge) / width, part[3], 0, 0, edge, height);
+  if (edge === width) return;
+  pen.fillStyle = "#fff";
+  pen.fillRect(edge - 1, 0, 3, height);
+  pen.fillStyle = "#000";
+  pen.fillRect(edge, 0, 1, height);
 }

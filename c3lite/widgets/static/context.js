@@ -1,20 +1,13 @@
 // One latent at a time, as the decoder meets it: its causal context, the Laplace distribution that
 // the entropy network predicts from it, the actual value and its cost (Figs. 2, 4 and 10).
 
-const CELL = 28, AHEAD = [228, 228, 228], NOW = [230, 159, 0];
+const CELL = 26, AHEAD = [72, 72, 80], NOW = [230, 159, 0];
+const PAUSES_MS = [1200, 300, 60], REVEAL_MS = 400;  // of playing; between the prediction and the value
 
-async function render({ model, el }) {
-  const ui = panel(el, model, "Decoding one latent after another",
-    "The decoder knows only what came before (colored). From the framed context it predicts a distribution; " +
-    "the likelier the actual value is in it, the fewer bits it costs. Click a latent, or step through the order.");
-  let timer = 0;
-  await ui.guard(build)(ui, model, (go, pause) => { timer = go ? setInterval(go, pause) : clearInterval(timer); });
-  return () => clearInterval(timer);
-}
-
-async function build(ui, model, play) {
+export default explorer("The decoder knows only what came before (colored). From the framed context it predicts a distribution; the " +
+  "likelier the value is in it, the fewer bits it costs. Click a latent, or step.", async (ui, model) => {
   const data = await unpack(model.get("data")), codec = new FittedCodec(data.codec);
-  const state = { n: 0, at: [0, 0, 0], rung: 0 };
+  const state = { n: data.start[0], at: data.start.slice(1), rung: 0, pause: PAUSES_MS[1] };
   const orders = new Map();
 
   // the latents of a grid in the decoder's order; those of one step are independent of each other
@@ -37,42 +30,54 @@ async function build(ui, model, play) {
     return orders.get(n);
   }
 
+  // bits of all grids before each step
+  const bitsBefore = new Float64Array(data.step_count + 1);
+  data.steps.forEach((steps, n) => steps.forEach((s, i) => { bitsBefore[s + 1] += codec.grids[n].bits[i] / data.bits_unit; }));
+  for (let s = 0; s < data.step_count; s++) bitsBefore[s + 1] += bitsBefore[s];
+
   const controls = ui.row(ui.body, "c3-row c3-controls");
   ui.choice(controls, "Grid", codec.grids.map(({ shape }, n) =>
-    `${n} (${shape.slice(codec.shape[0] > 1 ? 0 : 1).join("×")})`), 0, (n) => choose(n));
+    `${n} (${shape.slice(codec.shape[0] > 1 ? 0 : 1).join("×")})`), state.n,
+  (n) => {
+    stopPlaying();
+    const from = codec.grids[state.n].exponent;  // the same place in the picture
+    choose(n, state.at.map((v) => ((2 * v + 1) << from) >> 1 >> codec.grids[n].exponent));
+  });
   const stepSlider = ui.slider(controls, { label: "Decoding step", min: 0, max: 1,
     hint: "All latents of a step are decoded together: none is in another's context" }, (rung) => toRung(rung));
-  ui.button(controls, "◀ previous", "The latent before, in the decoder's order", () => along(-1));
+  ui.button(controls, "◀ back", "The latent before, in the decoder's order", () => along(-1));
   ui.button(controls, "next ▶", "The next latent in the decoder's order", () => along(1));
-  let playing = false;
-  const button = ui.button(controls, "play", "Go through the steps", () => setPlaying(!playing));
-  function setPlaying(on) {
-    playing = on;
-    button.textContent = on ? "pause" : "play";
-    play(null);
-    if (on) play(ui.guard(() => {
-      if (state.rung + 1 < orderOf(state.n).starts.length - 1) toRung(state.rung + 1);
-      else setPlaying(false);
-    }), 80);
-  }
-  const row = ui.row(), left = ui.row(row, "c3-column"), middle = ui.row(row, "c3-column");
+  const stopPlaying = ui.player(controls, "Go through the steps", (first) => {
+    const last = orderOf(state.n).starts.length - 2;
+    if (state.rung === last && !first) return false;
+    toRung(state.rung === last ? 0 : state.rung + 1);
+  }, () => state.pause);
+  ui.choice(controls, "Speed", ["slow", "middle", "fast"], 1, (i) => { state.pause = PAUSES_MS[i]; });
+  const row = ui.row(ui.body, "c3-side"), left = ui.row(row, "c3-column"), middle = ui.row(row, "c3-column");
   const right = ui.row(row, "c3-column");
+  left.style.flex = "0 1 370px";
   const frameSlider = codec.shape[0] > 1 ? ui.slider(left, { label: "Frame of the grid", min: 0, max: 1 },
     (t) => moveTo([t, state.at[1], state.at[2]])) : null;
   let canvas, mark, words;  // made anew for every grid, which has a size of its own
   const holder = ui.row(left, "c3-column");
   const note = ui.row(left, "c3-note");
-  note.style.maxWidth = "384px";
-  note.textContent = "Gray: not decoded yet. Orange: decoded in this step. Ring: the latent at right.";
+  note.textContent = "Dark: not decoded yet. Orange: decoded in this step. Ring: the latent at right.";
   const near = ui.row(middle, "c3-column");
-  const plot = chart(right, "Predicted distribution", "value of the latent (steps)", 224, 210);
+  const plot = chart(ui, right, "Predicted distribution", "value of the latent (steps)",
+    { width: 240, height: 200, yLabel: "probability" });
+  right.append(make("div", { class: "c3-note" }, "Where it lies in the photo:"));
+  const stride = Math.ceil(Math.max(codec.shape[1] / 130, codec.shape[2] / 200));
+  const photo = make("canvas", { role: "img" }), place = ui.row(right);
+  place.append(photo);
+  const showPlace = marker(photo, place);
+  let photoOf = -1;
   const say = ui.readout(ui.body);
 
-  function choose(n) {
-    setPlaying(false);
+  let limit = 1;
+  function choose(n, at) {
     const { shape: [, h, w], symbols } = codec.grids[n];
     state.n = n;
-    let limit = 1;
+    limit = 1;
     for (const v of symbols) limit = Math.max(limit, Math.abs(v));
     const seen = new Map();
     words = Uint32Array.from(symbols, (v) => {
@@ -82,16 +87,12 @@ async function build(ui, model, play) {
     holder.replaceChildren();
     canvas = ui.picture(holder, "", w, h, { hint: "Click a latent, or focus and use the arrow keys",
       move: (dx, dy) => moveTo([state.at[0], state.at[1] + dy, state.at[2] + dx]),
-      point: (x, y, event) => {
-        if (event.type === "pointerdown" || event.buttons) moveTo([state.at[0], Math.floor(y), Math.floor(x)]);
-      } });
-    const shown = pictureWidth(w, 388);
-    canvas.style.width = `${shown}px`;
-    if (shown < w) canvas.style.imageRendering = "auto";
+      point: (x, y) => moveTo([state.at[0], Math.floor(y), Math.floor(x)]) });
+    showWithin(canvas, 370, 300);
     mark = marker(canvas, holder);
     stepSlider.input.max = orderOf(n).starts.length - 2;
     if (frameSlider) frameSlider.input.max = codec.grids[n].shape[0] - 1;
-    moveTo(codec.grids[n].shape.map((side) => side >> 1));
+    moveTo(at);
   }
 
   function moveTo(position) {
@@ -100,6 +101,7 @@ async function build(ui, model, play) {
     draw();
   }
 
+  const whole = (v) => Math.round(v).toLocaleString("en-US");
   const flat = ([t, y, x], [, h, w]) => (t * h + y) * w + x;
   const unflat = (i, [, h, w]) => [Math.floor(i / (h * w)), Math.floor(i / w) % h, i % w];
 
@@ -127,8 +129,7 @@ async function build(ui, model, play) {
     const { n, at } = state, { shape, offsets, previous } = codec.grids[n], [, h, w] = shape;
     const { steps, starts, rung } = orderOf(n), step = steps[flat(at, shape)];
     state.rung = rung.get(step);
-    stepSlider.set(state.rung);
-    stepSlider.say(`${(step + 1).toLocaleString("en-US")} of ${data.step_count.toLocaleString("en-US")}`);
+    stepSlider.set(state.rung, `${whole(state.rung + 1)} of ${whole(starts.length - 1)}`);
     frameSlider?.set(at[0]);
     const image = new ImageData(w, h), pixels = new Uint32Array(image.data.buffer), from = at[0] * h * w;
     const ahead = toWord(AHEAD), now = toWord(NOW);
@@ -144,7 +145,7 @@ async function build(ui, model, play) {
 
     const { value, mu, scale, bits } = codec.predict(n, at);
     const isDecoded = ([t, y, x]) => t >= 0 && y >= 0 && x >= 0 && y < h && x < w && steps[flat([t, y, x], shape)] < step;
-    drawContexts(near, offsets, previous, {
+    drawContexts(near, offsets, previous, limit, {
       own: ([dt, dy, dx]) => {
         const p = [at[0] + dt, at[1] + dy, at[2] + dx];
         if (p.some((v, axis) => v < 0 || v >= shape[axis])) return { outside: true, value: 0 };
@@ -152,17 +153,42 @@ async function build(ui, model, play) {
       },
       finer: (offset) => ({ decoded: true, value: n ? codec.halved(n, at.map((v, i) => v + offset[i])) : 0 }),
     });
-    drawLaplace(plot, value, mu, scale, bits);
-    const p = 2 ** -bits;
-    say(`Grid ${n}, ${codec.shape[0] > 1 ? `frame ${at[0]}, ` : ""}row ${at[1]}, column ${at[2]}: ` +
-      `predicted μ ${fixed(mu, 2)}, scale ${scale.toFixed(2)}; actual value ${number(value)}, probability ` +
-      `${p < 0.001 ? "below 0.1" : number(100 * p, 2)} %, so ${bits.toFixed(2)} bits.`);
+    drawPhoto();
+    // first what is predicted, then the value
+    const where = `Grid ${n}, ${codec.shape[0] > 1 ? `frame ${at[0]}, ` : ""}row ${at[1]}, column ${at[2]}`;
+    const predicted = `${where}: predicted μ ${fixed(mu, 2)}, scale ${scale.toFixed(2)}`;
+    drawLaplace(plot, null, value, mu, scale, bits);
+    clearTimeout(revealing);
+    say(`${predicted}; the value comes …`);
+    revealing = setTimeout(ui.guard(() => {
+      drawLaplace(plot, value, value, mu, scale, bits);
+      const p = 2 ** -bits;
+      say(`${predicted}; actual value ${number(value)}, probability ${p < 0.001 ? "below 0.1" : number(100 * p, 2)} %, so ` +
+        `${bits.toFixed(2)} bits.\nBefore this step ${whole(bitsBefore[step])} of ${whole(bitsBefore.at(-1))} bits were read, in all grids.`);
+    }), Math.min(REVEAL_MS, state.pause / 2));
   }
-  choose(0);
-}
+  let revealing = 0;
+
+  function drawPhoto() {
+    const { n, at } = state, size = 2 ** codec.grids[n].exponent, [frames, height, width] = codec.shape;
+    const t = Math.min(frames - 1, at[0] * size);
+    if (photoOf !== t) {
+      const image = finish(codec.decode(codec.grids.map(() => true), t, Math.max(2, stride)));
+      [photo.width, photo.height] = [image.width, image.height];
+      photo.getContext("2d").putImageData(new ImageData(image.rgba, image.width, image.height), 0, 0);
+      showWithin(photo, 224, 130);
+      photoOf = t;
+      codec.release();
+    }
+    const [y, x] = [((at[1] + 0.5) * size) / height, ((at[2] + 0.5) * size) / width].map((v) => Math.min(1, v));
+    showPlace(x, y);
+    photo.setAttribute("aria-label", `The photo; the latent lies at ${Math.round(100 * x)} % of its width, ${Math.round(100 * y)} % of its height`);
+  }
+  choose(state.n, state.at);
+});
 
 // A picture for each frame of the context, and one for the halved finer grid
-function drawContexts(parent, offsets, previous, look) {
+function drawContexts(parent, offsets, previous, limit, look) {
   const groups = new Map([[0, []]]);
   for (const offset of offsets) {
     if (!groups.has(offset[0])) groups.set(offset[0], []);
@@ -189,14 +215,14 @@ function drawContexts(parent, offsets, previous, look) {
       const inside = framed.has(`${y} ${x}`), cell = at([dt, y, x]);
       const left = (x - x0) * CELL, top = (y - y0) * CELL;
       const hidden = !here && !inside && !cell.decoded;
-      const color = here ? NOW : hidden && !cell.outside ? AHEAD : cell.outside ? [250, 250, 250] : latentColor(cell.value, 8);
+      const color = here ? NOW : hidden && !cell.outside ? AHEAD : cell.outside ? [250, 250, 250] : latentColor(cell.value, limit);
       pen.fillStyle = `rgb(${color})`;
       pen.fillRect(left, top, CELL, CELL);
       pen.strokeStyle = inside ? "#0072B2" : "#ddd";
       pen.lineWidth = inside ? 2 : 1;
       pen.strokeRect(left + 1, top + 1, CELL - 2, CELL - 2);
       const text = here ? "?" : hidden ? "" : number(cell.value, 2);
-      const dark = !here && Math.abs(cell.value) > 4;
+      const dark = !here && Math.abs(cell.value) > 0.6 * limit;
       pen.fillStyle = dark ? "#fff" : inside || here ? "#000" : "#999";
       if (!cell.outside || inside) pen.fillText(text, left + CELL / 2, top + CELL / 2 + 1);
       if (inside) said.push(text);
@@ -206,16 +232,16 @@ function drawContexts(parent, offsets, previous, look) {
   }));
 }
 
-function drawLaplace(plot, value, mu, scale, bits) {
+// `shown` is the value, or null where it is not told yet; the axes are the same
+function drawLaplace(plot, shown, value, mu, scale, bits) {
   const reach = Math.max(4, Math.min(40, Math.ceil(4 * scale)));
   const low = Math.min(Math.round(mu) - reach, value - 1), high = Math.max(Math.round(mu) + reach, value + 1);
   const all = Array.from({ length: high - low + 1 }, (_, i) => low + i);
   const chances = all.map((v) => 2 ** -laplaceBits(v, mu, scale));
   const top = 1.15 * Math.max(...chances, 0.05);
   plot.draw({ x: [low - 0.6, high + 0.6], y: [0, top],
-    text: `Probability of each whole number around μ ${fixed(mu, 2)}; the actual value ${value} costs ${bits.toFixed(2)} bits.`,
-    items: [{ bars: [all, chances], colors: all.map((v) => (v === value ? ORANGE : "#7FB8D8")) },
-      { vline: mu, color: BLUE, dash: "4 3", width: 2 }] });
+    text: `Probability of each whole number around μ ${fixed(mu, 2)}` +
+      (shown === null ? "." : `; the actual value ${value} costs ${bits.toFixed(2)} bits.`),
+    items: [{ bars: [all, chances], colors: all.map((v) => (v === shown ? "#E69F00" : BLUE)) },
+      { vline: mu, color: INK, dash: "4 3", width: 2 }] });
 }
-
-export default { render };

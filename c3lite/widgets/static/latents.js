@@ -6,18 +6,17 @@
 const PREVIEW_PIXELS = 20_000;  // decoded in some 12 ms
 const PREVIEWS = 64;  // kept in memory, at most 80 kB each
 
-async function render({ model, el }) {
-  const ui = panel(el, model, "Latent grids: what does each one add?",
-    "The decoder builds the picture from all grids together. Switch grids off, keep one alone, or go from " +
-    "coarse to fine. Point at a picture (or use its arrow keys) to read the latents there.");
-  await ui.guard(build)(ui, model);
-}
+const ALL = 0, BITS = 1, LOST = 2, MOST_ERROR = 32;  // what tiles show; levels of 255
+const LEGENDS = ["White: zero; red: positive; blue: negative, each grid with its own scale.",
+  "Dark: cheap; yellow: expensive (square-root scale, each grid its own).",
+  `What is lost without the grid: black nothing, yellow ${MOST_ERROR} of 255 levels or more.`];
 
-async function build(ui, model) {
+export default explorer("The decoder builds the picture from all grids together. Switch grids off, keep one alone, or go from coarse " +
+  "to fine; click a place to read its latents.", async (ui, model) => {
   const data = await unpack(model.get("data"));
   const codec = new FittedCodec(data.codec), [frames, height, width] = codec.shape;
   const state = { on: codec.grids.map(() => true), frame: frames >> 1, at: [frames >> 1, height >> 1, width >> 1],
-    bits: false };
+    tiles: ALL, lost: false };
   const count = codec.grids.length, rung = (k) => state.on.map((_, n) => n >= count - k);
 
   // what is shown while the whole picture is not there yet; of a small image it is the whole picture
@@ -33,64 +32,61 @@ async function build(ui, model) {
   }
   await warmUp(count + 1, (k) => preview(rung(k)));
 
-  const top = ui.row();
+  const top = ui.row(ui.body, "c3-side");
   const left = ui.row(top, "c3-column"), right = ui.row(top, "c3-column");
   right.style.flex = "1 1 260px";
-  const shown = pictureWidth(width, 540);
   const canvas = ui.picture(left, "Reconstruction", width, height, {
     move: (dx, dy) => pointTo(state.at[1] + dy, state.at[2] + dx),
     point: (x, y) => pointTo(Math.floor(y), Math.floor(x)),
-    hint: "Point here, or focus and use the arrow keys (with Shift: 8 pixels)" });
-  canvas.style.width = `${shown}px`;
-  if (shown < width) canvas.style.imageRendering = "auto";
+    hint: "Click, or focus and use the arrow keys (with Shift: 8 pixels)" });
+  showWithin(canvas, 540, 270);
   const mark = marker(canvas, left);
 
-  const ladder = ui.slider(right, { label: "Coarse to fine", min: 0, max: count, value: count,
+  const first = ui.row(right, "c3-row c3-controls");
+  const ladder = ui.slider(first, { label: "Coarse to fine", min: 0, max: count, value: count,
     show: (k) => (k === 0 ? "no grid" : k === count ? "all grids" : `${k} coarsest`),
-    hint: "Only so many of the coarsest grids are switched on" }, (k) => {
-    state.on = rung(k);
-    changed();
-  });
+    hint: "Only so many of the coarsest grids are switched on" }, (k) => use(rung(k)));
+  ui.button(first, "all", "Switch all grids on", () => use(rung(count)));
   if (frames > 1) ui.slider(right, { label: "Frame", min: 0, max: frames - 1, value: state.frame }, (t) => {
     state.frame = t;
     pointTo(state.at[1], state.at[2]);
-    tiles.forEach((tile) => tile.paint());
+    paintTiles();
     changed();
   });
-  ui.choice(right, "Small pictures show", ["the latents", "their bits"], 0, (i) => {
-    state.bits = i === 1;
-    tiles.forEach((tile) => tile.paint());
-    legend.textContent = LEGENDS[i];
+  const second = ui.row(right, "c3-row c3-controls");
+  ui.choice(second, "Large picture", ["what is decoded", "what is lost by that"], 0, (i) => {
+    state.lost = i === 1;
+    changed();
   });
-  const LEGENDS = ["White: zero; red: positive; blue: negative (square-root scale, each grid its own).",
-    "Dark: cheap; yellow: expensive (square-root scale, each grid its own)."];
+  ui.choice(second, "Small ones", ["the latents", "their bits", "what is lost without"], ALL, (i) => {
+    state.tiles = i;
+    paintTiles();
+  });
   const legend = ui.row(right, "c3-note");
-  legend.textContent = LEGENDS[0];
   const say = ui.readout(right), where = ui.readout(right);
 
   // ------------------------------------------------------------ one tile a grid
-  const area = ui.row();
-  const pixels = height * width * frames;
+  const area = ui.row(ui.body, "c3-tiles"), pixels = height * width * frames;
+  area.style.setProperty("--count", count);
+  const total = codec.grids.reduce((sum, grid) => sum + grid.total_bits, 0) || 1;
   const tiles = codec.grids.map((grid, n) => {
     const [, h, w] = grid.shape, tile = ui.row(area, "c3-column c3-tile"), head = ui.row(tile);
-    const box = ui.check(head, `grid ${n}`, true, (on) => {
-      state.on[n] = on;
-      changed();
-    });
+    const box = ui.check(head, `grid ${n}`, true, (on) => use(state.on.map((v, m) => (m === n ? on : v))));
     box.parentNode.title = "Switch this grid on or off";
-    ui.button(head, "only", `Keep grid ${n} alone`, () => {
-      state.on = state.on.map((_, m) => m === n);
-      changed();
-    }).setAttribute("aria-label", `only grid ${n}`);
-    const size = `${h}×${w}, ${number(grid.total_bits / pixels, 2)} bpp`;
-    tile.append(make("div", { class: "c3-note" }, size));
+    ui.button(head, "only", `Keep grid ${n} alone`, () => use(state.on.map((_, m) => m === n)))
+      .setAttribute("aria-label", `only grid ${n}`);
+    const share = grid.total_bits / total;
+    tile.append(make("div", { class: "c3-note" }, `${Math.round(100 * share)} % of the bits`),
+      make("div", { class: "c3-share", title: `${h}×${w} latents, ${number(grid.total_bits / pixels, 2)} bits per pixel` },
+        make("div", { style: `width: ${100 * share}%` })));
     const move = (y, x) => pointTo(...[y, x].map((v) => ((2 * v + 1) << grid.exponent) >> 1));
     const here = () => codec.latentAt(n, state.at);
-    const small = ui.picture(tile, "", w, h, { hint: "Point here, or focus and use the arrow keys",
+    const small = ui.picture(tile, "", w, h, { hint: "Click, or focus and use the arrow keys",
       move: (dx, dy) => { const [, y, x] = here(); move(clamp(y + dy, 0, h - 1), clamp(x + dx, 0, w - 1)); },
-      point: (x, y) => move(Math.floor(y), Math.floor(x)) });
+      point: (x, y) => move(...[y * (h / small.height), x * (w / small.width)].map(Math.floor)) });
     small.style.width = "100%";
     const dot = marker(small, tile);
+    small.parentNode.style.maxWidth = `${Math.round((110 * w) / h)}px`;
     const text = make("div", { class: "c3-readout" });
     tile.append(text);
     let low = Infinity, high = -Infinity, most = 1;
@@ -101,17 +97,22 @@ async function build(ui, model) {
       box,
       paint() {
         const t = codec.latentAt(n, state.at)[0];
-        small.setAttribute("aria-label", state.bits
-          ? `Bits of grid ${n}, at most ${number(most / data.bits_unit)} a latent`
-          : `Latents of grid ${n}, from ${low} to ${high}`);
-        if (state.bits) paint(small, grid.bits, t * h * w, (v) => heatColor(Math.sqrt(v / most)));
+        small.setAttribute("aria-label", [`Latents of grid ${n}, from ${low} to ${high}`,
+          `Bits of grid ${n}, at most ${number(most / data.bits_unit)} a latent`, `What is lost without grid ${n}`][state.tiles]);
+        if (state.tiles === LOST) {
+          const whole = preview(rung(count)), without = preview(state.on.map((_, m) => m !== n));
+          const image = errorPicture(whole.rgba, without.rgba, whole.width, MOST_ERROR);
+          [small.width, small.height] = [image.width, image.height];
+          return small.getContext("2d").putImageData(image, 0, 0);
+        }
+        [small.width, small.height] = [w, h];
+        if (state.tiles === BITS) paint(small, grid.bits, t * h * w, (v) => bitsColor(Math.sqrt(v / most)));
         else paint(small, grid.symbols, t * h * w, (v) => latentColor(v, limit));
       },
       read() {
         const [t, y, x] = here(), { value, mu, scale, bits } = codec.predict(n, [t, y, x]);
         dot((x + 0.5) / w, (y + 0.5) / h);
-        text.textContent = `${number(value)}: ${bits.toFixed(2)} bits\nμ ${fixed(mu, 2)}, scale ${scale.toFixed(2)}`;
-        return `grid ${n}: ${value}, ${bits.toFixed(1)} bits`;
+        text.textContent = `value ${number(value)}\ncost ${bits.toFixed(2)} bits\nμ ${fixed(mu, 2)}\nscale ${scale.toFixed(2)}`;
       },
     };
   });
@@ -120,7 +121,18 @@ async function build(ui, model) {
     state.at = [state.frame, clamp(y, 0, height - 1), clamp(x, 0, width - 1)];
     mark((state.at[2] + 0.5) / width, (state.at[1] + 0.5) / height);
     tiles.forEach((tile) => tile.read());
-    where(`At row ${state.at[1]}, column ${state.at[2]}: value, bits, μ and scale (in steps) under each grid.`);
+    where(`Ring: row ${state.at[1]}, column ${state.at[2]}. Under each grid its latent there; μ and scale are what the ` +
+      "decoder expected, in steps.");
+  }
+
+  function paintTiles() {
+    tiles.forEach((tile) => tile.paint());
+    legend.textContent = LEGENDS[state.tiles];
+  }
+
+  function use(on) {
+    state.on = on;
+    changed();
   }
 
   // ------------------------------------------------------------ the reconstruction
@@ -138,11 +150,17 @@ async function build(ui, model) {
     if (frames > 1) await new Promise((done) => setTimeout(done, 100));
     const image = t === state.frame && await frameOf(t);
     if (!image || t !== state.frame) return;
-    original = { t, rgba: pixelsOf(image, width, height) };
+    original = { t, rgba: pixelsOf(image) };
     said();
   });
 
+  // decoded, or how far that is from the same decoding (a preview or not) of all grids
   function put({ rgba, width: w, height: h }) {
+    if (state.lost) {
+      const whole = w === width && h === height ? kept.get(keyOf(rung(count))) : preview(rung(count));
+      if (!whole) return put(preview(state.on));  // until fillLadder has it
+      rgba = errorPicture(whole.rgba, rgba, w, MOST_ERROR).data;
+    }
     const context = canvas.getContext("2d");
     if (w === width && h === height) return context.putImageData(new ImageData(rgba, w, h), 0, 0);
     coarse.width = w;
@@ -154,7 +172,7 @@ async function build(ui, model) {
 
   function keep(key, image) {
     kept.set(key, image);
-    if (kept.size > most) kept.delete(kept.keys().next().value);
+    if (kept.size > most) kept.delete([...kept.keys()].find((old) => old !== keyOf(rung(count))));
   }
 
   function changed() {
@@ -162,7 +180,7 @@ async function build(ui, model) {
     tiles.forEach((tile, n) => { tile.box.checked = state.on[n]; });
     const on = state.on.slice(), key = keyOf(on), used = on.filter(Boolean).length;
     if (on.every((v, n) => v === rung(used)[n])) ladder.set(used);
-    else ladder.say(`${used} of ${count} grids`);
+    else ladder.away(`${used} of ${count} grids`);
     const done = (image) => {
       keep(key, image);
       put(image);
@@ -184,7 +202,8 @@ async function build(ui, model) {
       if (kept.has(key)) continue;
       stop = inSlices(codec.decode(on, state.frame), (image) => {
         keep(key, image);
-        fillLadder();
+        if (state.lost && k === count) changed();
+        else fillLadder();
       }, 6);
       return;
     }
@@ -194,7 +213,8 @@ async function build(ui, model) {
   function describe(on, image) {
     const names = on.flatMap((v, n) => (v ? [n] : []));
     const used = on.reduce((sum, v, n) => sum + (v ? codec.grids[n].total_bits : 0), 0);
-    let text = `Shown: ${names.length === count ? "all grids" : names.length ? "grid " + names.join(", ") : "no grid"}` +
+    let text = `${state.lost ? `Lost (yellow: ${MOST_ERROR} of 255 levels) with` : "Shown:"} ` +
+      (names.length === count ? "all grids" : names.length ? "grid " + names.join(", ") : "no grid") +
       `\nTheir latents take ${number(used / pixels)} bits per pixel`;
     if (image && original.t === state.frame) image.psnr ??= psnr(image.rgba, original.rgba);
     text += image?.psnr === undefined ? "\n…" :
@@ -204,10 +224,10 @@ async function build(ui, model) {
     canvas.setAttribute("aria-label", `Reconstruction. ${text}`);
   }
 
-  tiles.forEach((tile) => tile.paint());
+  paintTiles();
   pointTo(height >> 1, width >> 1);
   changed();
-}
+});
 
 function psnr(a, b) {
   let sum = 0;
@@ -216,14 +236,3 @@ function psnr(a, b) {
   }
   return -10 * Math.log10(Math.max(1e-12, (4 * sum) / (3 * a.length * 255 * 255)));
 }
-
-function pixelsOf(image, width, height) {
-  const canvas = make("canvas", { width, height });
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.drawImage(image, 0, 0);
-  const { data } = context.getImageData(0, 0, width, height);
-  canvas.width = 0;  // frees it now
-  return data;
-}
-
-export default { render };

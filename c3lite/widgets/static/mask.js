@@ -1,17 +1,9 @@
 // Where the entropy model looks in the previous frame (Figs. 14 and 15): heat map, box and clip.
 
-const SCALE = 6;  // screen pixels an offset
+const SCALE = 5, LEFT = 30, BOTTOM = 20, BAR = 46;  // screen pixels: an offset, axes, color bar
 
-async function render({ model, el }) {
-  const ui = panel(el, model, "Where to look in the previous frame",
-    "The heat map says how much weight each offset got in a short fit; the blue box of the largest sum becomes " +
-    "the mask. Drag the box or move it by arrow keys: how much weight does another place hold?");
-  let timer = 0;
-  await ui.guard(build)(ui, model, (go) => { clearInterval(timer); timer = go ? setInterval(go, 120) : 0; });
-  return () => clearInterval(timer);
-}
-
-async function build(ui, model, play) {
+export default explorer("The map says how much weight each offset got in a short fit; the blue box of the largest sum becomes the " +
+  "mask. Drag the box, or use arrow keys.", async (ui, model) => {
   const data = await unpack(model.get("data")), window = data.heat_maps[0].shape[0], center = window >> 1;
   const { boxes, size: [boxHeight, boxWidth], truth, clip } = data;
   const state = { n: 0, box: boxes[0].slice(), t: clip ? clip.count - 1 : 0, at: clip ? [clip.height >> 1, clip.width >> 1] : null };
@@ -31,60 +23,57 @@ async function build(ui, model, play) {
     moveBox(Math.round(truth[0]) - (boxHeight >> 1), Math.round(truth[1]) - (boxWidth >> 1));
   });
 
-  const row = ui.row(), left = ui.row(row, "c3-column"), right = ui.row(row, "c3-column");
-  right.style.flex = "1 1 440px";
+  const row = ui.row(ui.body, "c3-side"), left = ui.row(row, "c3-column"), right = ui.row(row, "c3-column"), side = window * SCALE;
   let grip = null;
-  const heat = ui.picture(left, "", window * SCALE, window * SCALE, { hint: "Drag the box, or focus and use the arrow keys",
-    move: (dx, dy) => moveBox(state.box[0] + dy, state.box[1] + dx),
+  const heat = ui.picture(left, "", LEFT + side + BAR, side + BOTTOM, { hint: "Drag the box, or focus and use the arrow keys",
+    cursor: "move", move: (dx, dy) => moveBox(state.box[0] + dy, state.box[1] + dx),
     point: (x, y, event) => {
-      const [dy, dx] = [Math.floor(y / SCALE) - center, Math.floor(x / SCALE) - center];
+      const [dy, dx] = [Math.floor(y / SCALE) - center, Math.floor((x - LEFT) / SCALE) - center];
       if (event.type === "pointerdown") {
-        heat.setPointerCapture(event.pointerId);
         const inside = dy >= state.box[0] && dy < state.box[0] + boxHeight && dx >= state.box[1] && dx < state.box[1] + boxWidth;
         grip = inside ? [dy - state.box[0], dx - state.box[1]] : [boxHeight >> 1, boxWidth >> 1];
       }
-      if (grip && event.buttons) moveBox(dy - grip[0], dx - grip[1]);
+      moveBox(dy - grip[0], dx - grip[1]);
     } });
-  heat.style.touchAction = "none";
+  heat.style.background = "none";
   const legend = ui.row(left, "c3-note");
-  legend.style.maxWidth = `${window * SCALE}px`;
-  legend.textContent = "Blue: the box. Cross: no motion" + (truth ? "; ring: the true displacement." : ".") +
-    " Yellow: large weights.";
-  const say = ui.readout(right);
+  legend.style.maxWidth = `${heat.width}px`;
+  legend.textContent = "Blue: the box. Cross: no motion" + (truth ? "; ring: the true displacement." : ".");
+  const say = ui.readout(left);
 
   // ------------------------------------------------------------ the clip
   const lag = () => 2 ** (data.exponents[state.n]);  // frames between a latent frame and the one before
-  const whole = clip ? Math.max(1, Math.floor(440 / clip.width)) : 1;  // screen pixels a pixel, unzoomed
+  const whole = clip ? Math.ceil(250 / clip.width) : 1;  // screen pixels a pixel, unzoomed
   state.zoom = Math.ceil(3 / whole);  // so that a latent of the finest grid is seen
   const frame = clip && clipFrames(ui, model, clip, () => draw());
-  let slider, before, now;
+  let slider, before, now, title;
   if (clip) {
     const bar = ui.row(right, "c3-row c3-controls");
     slider = ui.slider(bar, { label: "Frame", min: 0, max: clip.count - 1, value: state.t }, (t) => { state.t = t; draw(); });
-    let playing = false;
-    const button = ui.button(bar, "play", "Play the clip", () => {
-      playing = !playing;
-      button.textContent = playing ? "pause" : "play";
-      play(playing ? ui.guard(() => { state.t = (state.t + 1) % clip.count; draw(); }) : null);
-    });
+    ui.player(bar, "Play the clip", () => { state.t = (state.t + 1) % clip.count; draw(); }, () => 120);
     ui.slider(right, { label: "Zoom", min: 1, max: 8, value: state.zoom, show: (v) => `${v}×` }, (v) => {
       state.zoom = v;
       draw();
     });
-    // drawn as large as it is shown, for thin lines
-    const show = (title) => {
-      right.append(make("div", { class: "c3-label" }, title));
-      const canvas = ui.picture(right, title, clip.width * whole, clip.height * whole, { hint: "Click, or focus and use the arrow keys",
+    title = make("b");
+    const both = ui.row(right, "c3-side c3-even");
+    right.insertBefore(title, both);
+    // drawn as large as a frame enlarged, for thin lines
+    const show = (name, note) => {
+      const column = ui.row(both, "c3-column");
+      const canvas = ui.picture(column, name, clip.width * whole, clip.height * whole, { hint: "Click, or focus and use the arrow keys",
         move: (dx, dy) => moveTarget(state.at[0] + dy, state.at[1] + dx),
-        point: (x, y, event) => {
-          if (event.type !== "pointerdown") return;
+        point: (x, y) => {
           const { scale, top, left } = view();
           moveTarget(top + y / scale, left + x / scale);
         } });
+      canvas.style.imageRendering = "auto";
+      canvas.style.maxHeight = "300px";
+      column.append(make("div", { class: "c3-note" }, note));
       return canvas;
     };
-    now = show("A latent (orange) and its context in this frame");
-    before = show("Its mask in the latent frame before (blue); dashed: the same place");
+    before = show("The frame before", "The frame before, with the mask (blue); dashed: the same place");
+    now = show("This frame", "This frame: a latent (orange) and its context");
   }
 
   // the part of a frame that is seen: around the latent and the box, if both fit in
@@ -111,8 +100,8 @@ async function build(ui, model, play) {
   function mapOf(n) {
     if (!maps.has(n)) {
       const values = data.heat_maps[n], most = Math.max(...values) || 1;
-      maps.set(n, make("canvas", { width: window, height: window }));
-      paint(maps.get(n), values, 0, (v) => heatColor(Math.sqrt(v / most)));
+      maps.set(n, { canvas: make("canvas", { width: window, height: window }), most });
+      paint(maps.get(n).canvas, values, 0, (v) => heatColor(v / most));
     }
     return maps.get(n);
   }
@@ -130,9 +119,12 @@ async function build(ui, model, play) {
   function draw() {
     const { n, box } = state, values = data.heat_maps[n], pen = heat.getContext("2d");
     const total = values.reduce((sum, v) => sum + v, 0);
+    const { canvas, most } = mapOf(n), place = (v) => (v + center) * SCALE;
+    drawAxes(pen, most);
+    pen.save();
+    pen.translate(LEFT, 0);
     pen.imageSmoothingEnabled = false;
-    pen.drawImage(mapOf(n), 0, 0, heat.width, heat.height);
-    const place = (v) => (v + center) * SCALE;
+    pen.drawImage(canvas, 0, 0, side, side);
     pen.lineWidth = 2;
     pen.strokeStyle = "#fff";
     for (const [a, b] of [[1, 0], [0, 1]]) {
@@ -144,13 +136,13 @@ async function build(ui, model, play) {
     if (truth) {
       pen.lineWidth = 3;
       pen.beginPath();
-      pen.arc(place(truth[1] + 0.5), place(truth[0] + 0.5), 9, 0, 7);
-      pen.strokeStyle = "#D55E00";
+      pen.arc(place(truth[1] + 0.5), place(truth[0] + 0.5), 10, 0, 7);  // leaves the map's cell free
       pen.stroke();
     }
     pen.lineWidth = 3;
     pen.strokeStyle = "#56B4E9";
     pen.strokeRect(place(box[1]) - 1, place(box[0]) - 1, boxWidth * SCALE + 2, boxHeight * SCALE + 2);
+    pen.restore();
 
     const sum = sumIn(n, box), best = sumIn(n, boxes[n]);
     const inside = truth && Math.round(truth[0]) >= box[0] && Math.round(truth[0]) < box[0] + boxHeight &&
@@ -164,10 +156,53 @@ async function build(ui, model, play) {
     if (clip) ui.guard(drawClip)();
   }
 
+  // axes with signs around the map, and what its colors mean
+  function drawAxes(pen, most) {
+    pen.clearRect(0, 0, heat.width, heat.height);
+    pen.fillStyle = getComputedStyle(ui.root).color;
+    pen.font = "11px sans-serif";
+    const end = center - (center % 10);
+    for (let v = -end; v <= end; v += 10) {
+      const at = (v + center + 0.5) * SCALE, text = v > 0 ? `+${v}` : number(v);
+      pen.textAlign = "center";
+      pen.fillText(text, LEFT + at, side + 12);
+      pen.textAlign = "right";
+      pen.fillText(text, LEFT - 3, at + 4);
+    }
+    pen.fillText("dy", LEFT - 3, side + 12);
+    pen.textAlign = "left";
+    pen.fillText("dx", LEFT + side + 4, side + 12);
+    const top = 16, length = side - 32, x = LEFT + side + 8;
+    pen.fillText(number(most, 2), x, 11);
+    pen.fillText("0", x, side - 4);
+    for (let y = 0; y < length; y++) {
+      pen.fillStyle = `rgb(${heatColor(1 - y / length)})`;
+      pen.fillRect(x, top + y, 10, 1);
+    }
+  }
+
+  // at the edge of a frame, towards a place that is not in view
+  function arrow(pen, x, y) {
+    const { width, height } = pen.canvas, inX = clamp(x, 24, width - 24), inY = clamp(y, 24, height - 24);
+    if (x >= 0 && y >= 0 && x <= width && y <= height) return;
+    pen.save();
+    pen.translate(inX, inY);
+    pen.rotate(Math.atan2(y - inY, x - inX));
+    pen.beginPath();
+    for (const [a, b] of [[20, 0], [0, -13], [0, -5], [-20, -5], [-20, 5], [0, 5], [0, 13]]) pen.lineTo(a, b);
+    pen.closePath();
+    pen.fillStyle = "#56B4E9";
+    pen.fill();
+    pen.lineWidth = 2;
+    pen.strokeStyle = "#000";
+    pen.stroke();
+    pen.restore();
+  }
+
   async function drawClip() {
     const step = lag(), t = state.t, [y, x] = state.at, unit = step;
     slider.set(t);
-    slider.say(t < step ? `${t}: no frame before` : `${t} and ${t - step}`);
+    title.textContent = `frame ${t}, ` + (t < step ? "which has none to look back at" : `looking back at frame ${t - step}`);
     const [top, low] = [Math.floor(y / unit) * unit, Math.floor(x / unit) * unit];
     const current = await frame(t), previous = t >= step ? await frame(t - step) : null;
     // asked for: what is seen stays until it has come
@@ -203,9 +238,9 @@ async function build(ui, model, play) {
     outline(pen2, "#E69F00", 0, 0);
     pen2.setLineDash([]);
     outline(pen2, "#56B4E9", ...state.box, boxHeight, boxWidth);
+    arrow(pen2, (low - seen.left + (state.box[1] + boxWidth / 2) * unit) * scale,
+      (top - seen.top + (state.box[0] + boxHeight / 2) * unit) * scale);
     before.setAttribute("aria-label", previous ? `Frame ${t - step} with the mask` : "No frame before: zeros");
   }
   draw();
-}
-
-export default { render };
+});

@@ -58,58 +58,61 @@ function meanSlope(z, T, a, secondIsS) {
 const temperature = (position) => (position >= 100 ? Infinity : 0.02 * 50 ** (position / 99));
 const position = (T) => (T === Infinity ? 100 : Math.round((99 * Math.log(T / 0.02)) / Math.log(50)));
 
-async function render({ model, el }) {
-  const { temperature: ends, noise_shape: shapes } = model.get("data");
-  const ui = panel(el, model, "How rounding is imitated in stage 1",
-    "A latent z is soft-rounded, noise is added, and the sum is soft-rounded again. Move through " +
-    "stage 1, or set T and a yourself: what does the decoder see, and which way does the gradient point?");
+const MOST_SLOPE = 12;  // of the gradient's axis, which stays, so that growth is seen
+
+export default explorer("A latent z is soft-rounded, noise is added, and the sum is soft-rounded again. Play stage 1, or set T " +
+  "and a; drag z in a chart.", async (ui, model) => {
+  const { temperature: ends, noise_shape: shapes, second_is_s: startsAsS } = model.get("data");
   const along = ([start, end], progress) => (start === null ? Infinity : start + (end - start) * progress);
-  const state = { T: along(ends, 0), a: along(shapes, 0), z: 0.3, secondIsS: model.get("data").second_is_s };
+  const state = { T: along(ends, 0), a: along(shapes, 0), z: 0.3, secondIsS: startsAsS };
   const sign = (v) => number(v, 3);
   const showT = (T) => (T === Infinity ? "∞: none" : T.toFixed(3));
 
   const sliders = ui.row(ui.body, "c3-row c3-controls");
-  const stage = ui.slider(sliders, { label: "Position in stage 1", min: 0, max: 100, value: 0,
-    show: (v) => `${v} %`, hint: "0: the first step of stage 1; 100: the last. Sets T and a." }, (v) => {
+  function toStage(v) {
     state.T = along(ends, v / 100);
     state.a = along(shapes, v / 100);
+    stage.set(v);
     draw();
-  });
-  const tSlider = ui.slider(sliders, { label: "Temperature T", min: 0, max: 100, value: position(state.T),
-    show: (v) => showT(temperature(v)), hint: "Small: nearly rounding. Large: nearly nothing." }, (v) => {
-    state.T = temperature(v);
-    stage.say("by hand");
-    draw();
-  });
-  const aSlider = ui.slider(sliders, { label: "Noise shape a", min: 1, max: 4, step: 0.05, value: state.a,
-    show: (v) => v.toFixed(2), hint: "1: uniform noise. Larger: noise closer to zero." }, (v) => {
-    state.a = v;
-    stage.say("by hand");
-    draw();
-  });
+  }
+  const stage = ui.slider(sliders, { label: "Position in stage 1", min: 0, max: 100, value: 0,
+    show: (v) => `${v} %`, hint: "0: the first step of stage 1; 100: the last. Sets T and a." }, toStage);
+  ui.player(sliders, "Go through stage 1", (first) => {
+    const at = stage.input.valueAsNumber;
+    if (at === 100 && !first) return false;
+    toStage(at === 100 ? 0 : at + 1);
+  }, () => 60);
   const zSlider = ui.slider(sliders, { label: "Latent z", min: -1.5, max: 1.5, step: 0.05, value: state.z,
-    show: sign, hint: "Where the numbers below are read: the dotted line." }, (v) => {
-    state.z = v;
+    show: sign, hint: "Where the numbers below are read: the dotted line." }, toZ);
+  const byHand = (name) => (v) => {
+    state[name] = name === "T" ? temperature(v) : v;
+    stage.away("by hand");
     draw();
-  });
+  };
+  const tSlider = ui.slider(sliders, { label: "Temperature T", min: 0, max: 100, value: position(state.T),
+    show: (v) => showT(temperature(v)), hint: "Small: nearly rounding. Large: nearly nothing." }, byHand("T"));
+  const aSlider = ui.slider(sliders, { label: "Noise shape a", min: 1, max: 4, step: 0.05, value: state.a,
+    show: (v) => v.toFixed(2), hint: "1: uniform noise. Larger: noise closer to zero." }, byHand("a"));
   ui.check(sliders, "second rounding is s again, not r", state.secondIsS, (on) => {
     state.secondIsS = on;
     draw();
   });
 
-  const charts = ui.row();
-  const value = chart(charts, "What the decoder sees", "latent z (steps)");
-  const slope = chart(charts, "Gradient with respect to z", "latent z (steps)");
-  const density = chart(charts, "Density of the noise", "noise u (steps)", 240);
-  const legend = ui.row();
-  legend.classList.add("c3-note");
-  legend.append("Blue: mean; shaded: 95 % of all draws; dashed gray: rounding, which stage 2 does.");
+  function toZ(z) {
+    state.z = z;
+    draw();
+  }
+  const charts = ui.row(ui.body, "c3-side"), drag = (z) => toZ(Math.round(20 * z) / 20);
+  const value = chart(ui, charts, "What the decoder sees", "latent z (steps)", { drag, yLabel: "value (steps)" });
+  const slope = chart(ui, charts, "Gradient with respect to z", "latent z (steps)", { drag });
+  const density = chart(ui, charts, "Density of the noise", "noise u (steps)", { width: 240 });
+  const legend = ui.row(ui.body, "c3-note");
+  legend.append("Blue: mean; shaded: 95 % of all draws; dashed gray: rounding, which stage 2 does; dotted: z.");
   const say = ui.readout(ui.body);
 
   function draw() {
     const { T, a, z, secondIsS } = state;
-    tSlider.set(position(T));
-    tSlider.say(showT(T));
+    tSlider.set(position(T), showT(T));
     aSlider.set(a);
     zSlider.set(z);
     const all = Array.from(grid, (x) => statistics(x, T, a, secondIsS));
@@ -129,8 +132,7 @@ async function render({ model, el }) {
       { band: [grid, of("low"), of("high")], color: BLUE },
       { line: stairs, color: GRAY, dash: "4 3", width: 1.5 },
       { line: [grid, means], color: BLUE }, cursor, { dots: [[z], [here.mean]], color: BLUE }] });
-    const top = Math.min(12, Math.max(2, 1.1 * Math.max(...slopes)));
-    slope.draw({ x: [-REACH, REACH], y: [0, top], text: words, items: [
+    slope.draw({ x: [-REACH, REACH], y: [0, MOST_SLOPE], text: words, items: [
       { band: [grid, of("slopeLow"), of("slopeHigh")], color: BLUE },
       { line: [grid, slopes], color: BLUE }, cursor, { dots: [[z], [hereSlope]], color: BLUE }] });
     const us = Float64Array.from({ length: 201 }, (_, i) => -0.5 + i / 200), p = noise(a).density;
@@ -139,7 +141,5 @@ async function render({ model, el }) {
       { line: [[-0.5, ...us, 0.5], [0, ...us.map(p), 0]], color: ORANGE }] });
     say(words);
   }
-  await ui.guard(warmUp)(4, draw);
-}
-
-export default { render };
+  await warmUp(4, draw);
+});
