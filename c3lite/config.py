@@ -31,7 +31,7 @@ import jax.numpy as jnp
 from c3lite.ingredients.activations import ACTIVATIONS
 from c3lite.ingredients.initialization import INITIALIZATIONS
 from c3lite.ingredients.noise import NOISES
-from c3lite.ingredients.optimizers import OPTIMIZERS
+from c3lite.ingredients.optimizers import NETWORK_OPTIMIZERS
 from c3lite.ingredients.upsampling import UPSAMPLINGS
 
 FORMAT_VERSION = 1
@@ -40,7 +40,7 @@ FORMAT_VERSION = 1
 Activation = Literal[tuple(ACTIVATIONS)]
 Init = Literal[tuple(INITIALIZATIONS)]
 Noise = Literal[tuple(NOISES)]
-Optimizer = Literal[tuple(OPTIMIZERS)]
+NetworkOptimizer = Literal[tuple(NETWORK_OPTIMIZERS)]
 Upsampling = Literal[tuple(UPSAMPLINGS)]
 
 
@@ -93,6 +93,10 @@ class Config(eqx.Module):
     """Gains 2**exponent are fixed (C3) or trained (COOL-CHIC)."""
     gain_floor: float = _field(0.0, least=0)
     """Lower limit of a learned gain, 0 or more: 0 in COOL-CHIC, 1 in COOL-CHICv2."""
+    latent_gains: Literal["doubling", "at least", "equal"] = _static("doubling")
+    """Gains at the start: 2**exponent, at least `latent_gain_bins` bins, or all of so many."""
+    latent_gain_bins: float = _field(8.0, above=0)
+    """Adam moves a latent by about this many bins a step, times the learning rate."""
     quantization_step: float = _field(0.4, coded=2, above=0)
     """Bin width q: networks see multiples of q."""
 
@@ -160,8 +164,14 @@ class Config(eqx.Module):
     # Stage 1, App. A.2
     steps: int = _field(100_000, least=0)
     """Of stage 1: soft-rounding and noise."""
-    optimizer: Optimizer = _static("adam")
-    """Of both stages, one of `OPTIMIZERS`."""
+    network_optimizer: NetworkOptimizer = _static("adam")
+    """Of all but the latents, which have Adam; one of `NETWORK_OPTIMIZERS`."""
+    network_decay: float = _static(0.0, least=0)
+    """The networks' weights lose this share of themselves a step, times the learning rate."""
+    latent_beta2: float = _static(0.999, least=0)
+    """Decay rate of Adam's second moment of the latents, 0 to 1."""
+    latent_epsilon: float = _static(1e-8, above=0)
+    """Adam's epsilon for the latents, whose gradients are near 1e-8 on whole photos."""
     learning_rate: Anneal = _field(Anneal(1e-2, 0.0))
     """0 or more, along a cosine; equal ends make it constant."""
     temperature: Anneal = _field(Anneal(0.3, 0.1))
@@ -175,7 +185,9 @@ class Config(eqx.Module):
     noise_sigma: Anneal = _field(Anneal(0.22, 0.15))
     """Standard deviation of the Gaussian noise, in bins, 0 or more, along a line."""
     gradient_clip: float = _field(0.1, above=0)
-    """Largest norm of all gradients together; inf: no clipping."""
+    """Largest norm of the `clipped_gradients`; inf: no clipping."""
+    clipped_gradients: Literal["all", "networks"] = _static("all")
+    """Clipped by their norm together (App. A.2.2), or without the latents'."""
     latent_gradient_scale: float = _field(1.0, above=0)
     """Factor on the latents' gradient before clipping (COOL-CHICv2: 100)."""
     frozen_networks: bool = _static(False)
@@ -435,6 +447,18 @@ ADAPTIVE_CLIC = tuple(
     for finest, widths in itertools.product((True, False), _WIDTHS))
 """The 6 settings of C3 adaptive on CLIC2020 (Table 5)."""
 
+_FAST = {
+    "clip_gradient": "straight_through", "network_optimizer": "soap", "network_decay": 0.01,
+    "clipped_gradients": "networks", "latent_epsilon": 1e-15, "latent_gains": "at least",
+    "noise": "gaussian", "temperature": (0.35, 0.08), "second_rounding_is_s": True,
+    "steps": 2000, "stage2_steps": 200,
+}
+
+C3_FAST = edit(C3, **_FAST)
+"""C3's decoder and file, fitted in a fraction of the steps: SOAP for the networks, faster latents,
+Gaussian noise, steeper soft-rounding, and a clip of pixels that no fit gets stuck behind. Each is
+one field; `ablations/fast.ipynb` says what each is worth."""
+
 UVG_SETTINGS: dict[str, dict[str, Any]] = {
     "E1": {"num_grids": 6, "entropy_widths": (16, 16), "context_size": (3, 9, 9)},
     "E2": {"num_grids": 5, "entropy_widths": (2, 2), "context_size": (3, 9, 9),
@@ -452,6 +476,9 @@ UVG = edit(C3, quantization_step=0.3, noise_shape=(1.75, 1.0), gradient_clip=0.0
            synthesis_widths=(32, 32), **UVG_SETTINGS["E1"], **UVG_SETTINGS["S1"])
 """C3 for videos (Tables 4 and 6), with E1 and S1: the single setting of Table 12."""
 
+UVG_FAST = edit(UVG, **_FAST)
+"""C3 for videos, fitted in a fraction of the steps as `C3_FAST` is."""
+
 ADAPTIVE_UVG = tuple(
     edit(UVG, **UVG_SETTINGS[e], **UVG_SETTINGS[s])
     for e, s in itertools.product(("E1", "E2", "E3"), ("S1", "S2", "S3")))
@@ -460,6 +487,6 @@ yet: `adaptive` learns them, and `learn_offsets` fills them in."""
 
 PRESETS: dict[str, Config] = {
     "c3": C3, "c3-clic": C3_CLIC, "cool-chic": COOL_CHIC, "cool-chic-v2": COOL_CHIC_V2,
-    "uvg": UVG,
+    "uvg": UVG, "c3-fast": C3_FAST, "uvg-fast": UVG_FAST,
 }
 """Presets by the names of the command line."""

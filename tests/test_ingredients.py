@@ -16,12 +16,12 @@ from c3lite.config import Config, field_types
 from c3lite.ingredients.activations import ACTIVATIONS
 from c3lite.ingredients.initialization import INITIALIZATIONS
 from c3lite.ingredients.noise import NOISES
-from c3lite.ingredients.optimizers import OPTIMIZERS
+from c3lite.ingredients.optimizers import NETWORK_OPTIMIZERS
 from c3lite.ingredients.upsampling import UPSAMPLINGS
 from tests.coded import coded
 
 TABLES = {"activation": ACTIVATIONS, "upsampling": UPSAMPLINGS, "init": INITIALIZATIONS,
-          "noise": NOISES, "optimizer": OPTIMIZERS}
+          "noise": NOISES, "network_optimizer": NETWORK_OPTIMIZERS}
 SMALL = c3.edit(c3.C3, num_grids=3, synthesis_widths=(5,), entropy_widths=(5,), steps=3,
                 stage2_steps=1, parameter_steps=(1e-2,))
 ENTRIES = [(field, name) for field, table in TABLES.items() for name in table]

@@ -21,9 +21,10 @@ import optax
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from c3lite.coding.header import check_reach
+from c3lite.config import C3
 from c3lite.fitting.parameters import networks_of, with_networks
 from c3lite.ingredients.noise import NOISES
-from c3lite.ingredients.optimizers import OPTIMIZERS
+from c3lite.ingredients.optimizers import NETWORK_OPTIMIZERS
 from c3lite.model.codec import Codec, rate_distortion
 from c3lite.model.quantize import hard_round, noisy_round
 
@@ -84,8 +85,29 @@ def joined(past: Sequence[History]) -> History:
 
 
 def _optimizer(config) -> optax.GradientTransformation:
-    """From gradients to steps, to be multiplied by the learning rate."""
-    return OPTIMIZERS[config.optimizer](config)
+    """From the gradient of a codec to its step, to be multiplied by the learning rate."""
+    clip = optax.clip_by_global_norm(config.gradient_clip)
+    fields = ("network_optimizer", "network_decay", "clipped_gradients", "latent_beta2",
+              "latent_epsilon")
+    if all(getattr(config, name) == getattr(C3, name) for name in fields):
+        # One Adam for everything, flattened to one vector: a third of the operations of an array
+        # at a time, and of the compilation
+        return optax.flatten(optax.chain(clip, optax.scale_by_adam()))
+    networks = optax.chain(
+        NETWORK_OPTIMIZERS[config.network_optimizer](),
+        optax.add_decayed_weights(config.network_decay))
+    latents = optax.scale_by_adam(b2=config.latent_beta2, eps=config.latent_epsilon)
+    together = config.clipped_gradients == "all"
+    apart = optax.partition({
+        "networks": networks if together else optax.chain(clip, networks),
+        "latents": optax.flatten(latents)}, _kinds)
+    return optax.chain(clip, apart) if together else apart
+
+
+def _kinds(codec: Codec) -> PyTree:
+    """For each array of a codec, whether it is of the "latents" or the "networks"."""
+    kinds = jax.tree.map(lambda _: "networks", codec)
+    return eqx.tree_at(lambda c: c.grids, kinds, ("latents",) * len(codec.grids))
 
 
 def begin(x: Float[np.ndarray, "3 *shape"], config, key: PRNGKeyArray) -> State:

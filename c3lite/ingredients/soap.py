@@ -1,0 +1,125 @@
+"""SOAP: Adam in the eigenbasis of Shampoo's preconditioner (Vyas et al. 2024, arXiv 2409.11321).
+
+For a matrix W with gradient G, L = E[G Gᵀ] and R = E[Gᵀ G] say which rows, and which columns, move
+together. In the bases of their eigenvectors the gradient's entries are nearly independent, which is
+what Adam takes for granted:
+
+    G' = Q_Lᵀ G Q_R,    N' = Adam(G'),    update = Q_L N' Q_Rᵀ
+
+An array of k axes has k such bases. A vector has none: for it SOAP is Adam. The networks' matrices
+have some dozens of rows, so all of this costs little beside the pixels.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, Int
+
+Matrices = tuple[Float[Array, "_ _"], ...]
+"""One for each axis of an array, none for a vector."""
+
+
+class SoapState(NamedTuple):
+    """What SOAP remembers; lists have an entry an array, in the order of `jax.tree.leaves`."""
+
+    count: Int[Array, ""]
+    """Gradients seen."""
+    mu: list[Float[Array, "..."]]
+    """Adam's first moments, in the bases."""
+    nu: list[Float[Array, "..."]]
+    """Adam's second moments, in the bases."""
+    moments: list[Matrices]
+    """L, R, ...: running means of the gradient's products with itself along each axis."""
+    bases: list[Matrices]
+    """Q_L, Q_R, ...: about the eigenvectors of `moments`."""
+
+
+def rotate(x: Float[Array, "*shape"], bases: Matrices, *, back: bool = False):
+    """`x` in the given bases of its axes, or from there `back`; unchanged where there are none."""
+    for basis in bases:  # a product moves its axis to the end, so that each has its turn
+        x = jnp.tensordot(x, basis, axes=((0,), (int(back),)), precision="highest")
+    return x
+
+
+def axis_products(g: Float[Array, "*shape"]) -> Matrices:
+    """G Gᵀ of every axis of `g`, its other axes flattened; none for a vector."""
+    if g.ndim < 2:
+        return ()
+    rows = (jnp.moveaxis(g, axis, 0).reshape(g.shape[axis], -1) for axis in range(g.ndim))
+    return tuple(jnp.matmul(r, r.T, precision="highest") for r in rows)
+
+
+def scale_by_soap(
+    b1: float = 0.95, b2: float = 0.95, eps: float = 1e-8, every: int = 10
+) -> optax.GradientTransformation:
+    """SOAP as an optax transformation; the learning rate is the caller's, as of `scale_by_adam`.
+
+    The first gradient founds the bases, and its update is zero. Every `every` steps the bases
+    follow `moments` by a step of the power iteration, Q <- QR(L Q). The defaults are those of
+    Cool-Chic 5.0.
+    """
+
+    def init(params):
+        params = jax.tree.leaves(params)
+        zeros = [jnp.zeros_like(p) for p in params]
+        moments = [tuple(map(jnp.zeros_like, axis_products(z))) for z in zeros]
+        bases = [tuple(jnp.eye(len(m), dtype=m.dtype) for m in own) for own in moments]
+        return SoapState(jnp.zeros((), jnp.int32), zeros, zeros, moments, bases)
+
+    def update(updates, state, params=None):
+        del params
+        gradients, structure = jax.tree.flatten(updates)
+        moments = jax.tree.map(lambda old, new: b2 * old + (1 - b2) * new,
+                               state.moments, [axis_products(g) for g in gradients])
+        state = state._replace(moments=moments)
+        first = state.count == 0
+        state = jax.lax.cond(first, _found, lambda s: s, state)
+
+        gradients = list(map(rotate, gradients, state.bases))
+        kept = jnp.where(first, 1.0, 0.0)  # the first step leaves Adam as it was
+        done = jnp.maximum(state.count, 1)
+        mu = _mean(state.mu, gradients, kept + (1 - kept) * b1)
+        nu = _mean(state.nu, [g * g for g in gradients], kept + (1 - kept) * b2)
+        steps = [(m / (1 - b1**done)) / (jnp.sqrt(v / (1 - b2**done)) + eps)
+                 for m, v in zip(mu, nu, strict=True)]
+        steps = [rotate(step, q, back=True) for step, q in zip(steps, state.bases, strict=True)]
+
+        state = state._replace(mu=mu, nu=nu)
+        state = jax.lax.cond(~first & (state.count % every == 0), _follow, lambda s: s, state)
+        return (jax.tree.unflatten(structure, steps),
+                state._replace(count=optax.safe_increment(state.count)))
+
+    return optax.GradientTransformation(init, update)
+
+
+def _mean(old, new, decay):
+    return [decay * o + (1 - decay) * n for o, n in zip(old, new, strict=True)]
+
+
+def _found(state: SoapState) -> SoapState:
+    """Bases that are the eigenvectors of the first products, those of the largest values first."""
+    return state._replace(bases=jax.tree.map(
+        lambda m: jnp.linalg.eigh(m)[1][:, ::-1], state.moments))
+
+
+def _follow(state: SoapState) -> SoapState:
+    """The bases nearer to the eigenvectors of today's products, and Adam's moments in them.
+
+    The first moment is rotated over. The second is of squares, which cannot be: its entries follow
+    the columns as these are sorted by size, which is when QR's power iteration converges.
+    """
+    mu, nu, bases = [], [], []
+    for m, v, old, products in zip(state.mu, state.nu, state.bases, state.moments, strict=True):
+        new = []
+        for axis, (basis, product) in enumerate(zip(old, products, strict=True)):
+            order = jnp.argsort(-jnp.einsum("ij,ik,kj->j", basis, product, basis))
+            new.append(jnp.linalg.qr(product @ basis[:, order])[0])
+            v = jnp.take(v, order, axis=axis)
+        mu.append(rotate(rotate(m, old, back=True), tuple(new)))
+        nu.append(v)
+        bases.append(tuple(new))
+    return state._replace(mu=mu, nu=nu, bases=bases)
