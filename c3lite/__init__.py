@@ -38,6 +38,7 @@ from c3lite.evaluation import anchors as codecs
 from c3lite.evaluation import complexity, metrics, reference
 from c3lite.fitting.batch import fit_many
 from c3lite.fitting.fit import Fit, fit
+from c3lite.fitting.goals import fit_to
 from c3lite.fitting.loop import FitError
 from c3lite.video import motion
 from c3lite.video.clips import VideoFit, adaptive, fit_video
@@ -50,6 +51,6 @@ __all__ = [
     "COOL_CHIC_V2", "PRESETS", "UVG", "UVG_FAST", "UVG_SETTINGS", "Anneal", "BitstreamError",
     "Config", "Fit", "FitError", "LearnedOffsets", "VideoFit", "adaptive", "codecs", "complexity",
     "course", "data", "decode", "decode_frames", "decode_patch", "edit", "encode", "fit",
-    "fit_many", "fit_video", "inspect", "join_patches", "learn_offsets", "load", "metrics",
-    "motion", "patch_size", "reference", "save", "split_patches",
+    "fit_many", "fit_to", "fit_video", "inspect", "join_patches", "learn_offsets", "load",
+    "metrics", "motion", "patch_size", "reference", "save", "split_patches",
 ]

@@ -17,13 +17,14 @@ from jaxtyping import ArrayLike, Float, Integer, PRNGKeyArray
 
 from c3lite.coding import encode
 from c3lite.coding.pixels import synthesize
-from c3lite.config import C3, Config
+from c3lite.config import C3_FAST, Config
 from c3lite.evaluation import report
 from c3lite.evaluation.metrics import mean_frame_psnr, psnr
 from c3lite.fitting import collapse, parameters
 from c3lite.fitting.checkpoint import beside, resumed
 from c3lite.fitting.loop import chunks
 from c3lite.fitting.parameters import Coded, Networks
+from c3lite.fitting.seconds import scheduled
 from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax
 from c3lite.fitting.warm_up import warm_up
 from c3lite.model import latents
@@ -117,8 +118,9 @@ class Fit:
 @plain_jax()
 def fit(
     x: Float[ArrayLike, "3 *shape"],
-    config: Config = C3,
+    config: Config = C3_FAST,
     *,
+    seconds: float | int | None = None,
     key: PRNGKeyArray | None = None,
     progress: bool = True,
     callback: Callable[[State], None] | None = None,
@@ -132,6 +134,10 @@ def fit(
     every half minute, and a fit that was killed goes on from it with the same result. Ctrl-C (the
     stop button) ends the fit early with the best so far, `interrupted=True`.
 
+    With `seconds`, the config's schedule is as long as fits into that time, compilation, search and
+    file included. `fit.config` has the numbers of steps, and with it the fit can be repeated; a
+    checkpoint, which goes on with steps that are known, excludes it.
+
     A fit that has collapsed (`Fit.collapsed`) is a warning; with `on_collapse="restart"` it begins
     again with `clip_gradient="straight_through"` as soon as that is seen, and says so in a warning.
 
@@ -140,6 +146,11 @@ def fit(
     """
     x, began = check_image(x), time.perf_counter()
     key = jax.random.key(0) if key is None else key
+    if seconds is not None:
+        if checkpoint is not None:
+            raise ValueError("seconds and checkpoint exclude each other: how many steps fit into a "
+                             "time is measured at every start; give steps instead")
+        config = scheduled(x, config, key, seconds, began)
     watch = collapse.Watch(x, config, on_collapse)
     store, state, past = resumed(checkpoint, [x], [config], [key], begin(x, config, key))
     interrupted = False
@@ -153,7 +164,8 @@ def fit(
     except KeyboardInterrupt:
         interrupted = True
     if not interrupted and watch.sees_collapse(past):
-        result = fit(x, collapse.restarted(config), key=key, progress=progress,
+        left = None if seconds is None else seconds - (time.perf_counter() - began)
+        result = fit(x, collapse.restarted(config), seconds=left, key=key, progress=progress,
                      callback=callback, checkpoint=beside(checkpoint, "restarted"))
         result = dataclasses.replace(result, seconds=time.perf_counter() - began)
     else:

@@ -1,0 +1,137 @@
+"""Fits that reach a rate or a quality: the lambda that leads there is found on the way."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+import warnings
+
+import jax
+import numpy as np
+from jaxtyping import ArrayLike, Float, PRNGKeyArray
+
+from c3lite.config import C3_FAST, Config, edit
+from c3lite.fitting.fit import Fit, check_image, finish
+from c3lite.fitting.loop import chunks
+from c3lite.fitting.parameters import networks_of, with_networks
+from c3lite.fitting.training import begin, best_codec, joined, plain_jax
+from c3lite.model.codec import Codec
+
+SHORT = 5
+"""The fits that look for lambda take this part of the steps, and a correction takes as many."""
+FEWEST_STEPS = 200
+TRIES = 4
+"""Most fits that look for lambda, and most corrections of the long one."""
+LOWEST, HIGHEST = 1e-6, 1.0
+"""The rate weights among which the goal is looked for."""
+
+
+@plain_jax()
+def fit_to(
+    x: Float[ArrayLike, "3 *shape"],
+    config: Config = C3_FAST,
+    *,
+    bpp: float | int | None = None,
+    psnr: float | int | None = None,
+    key: PRNGKeyArray | None = None,
+    progress: bool = True,
+) -> Fit:
+    """The fit of an image or video whose file has `bpp` bits a pixel, or that has `psnr` dB.
+
+    Some short fits look for the rate weight: ln bpp and PSNR are nearly straight lines over
+    ln lambda, so that the secant through two of them leads close. A fit of all steps follows, from
+    the networks of the last one; where it misses by more than 1 % or 0.05 dB it is led there by
+    some more steps at another lambda. `config.rd_weight` is where the search begins, the result's
+    config has the one that was found. `seconds` is of all fits together.
+
+    Raises `ValueError` unless exactly one of `bpp` and `psnr` is given, and for fewer bits than
+    the networks alone have. A goal out of reach is a warning, and the nearest fit comes back.
+    """
+    if (bpp is None) == (psnr is None):
+        raise ValueError("fit_to needs a goal: either bpp or psnr")
+    goal = math.log(_positive("bpp", bpp)) if psnr is None else _positive("psnr", psnr)
+    tolerance = 0.01 if psnr is None else 0.05
+    x, began = check_image(x), time.perf_counter()
+    key = jax.random.key(0) if key is None else key
+
+    def value(fit):
+        return math.log(fit.bpp) if psnr is None else fit.psnr
+
+    def checked(fit):
+        floor = fit.bpp - fit.bits["latents"] / fit.pixels
+        if bpp is not None and bpp <= floor:
+            raise ValueError(f"{bpp:g} bpp cannot be reached: the networks alone take "
+                             f"{floor:.3g} bpp of a picture of this size")
+        return fit
+
+    steps = max(int(config.steps) // SHORT, FEWEST_STEPS)
+    short = edit(config, steps=steps, stage2_steps=steps // 10)
+    line = _Line(slope=-0.5 if psnr is None else -2.5)
+    weight, codec = float(config.rd_weight), None
+    for _ in range(TRIES):
+        fit = checked(_fit(x, edit(short, rd_weight=weight), key, progress, codec))
+        codec = with_networks(begin(x, config, key).codec, networks_of(fit.codec))
+        line.add(weight, value(fit))
+        weight = line.weight_at(goal)
+        if fit.interrupted or abs(value(fit) - goal) < 5 * tolerance:
+            break
+    fits = [_fit(x, edit(config, rd_weight=weight), key, progress, codec)]
+    line.points.clear()  # a longer fit has another line, of about the same slope
+    nearer = edit(short, learning_rate=config.learning_rate.start / 4)
+    nearer = edit(nearer, learning_rate__end=config.learning_rate.end,
+                  temperature=config.temperature.end, noise_shape=config.noise_shape.end,
+                  noise_sigma=config.noise_sigma.end)
+    for _ in range(TRIES):
+        line.add(weight, value(fits[-1]))
+        if fits[-1].interrupted or abs(value(fits[-1]) - goal) < tolerance:
+            break
+        weight = line.weight_at(goal)
+        fits.append(_fit(x, edit(nearer, rd_weight=weight), key, progress, fits[-1].codec))
+    best = min(fits, key=lambda fit: abs(value(fit) - goal))
+    if abs(value(best) - goal) > 2 * tolerance and not best.interrupted:
+        wish = f"{bpp:g} bpp" if psnr is None else f"{psnr:g} dB"
+        warnings.warn(f"{wish} was not reached: the nearest fit has {best.bpp:.4g} bpp and "
+                      f"{best.psnr:.2f} dB", stacklevel=2)
+    config = edit(config, rd_weight=best.config.rd_weight)
+    return dataclasses.replace(best, config=config, seconds=time.perf_counter() - began)
+
+
+class _Line:
+    """The goal's value over ln lambda: the secant of the two nearest points, or a usual slope."""
+
+    def __init__(self, slope: float):
+        self.slope = slope
+        self.points: list[tuple[float, float]] = []
+
+    def add(self, weight: float, value: float) -> None:
+        self.points.append((math.log(weight), value))
+        if len(self.points) > 1:
+            (x0, y0), (x1, y1) = self.points[-2:]
+            secant = (y1 - y0) / (x1 - x0) if x1 != x0 else 0.0
+            # a short fit may be off; no slope of a real curve is
+            self.slope = float(np.clip(secant, 3 * self.slope, self.slope / 3))
+
+    def weight_at(self, goal: float) -> float:
+        x, y = self.points[-1]
+        return float(np.clip(math.exp(x + (goal - y) / self.slope), LOWEST, HIGHEST))
+
+
+def _fit(x, config: Config, key, progress: bool, codec: Codec | None) -> Fit:
+    """A fit that starts from a codec, if there is one."""
+    began, past, interrupted = time.perf_counter(), [], False
+    state = begin(x, config, key)
+    if codec is not None:
+        state = state._replace(codec=codec, best=state.best._replace(codec=codec))
+    try:
+        for state, _ in chunks(x, config, state, past, progress=progress):  # noqa: B007, B020
+            pass
+    except KeyboardInterrupt:
+        interrupted = True
+    return finish(x, config, best_codec(state), joined(past), began, interrupted)
+
+
+def _positive(name: str, value: float | int) -> float:
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be above 0, got {value!r}")
+    return float(value)

@@ -1,0 +1,107 @@
+"""Fits by seconds, rate or quality instead of steps and lambda."""
+
+import inspect
+import math
+import time
+
+import jax
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import c3lite as c3
+from c3lite.fitting import goals, seconds
+
+SMALL = c3.edit(c3.C3_FAST, num_grids=4, synthesis_widths=(8,), entropy_widths=(8,),
+                context_size=(3, 3), steps=600, stage2_steps=60)
+
+
+@pytest.fixture(scope="module")
+def picture():
+    return c3.data.crop(c3.data.kodak(23), 176, 104, 32, 48)
+
+
+def test_the_schedule_is_as_long_as_fits_into_the_time(picture, monkeypatch):
+    """With a made-up clock, on which a step takes 10 ms and the search 2 s."""
+    now = [100.0]
+    monkeypatch.setattr(seconds.time, "perf_counter", lambda: now[0])
+
+    def run_chunk(state, config, x, n):
+        now[0] += 0.01 * int(n)
+        return state
+
+    def search(codec, config, x):
+        now[0] += 2.0
+
+    monkeypatch.setattr(seconds, "run_chunk", run_chunk)
+    monkeypatch.setattr(seconds.parameters, "search", search)
+    config = seconds.scheduled(picture, SMALL, jax.random.key(0), 60, 95.0)
+    total = config.steps + config.stage2_steps
+    spent = now[0] - 95.0
+    assert spent + 2.0 + 0.01 * total == pytest.approx(60, abs=0.02)
+    assert config.stage2_steps / config.steps == pytest.approx(0.1, abs=0.01)
+    with pytest.raises(ValueError, match="6 s are too few here: compilation and 100 steps take"):
+        seconds.scheduled(picture, SMALL, jax.random.key(0), 6, now[0])
+
+
+def test_a_fit_by_seconds_can_be_repeated(picture):
+    began = time.perf_counter()
+    fit = c3.fit(picture, SMALL, seconds=40, progress=False)
+    assert fit.config.steps + fit.config.stage2_steps == len(fit.history.loss) >= 100
+    assert fit.seconds <= time.perf_counter() - began
+    short = c3.edit(fit.config, steps=30, stage2_steps=3)
+    again = c3.fit(picture, short, progress=False)
+    assert c3.encode(again) == c3.encode(c3.fit(picture, short, progress=False))
+
+
+def test_a_checkpoint_excludes_seconds(picture, tmp_path):
+    with pytest.raises(ValueError, match="seconds and checkpoint exclude each other"):
+        c3.fit(picture, SMALL, seconds=60, checkpoint=tmp_path / "a.ckpt")
+
+
+@pytest.mark.parametrize("goal", [{"bpp": 2.5}, {"psnr": 33.0}])
+def test_the_goal_is_reached(picture, goal):
+    fit = c3.fit_to(picture, SMALL, **goal, progress=False)
+    if "bpp" in goal:
+        assert fit.bpp == pytest.approx(2.5, rel=0.02)
+    else:
+        assert fit.psnr == pytest.approx(33.0, abs=0.1)
+    assert fit.config == c3.edit(SMALL, rd_weight=fit.config.rd_weight)
+    assert (c3.decode(c3.encode(fit)) == fit.reconstruction).all()
+
+
+def test_less_than_the_networks_is_refused(picture):
+    with pytest.raises(ValueError, match=r"0.01 bpp cannot be reached: the networks alone take"):
+        c3.fit_to(picture, SMALL, bpp=0.01, progress=False)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{}, {"bpp": 1.0, "psnr": 30.0}, {"bpp": -1.0}, {"psnr": math.nan}])
+def test_goals_that_are_none(picture, wrong):
+    with pytest.raises(ValueError, match=r"either bpp or psnr|must be above 0"):
+        c3.fit_to(picture, SMALL, **wrong)
+
+
+@given(st.floats(-0.9, -0.3), st.floats(-3, 3), st.floats(-4, 2))
+def test_a_straight_line_is_met_at_once(slope, offset, goal):
+    """By the secant, wherever lambda is not at its limits."""
+    line = goals._Line(slope=-0.5)
+    for weight in (1e-3, 3e-3):
+        line.add(weight, offset + slope * math.log(weight))
+    weight = line.weight_at(goal)
+    if goals.LOWEST < weight < goals.HIGHEST:
+        assert offset + slope * math.log(weight) == pytest.approx(goal, abs=1e-6)
+
+
+def test_a_goal_out_of_reach_is_said(picture, monkeypatch):
+    """The made-up fit has 30 dB whatever lambda is."""
+    fit = c3.fit(picture, c3.edit(SMALL, steps=20, stage2_steps=2), progress=False)
+    monkeypatch.setattr(goals, "_fit", lambda *_: fit)
+    with pytest.warns(UserWarning, match="90 dB was not reached: the nearest fit has"):
+        assert c3.fit_to(picture, SMALL, psnr=90.0).psnr == fit.psnr
+
+
+def test_the_default_is_the_fast_preset():
+    assert inspect.signature(c3.fit).parameters["config"].default == c3.C3_FAST
+    assert inspect.signature(c3.fit_to).parameters["config"].default == c3.C3_FAST
+    assert c3.C3_FAST.steps == 2000
