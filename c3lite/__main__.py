@@ -11,6 +11,7 @@ import json
 import math
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,11 +19,14 @@ import jax
 import numpy as np
 import PIL.Image
 
-import c3lite as c3
+from c3lite import config, data
+from c3lite.coding import patches as files
 from c3lite.coding.header import check_limits
-from c3lite.coding.patches import holds_frames
 from c3lite.data.atomic import write_atomically
 from c3lite.data.videos import CLIPS
+from c3lite.evaluation import complexity, metrics
+from c3lite.fitting.fit import fit
+from c3lite.video.clips import adaptive, fit_video
 
 DESCRIPTION = """\
 Compress a picture or a clip by fitting a small neural codec (C3 or COOL-CHIC) to it.
@@ -64,7 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     with contextlib.suppress(AttributeError):  # a notebook's has no encoding to be short of letters
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        arguments.run(arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: _say(str(message))
+            arguments.run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return _fail("interrupted; nothing was written")
@@ -79,8 +85,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _fail(message: str) -> int:
+def _say(message: str) -> None:
     print("c3lite:", " ".join(message.split()), file=sys.stderr)
+
+
+def _fail(message: str) -> int:
+    _say(message)
     return 1
 
 
@@ -99,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     encode.add_argument("--steps", type=_count, default=2000,
                         help="steps of the first stage (default: %(default)s)")
     choice = encode.add_mutually_exclusive_group()
-    choice.add_argument("--preset", choices=c3.PRESETS,
+    choice.add_argument("--preset", choices=config.PRESETS,
                         help="codec and training recipe (default: c3, and uvg for clips)")
     choice.add_argument("--adaptive", action="store_true",
                         help="fit each of the paper's 12 settings of C3 for Kodak (of a clip's "
@@ -128,14 +138,14 @@ def _parser() -> argparse.ArgumentParser:
 
     compare = commands.add_parser(
         "compare", help="rate, quality and decoding cost of a file against the original picture")
-    compare.add_argument("original", type=Path, metavar="IN.png")
+    compare.add_argument("input", type=Path, metavar="IN.png")
     compare.add_argument("file", type=Path, metavar="OUT.c3")
     compare.set_defaults(run=_compare)
     for command in (encode, compare):
         command.add_argument("--alpha", choices=("refuse", "composite"), default="refuse",
                              help="of a picture that is partly transparent: composite puts it on "
                                   "white (default: %(default)s)")
-        command.add_argument("--matrix", choices=c3.data.yuv.KR_KB,
+        command.add_argument("--matrix", choices=data.yuv.KR_KB,
                              help="of a clip's colors, instead of what it states")
     return parser
 
@@ -166,24 +176,24 @@ def _encode(arguments) -> None:
     is_clip = _is_clip(arguments.input)
     if not is_clip and (arguments.frames or arguments.patch):
         raise Failure(f"{arguments.input} is a picture: --frames and --patch are for clips")
-    x = _original(arguments, arguments.input, arguments.frames)
+    x = _original(arguments, arguments.frames)
     edits = {"rd_weight": arguments.rd_weight, "steps": arguments.steps,
              "stage2_steps": arguments.steps // 10}
-    settings = [c3.PRESETS[arguments.preset or ("uvg" if is_clip else "c3")]]
+    settings = [config.PRESETS[arguments.preset or ("uvg" if is_clip else "c3")]]
     if arguments.adaptive:
-        settings = c3.ADAPTIVE_UVG if is_clip else c3.ADAPTIVE_KODAK
-    settings = [c3.edit(c, **edits) for c in settings]
+        settings = config.ADAPTIVE_UVG if is_clip else config.ADAPTIVE_KODAK
+    settings = [config.edit(c, **edits) for c in settings]
     key = jax.random.key(arguments.seed)
     if is_clip:
-        result = c3.fit_video(x, settings, patch=arguments.patch, key=key,
-                              mask_steps=min(1000, arguments.steps))
+        result = fit_video(x, settings, patch=arguments.patch, key=key,
+                           mask_steps=min(1000, arguments.steps), on_collapse="restart")
     else:
         check_limits(settings[0], x.shape[1:])
-        result = (c3.adaptive(x, settings, key=key) if arguments.adaptive
-                  else c3.fit(x, settings[0], key=key))
+        result = (adaptive(x, settings, key=key, on_collapse="restart") if arguments.adaptive
+                  else fit(x, settings[0], key=key, on_collapse="restart"))
         if result.interrupted:
             raise KeyboardInterrupt
-    size = c3.save(result, arguments.output)
+    size = files.save(result, arguments.output)
     _report(arguments.output, f"{size:,} bytes, {8 * size / result.pixels:.4f} bpp, "
             f"{result.psnr:.2f} dB")
 
@@ -192,27 +202,28 @@ def _is_clip(path: Path) -> bool:
     return path.is_dir() or path.suffix.lower() in CLIPS
 
 
-def _original(arguments, path: Path, frames: int | None) -> np.ndarray:
-    if _is_clip(path):
-        return c3.data.video(path, frames=frames, matrix=arguments.matrix, alpha=arguments.alpha)
-    return c3.data.image(path, arguments.alpha)
+def _original(arguments, frames: int | None) -> np.ndarray:
+    if _is_clip(arguments.input):
+        return data.video(arguments.input, frames=frames, matrix=arguments.matrix,
+                          alpha=arguments.alpha)
+    return data.image(arguments.input, arguments.alpha)
 
 
 def _decode(arguments) -> None:
     file, output = arguments.input.read_bytes(), arguments.output
-    is_clip = holds_frames(file)
+    is_clip = files.holds_frames(file)
     _check_output(arguments, folder=is_clip)
     if not is_clip:
         if output.suffix.lower() != ".png" and not _is_pipe(output):
             raise Failure(f"{output}: the output is a PNG; its name has to end with .png")
-        picture = _picture(c3.decode(file))
+        picture = _picture(files.decode(file))
         write_atomically(output, lambda out: picture.save(out, "PNG"))
         _report(output, f"{picture.width} x {picture.height} pixels")
         return
-    if output.suffix.lower() == ".png":
-        raise Failure(f"{arguments.input} holds a clip; name a folder for its frames, not a PNG")
+    if output.suffix.lower() == ".png" or _is_pipe(output):
+        raise Failure(f"{arguments.input} holds a clip; name a folder for its frames")
     output.mkdir(exist_ok=True)
-    for count, frame in enumerate(c3.decode_frames(file), start=1):
+    for count, frame in enumerate(files.decode_frames(file), start=1):
         picture = _picture(frame)
         write_atomically(output / f"frame{count:05}.png",
                          lambda out, picture=picture: picture.save(out, "PNG"))
@@ -229,21 +240,20 @@ def _picture(image: np.ndarray) -> PIL.Image.Image:
 
 
 def _info(arguments) -> None:
-    info = c3.inspect(arguments.input.read_bytes())
+    info = files.inspect(arguments.input.read_bytes())
     print(json.dumps(info.as_dict(), indent=2) if arguments.json else info)
 
 
 def _compare(arguments) -> None:
     file = arguments.file.read_bytes()
-    info, decoded = c3.inspect(file), c3.decode(file)
-    original = _original(arguments, arguments.original,
-                         decoded.shape[1] if decoded.ndim == 4 else None)
+    info, decoded = files.inspect(file), files.decode(file)
+    original = _original(arguments, decoded.shape[1] if decoded.ndim == 4 else None)
     if original.shape != decoded.shape:
         sizes = [" x ".join(map(str, x.shape[1:])) for x in (original, decoded)]
         raise Failure(f"the sizes differ: {sizes[0]} and {sizes[1]}")
-    quality = c3.metrics.mean_frame_psnr if decoded.ndim == 4 else c3.metrics.psnr
+    quality = metrics.mean_frame_psnr if decoded.ndim == 4 else metrics.psnr
     # of a clip, the costliest patch's
-    macs = max((c3.complexity.macs_per_pixel(part.config, part.shape)
+    macs = max((complexity.macs_per_pixel(part.config, part.shape)
                 for part in getattr(info, "patches", [info])), key=lambda macs: macs.total)
     print(f"bpp   {8 * len(file) / original[0].size:.4f}")
     print(f"PSNR  {quality(decoded, original):.2f} dB")

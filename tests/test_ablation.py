@@ -69,11 +69,14 @@ def test_a_key_does_not_change_from_version_to_version():
         "d0b50c282edcba5c3e6acdf838b62f6a"
 
 
+(FLOOR,) = (f for f in dataclasses.fields(c3.Config) if f.name == "gain_floor")
+
+
 class WiderConfig(c3.Config):
     """A later version's config: fields that today's does not have."""
 
-    clip_each: "bool" = False
-    extra_noise: "float" = 0.0
+    extra_noise: "float" = dataclasses.field(default=0.0, metadata=FLOOR.metadata)
+    extra_gain: "float" = dataclasses.field(default=1.0, metadata=FLOOR.metadata)
 
 
 def test_a_field_at_its_default_changes_no_key(monkeypatch):
@@ -85,7 +88,7 @@ def test_a_field_at_its_default_changes_no_key(monkeypatch):
         WiderConfig, vars(c3.config)))
     assert fit_key(WiderConfig(**values), "a", 3) == old
     keys = {fit_key(WiderConfig(**values, **more), "a", 3) for more in (
-        {}, {"clip_each": True}, {"extra_noise": 0.5}, {"extra_noise": 1.0})}
+        {}, {"extra_gain": 2.0}, {"extra_noise": 0.5}, {"extra_noise": 1.0})}
     assert len(keys) == 4
 
 

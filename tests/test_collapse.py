@@ -31,7 +31,7 @@ def photo():
 
 
 @pytest.mark.parametrize("rd_weight", RD_WEIGHTS)
-@pytest.mark.parametrize("picture", ["page of text", "screenshot", "red"])
+@pytest.mark.parametrize("picture", ["page of text", "red"])
 def test_a_collapse_is_a_warning_with_its_remedy(picture, rd_weight):
     x = hard.PICTURES[picture](*SIDES)
     with pytest.warns(UserWarning, match=r'collapsed.* dB.*clip_gradient="straight_through"'):
@@ -44,8 +44,6 @@ def test_a_collapse_is_a_warning_with_its_remedy(picture, rd_weight):
 @pytest.mark.parametrize("rd_weight", RD_WEIGHTS)
 @pytest.mark.parametrize("picture", list(hard.PICTURES))
 def test_with_the_straight_through_clip_none_collapses(picture, rd_weight):
-    if (picture, rd_weight) == ("night", 4e-3):
-        pytest.skip("at this price of bits a few stars are not worth theirs: one color is right")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fit = c3.fit(hard.PICTURES[picture](*SIDES), c3.edit(STRAIGHT, rd_weight=rd_weight),

@@ -16,6 +16,7 @@ import c3lite as c3
 from c3lite import __main__ as cli
 from c3lite import config, data
 from c3lite.video import clips
+from tests import hard
 from tests.coded import CONFIGS, coded
 
 
@@ -73,12 +74,13 @@ def fitted(monkeypatch):
     """Instead of fitting, note what would be fitted."""
     asked = []
 
-    def record(image, what, *, key):
+    def record(image, what, *, key, on_collapse):
+        assert on_collapse == "restart"
         asked.append(what)
         return coded(CONFIGS["c3"], image.shape[1:])
 
-    monkeypatch.setattr(c3, "fit", record)
-    monkeypatch.setattr(c3, "adaptive", record)
+    monkeypatch.setattr(cli, "fit", record)
+    monkeypatch.setattr(cli, "adaptive", record)
     return asked
 
 
@@ -125,7 +127,8 @@ def test_a_clip_becomes_a_folder_of_frames(tmp_path, capsys, monkeypatch):
     code, text, _ = run(capsys, "compare", "in", "clip.c3")
     quality = c3.metrics.mean_frame_psnr(c3.load("clip.c3"), x[:, :2])
     assert code == 0 and f"PSNR  {quality:.2f} dB" in text
-    for arguments in [("decode", "clip.c3", "a.png"),
+    os.mkfifo("pipe")
+    for arguments in [("decode", "clip.c3", "a.png"), ("decode", "clip.c3", "pipe"),
                       ("encode", "in/0.png", "a.c3", "--frames", 2)]:
         code, _, errors = run(capsys, *arguments)
         assert code == 1 and "clip" in errors
@@ -172,6 +175,20 @@ def test_presets_are_those_of_config(photo, tmp_path, capsys, fitted, monkeypatc
     assert all(name in text for name in config.PRESETS)
     assert run(capsys, "encode", photo, tmp_path / "a.c3", "--preset", "mine")[0] == 0
     assert fitted[0].num_grids == 5
+
+
+def test_a_fit_that_collapses_begins_again(tmp_path, capsys):
+    """A page of text, of which the release's clip leaves one color."""
+    x = hard.page(32, 48)
+    PIL.Image.fromarray(np.rint(255 * x).astype(np.uint8).transpose(1, 2, 0)).save(
+        tmp_path / "in.png")
+    code, _, errors = run(capsys, "encode", tmp_path / "in.png", tmp_path / "out.c3",
+                          "--steps", 300)
+    assert code == 0 and errors.count("\n") == 1
+    assert errors.startswith("c3lite: the fit has collapsed to one color: it begins again")
+    one_color = np.broadcast_to(x.mean((1, 2), keepdims=True), x.shape)
+    best = c3.metrics.psnr(one_color.astype(np.float32), x)
+    assert c3.metrics.psnr(c3.load(tmp_path / "out.c3"), x) > best + 5
 
 
 # Files of all kinds
@@ -276,7 +293,7 @@ def test_every_kind_of_clip_is_a_clip(tmp_path, capsys, monkeypatch, suffix):
     def seen(x, *_, **__):
         raise ValueError(f"seen {x.shape}")
 
-    monkeypatch.setattr(c3, "fit_video", seen)
+    monkeypatch.setattr(cli, "fit_video", seen)
     assert "seen (3, 3, 16, 32)" in run(capsys, "encode", path, tmp_path / "a.c3")[2]
 
 
@@ -315,6 +332,6 @@ def test_an_interrupted_fit_writes_nothing(photo, tmp_path, capsys, monkeypatch)
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(c3, "fit", interrupt)
+    monkeypatch.setattr(cli, "fit", interrupt)
     code, _, errors = run(capsys, "encode", photo, tmp_path / "out.c3")
     assert code == 1 and "nothing was written" in errors and not list(tmp_path.iterdir())

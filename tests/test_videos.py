@@ -131,7 +131,7 @@ def test_raw_planes_of_every_format_by_argument_and_by_name(tmp_path, kind, dept
     path = write_raw(tmp_path / "clip.yuv", planes)
     assert (data.video(path, size=(H, W), pixel_format=full) == expected).all()
     names = [f"clip_{W}x{H}_30_{full}", f"{full.upper()}-{W}x{H}", f"clip {W}x{H}{full}",
-             f"clip_{W}x{H}_120fps_{kind}_{depth}bit_YUV", f"{depth}-bit.{kind}.{W}x{H}",
+             f"clip_{W}x{H}_120fps_{kind}_{depth}bit_YUV", f"{depth}-bit.{kind}.{W}X{H}",
              f"clip_{W}x{H}_50_{depth}b_{kind}", f"a_{W}x{H}_{kind}_{depth} bits_crop"]
     if kind == "gray":
         names.append(f"clip_{W}x{H}_400_{depth}bit")

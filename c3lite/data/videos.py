@@ -30,7 +30,7 @@ RAW_FORMATS = {
 }
 """Pixel formats of raw files: rows and columns that share a chroma sample, if any, and bits."""
 
-RAW_SIZE = r"(?<!\d)(\d{2,5})x(\d{2,5})(?!\d)"  # width x height in a name
+RAW_SIZE = r"(?<!\d)(\d{2,5})[xX](\d{2,5})(?!\d)"  # width x height in a name
 
 # AVColorSpace's numbers for what the streams say; 2 is "unspecified"
 STATED_MATRIX: dict[int, yuv.Matrix] = {1: "bt709", 5: "bt601", 6: "bt601"}

@@ -186,7 +186,7 @@ def test_a_fit_that_stays_missing_is_named_with_its_log(tmp_path, monkeypatch):
     monkeypatch.setattr(executors, "TRIES", 2)
     monkeypatch.setattr(executors.SlurmWork, "__init__", lockout)
     with pytest.raises(executors.ExecutorError, match=r"(?s)1 fits are still missing after 2 .*"
-                       r"base on wave0; the log .* ends with.*NotADirectoryError") as error:
+                       r"base on wave0; the log .* ends with.*is not a folder") as error:
         list(slurm_sweep(SMALL, tmp_path, images=1, weights=WEIGHTS[:1]))
     assert str(tmp_path / "work" / "logs") in str(error.value) and len(logs(tmp_path)) == 2
 
