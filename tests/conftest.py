@@ -1,6 +1,8 @@
 """Set-up of all tests: compiled programs are kept, shapes and types of c3lite are checked."""
 
+import gc
 import os
+import sys
 from pathlib import Path
 
 # Compilation is most of a test's time. JAX reads these when it is first imported; a folder of the
@@ -38,3 +40,12 @@ def ax(closed_figures):
     import matplotlib.pyplot as plt
 
     return plt.subplots()[1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def programs_of_one_module():
+    """Compiled programs are dropped after each file of tests: all together take gigabytes."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
+        gc.collect()
