@@ -41,6 +41,9 @@ def test_numbers_do_not_change_the_structure(rd_weight, clip, steps):
     ({"steps": -1}, ValueError, "0 or more"),
     ({"num_grids": 0}, ValueError, "1..16"),
     ({"noise_shape": 0.5}, ValueError, "1 \\(uniform\\) to 16"),
+    ({"noise_sigma": -0.1}, ValueError, "0 or more"),
+    ({"mask_shape": (0, 4)}, ValueError, "above 0"),
+    ({"activation": "gelo"}, ValueError, "one of 'gelu', 'relu'"),
     ({"noise_shape": 30.0}, ValueError, "or inf \\(none\\)"),
     ({"temperature": (0.3, math.inf)}, ValueError, "inf at both"),
     ({"upsampling": "biliner"}, ValueError, "one of 'bilinear'"),
@@ -56,6 +59,7 @@ def test_impossible_edits_say_what_is_wrong(change, error, words):
 
 
 @pytest.mark.parametrize("change", [
+    {"mask_shape": (4,)}, {"mask_origins": ((0, 0.5),)}, {"noise_sigma": "wide"},
     {"rd_weight": "1e-3"}, {"steps": 1.5}, {"steps": True}, {"finest_grid": 1},
     {"synthesis_widths": 18}, {"temperature": "hot"}, {"context_size": ("7", "7")}])
 def test_wrong_types_are_type_errors(change):
@@ -105,3 +109,19 @@ def test_defaults_are_tables_4_and_5():
 def test_adaptive_lists_are_all_combinations():
     assert len(set(c3.ADAPTIVE_KODAK)) == 12 and len(set(c3.ADAPTIVE_CLIC)) == 6
     assert c3.C3 in c3.ADAPTIVE_KODAK and c3.C3_CLIC in c3.ADAPTIVE_CLIC
+
+
+def test_a_config_of_before_its_newest_fields_still_loads():
+    values = json.loads(c3.UVG.to_json())
+    for name in ("noise", "noise_sigma", "clip_gradient", "optimizer", "frozen_networks"):
+        del values[name]
+    assert Config.from_json(json.dumps(values)) == c3.UVG
+
+
+def test_fields_that_depend_on_each_other_are_edited_together():
+    config = edit(c3.C3, scale_min=200.0, scale_max=300.0)
+    assert (config.scale_min, config.scale_max) == (200.0, 300.0)
+    both = edit(c3.C3, temperature__start=0.5, temperature__end=0.4)
+    assert both.temperature == Anneal(0.5, 0.4)
+    with pytest.raises(ValueError, match="above scale_min"):
+        edit(c3.C3, scale_min=200.0)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from c3lite.evaluation import reference
-from c3lite.evaluation.metrics import bd_rate, bpp, mean_frame_psnr, mse, psnr
+from c3lite.evaluation.metrics import bd_rate, bpp, mean_frame_psnr, mse, psnr, quality
 
 METHODS = ("cubic", "pchip", "akima")
 methods = pytest.mark.parametrize("method", METHODS)
@@ -234,3 +234,11 @@ def test_monotonic_curves_are_not_warned_about(method, recwarn):
 def test_an_unknown_method():
     with pytest.raises(ValueError, match="unknown method 'linear'"):
         inspect.unwrap(bd_rate)(*GOOD, *GOOD, method="linear")
+
+
+def test_quality_is_the_psnr_of_an_image_and_the_frames_mean_of_a_video():
+    rng = np.random.default_rng(0)
+    x, y = rng.random((2, 3, 4, 5, 6))
+    assert quality(x[:, 0], y[:, 0]) == psnr(x[:, 0], y[:, 0])
+    y[:, 0] = x[:, 0] + 0.01
+    assert quality(x, y) == mean_frame_psnr(x, y) != psnr(x, y)

@@ -128,3 +128,22 @@ def test_output_is_clipped_in_training_too():
     model = random_synthesis(C3)
     out = apply(model, C3, 50 * jr.normal(jr.key(3), (7, 9, 9)))
     assert out.min() == 0 and out.max() == 1
+
+
+def test_a_straight_through_clip_gives_the_same_pixels_and_another_gradient():
+    model, up = random_synthesis(C3), 50 * jr.normal(jr.key(3), (7, 9, 9))
+    through = edit(C3, clip_gradient="straight_through")
+    np.testing.assert_array_equal(apply(model, through, up), apply(model, C3, up))
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def gradient(clip_gradient, bias):
+        config = edit(C3, clip_gradient=clip_gradient, synthesis_residual_convs=0)
+        flat = eqx.tree_at(lambda m: (m.layers[-1].bias, m.convs), model, (bias, ()))
+        flat = eqx.tree_at(lambda m: m.layers[-1].weight, flat, 0.0 * flat.layers[-1].weight)
+        return flat(config, up).sum()
+
+    bias = jnp.array([0.5, 1.5, -0.5])  # inside, above, below
+    pixels = up[0].size
+    for kind, expected in (("zero", [pixels, 0, 0]), ("straight_through", [pixels] * 3)):
+        slope = jax.grad(functools.partial(gradient, kind))(bias)
+        np.testing.assert_allclose(slope, expected, rtol=1e-6)

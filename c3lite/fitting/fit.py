@@ -19,7 +19,7 @@ from c3lite.coding import encode
 from c3lite.coding.pixels import synthesize
 from c3lite.config import C3_FAST, Config
 from c3lite.evaluation import report
-from c3lite.evaluation.metrics import mean_frame_psnr, psnr
+from c3lite.evaluation.metrics import quality
 from c3lite.fitting import collapse, parameters
 from c3lite.fitting.checkpoint import beside, resumed
 from c3lite.fitting.loop import chunks
@@ -199,7 +199,6 @@ def measure(
     reconstruction = synthesize(
         config, codec.shape, coded.symbols, jax.tree.leaves(coded.networks), coded.weight_step,
         coded.bias_step)
-    quality = mean_frame_psnr if x.ndim == 4 else psnr
     result = Fit(x, config, codec, coded, reconstruction, bits, quality(reconstruction, x),
                  history, time.perf_counter() - began, interrupted)
     if result.collapsed:
