@@ -10,10 +10,10 @@ import pytest
 import c3lite as c3
 from c3lite.coding import integer_entropy as integer
 from c3lite.coding.order import Plan
-from c3lite.coding.walk import integer_networks
+from c3lite.coding.walk import _put, integer_networks
 from c3lite.fitting import parameters
 from c3lite.ingredients.activations import ACTIVATIONS, FRACTION_BITS
-from c3lite.model import entropy
+from c3lite.model import latents
 from c3lite.model.codec import Codec
 from tests.coded import CONFIGS, STEP, coded, shape_of
 
@@ -120,12 +120,12 @@ def test_close_to_the_float_network(name):
     codec = Codec(config, shape, key=jax.random.key(0))
     model = parameters.with_networks(
         codec, parameters.from_integers(fit.coded.networks, STEP, STEP)).entropy
-    grids = entropy.split(
+    grids = latents.split(
         jnp.asarray(fit.coded.symbols * np.float32(config.quantization_step)), plan.shapes)
     mu, scale = jax.jit(lambda m, g: m(config, g))(model, grids)
 
     buffer = np.zeros(plan.size)
-    bitstream._put(buffer, plan, slice(None), fit.coded.symbols[plan.order])
+    _put(buffer, plan, slice(None), fit.coded.symbols[plan.order])
     plan.halve(buffer, slice(None))
     ours = np.empty((2, len(mu)))
     for n in range(config.num_grids):

@@ -16,7 +16,7 @@ from c3lite.coding.order import Plan
 from c3lite.fitting import parameters
 from c3lite.fitting.fit import Fit
 from c3lite.model import context as ctx
-from c3lite.model import entropy, latents
+from c3lite.model import latents
 from c3lite.widgets.base import Explorer, pack, question, script
 from c3lite.widgets.fitted import BITS_UNIT, fitted
 
@@ -94,7 +94,7 @@ class ContextExplorer(Explorer):
         shapes = latents.grid_shapes(config, self._fit.shape)
         networks = parameters.from_integers(coded.networks, coded.weight_step, coded.bias_step)
         q = float(config.quantization_step)
-        found = networks.entropy(config, entropy.split(
+        found = networks.entropy(config, latents.split(
             jnp.asarray(coded.symbols * q, jnp.float32), shapes))
         place = (sum(map(math.prod, shapes[: self._grid]))
                  + np.ravel_multi_index(self._at, self._symbols.shape))
