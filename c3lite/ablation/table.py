@@ -60,7 +60,7 @@ class Line(NamedTuple):
     """What the reader has to know: within noise, failed fits, curves without overlap."""
 
 
-Curve = Float[np.ndarray, "4 points"]
+Curve = Float[np.ndarray, "4 _"]
 """bpp, latents' bpp, PSNR and ln(RD loss) of an image from one seed, in order of rate weight."""
 
 Anchor = Mapping[str, tuple[Sequence[float], Sequence[float]]]
