@@ -333,9 +333,9 @@ def test_the_still_of_a_live_fit_is_of_its_end(monkeypatch):
     monkeypatch.setattr(live, "publish_display_data", lambda data, metadata, **how: shown.append(
         (data["text/plain"], data["image/png"], how)))
     watched = widgets.LiveFit(photo(), SHORT)
-    assert not watched.figure().axes[0].lines  # before the start no empty axes
     watched._ipython_display_()
     watched.start()
+    assert not watched.figure().axes[0].lines  # before the first step no empty axes
     fit = watched.wait()
     watched._thread.join()
     (before, first, how), (after, last, again) = shown

@@ -294,7 +294,7 @@ class LiveFit(Explorer):
             f"{run['name']}: {run['words']}" for run in self.live["runs"])
 
     def figure(self) -> Figure:
-        if self.status == "ready":
+        if not all(run.done for run in self._runs):  # no curve yet
             figure = Figure(figsize=(5, 3), layout="constrained")
             plots.image(_frame(self._image), figure.subplots()).set_title(
                 "the original: nothing is fitted yet", fontsize=9)

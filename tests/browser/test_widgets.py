@@ -219,7 +219,7 @@ def test_context_is_stepped_through_as_the_decoder_does(lab, fit):
     panel = explorer(lab, "context")
     text = panel.locator(".c3-readout")
     canvas = panel.locator("canvas[tabindex]")
-    panel.get_by_label("Grid").select_option("0")
+    panel.get_by_label("Grid", exact=True).select_option("0")
     canvas.focus()
     where = re.compile(r"row (\d+), column (\d+):")
     y, x = map(int, where.search(text.inner_text()).groups())
@@ -308,7 +308,7 @@ def test_compare_wipes_flips_and_moves(lab):
 
 def test_mask_moves_by_keys_and_says_its_sum(lab):
     panel = explorer(lab, "mask")
-    text, (heat, now, before) = panel.locator(".c3-readout"), panel.locator("canvas").all()
+    text, (heat, before, now) = panel.locator(".c3-readout"), panel.locator("canvas").all()
     assert "100 % of the learned box" in text.inner_text()
     assert "inside the box" in text.inner_text()
     maps = fits.learned().heat_maps
@@ -542,7 +542,7 @@ def test_the_charts_of_every_grid_stay_where_they_are(export):
     panel = export(widgets.ContextExplorer(large()), 896)
     heights, places = set(), set()
     for n in range(7):
-        panel.get_by_label("Grid").select_option(str(n))
+        panel.get_by_label("Grid", exact=True).select_option(str(n))
         panel.get_by_text("actual value").wait_for()
         heights.add(round(panel.bounding_box()["height"]))
         chart, picture = (panel.locator(kind).first.bounding_box() for kind in ("svg", "canvas"))
@@ -632,7 +632,7 @@ def test_labels_of_compared_pictures_end_at_the_line_and_stay_readable(export):
 
 def test_play_at_the_end_begins_again_and_steps_are_those_of_the_slider(export):
     panel = export(widgets.ContextExplorer(fits.fit(SHAPE, c3.C3)))
-    panel.get_by_label("Grid").select_option("6")
+    panel.get_by_label("Grid", exact=True).select_option("6")
     slider = panel.get_by_label("Decoding step")
     last = int(slider.get_attribute("max"))
     panel.get_by_label("Speed").select_option("fast")
@@ -682,7 +682,7 @@ def test_a_live_fit_has_a_clear_end(server):
 
     def printed():
         run(2)
-        return page.locator(".jp-OutputArea-output pre").first.inner_text()
+        return page.locator(".jp-OutputArea-output pre").first.inner_text().strip()
 
     def button(name, view=0):
         return page.locator(".c3").nth(view).get_by_role("button", name=name, exact=True)
@@ -707,10 +707,14 @@ def test_a_live_fit_has_a_clear_end(server):
         button("start", 1).click()
         says("done: the result is in .fit", view=1)
         assert "another fit was started" in page.locator(".c3").nth(0).inner_text()
-        page.wait_for_timeout(1000)
-        page.evaluate("async () => await jupyterapp.commands.execute('docmanager:save')")
-        (output,) = nbformat.read(server[0] / "live.ipynb", 4).cells[3].outputs
+        for _ in range(60):  # the new still may come a moment after the words
+            page.evaluate("async () => await jupyterapp.commands.execute('docmanager:save')")
+            (output,) = nbformat.read(server[0] / "live.ipynb", 4).cells[3].outputs
+            if "not started" not in output.data["text/plain"]:
+                break
+            page.wait_for_timeout(1000)
         assert "step 35 of 35" in output.data["text/plain"]
+        look(opened, "live")
         assert page.locator(".c3:visible").nth(1).get_by_text("networks included").is_visible()
         # a restart, and a kernel that is killed
         button("fit again", 1).click()

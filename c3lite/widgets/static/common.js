@@ -64,7 +64,7 @@ function panel(el, model, help, reset) {
   };
   const listen = (node, type, f) => node.addEventListener(type, guard(f));
   const ends = [];  // what is to be done when the view closes
-  const ui = { el, root, body, fail, guard, listen, close: () => ends.splice(0).forEach((end) => end()) };
+  const ui = { root, body, fail, guard, listen, close: () => ends.splice(0).forEach((end) => end()) };
   ui.on = (event, f) => {
     const guarded = guard(f);
     model.on(event, guarded);
@@ -223,6 +223,9 @@ const number = (value, digits = 3) => Number(value.toPrecision(digits)).toLocale
   { maximumFractionDigits: 6 }).replace("-", "\u2212");
 const fixed = (value, digits) => value.toFixed(digits).replace("-", "\u2212");
 
+const tick = (value) => (Math.abs(value) < 1e4 ? number(value)
+  : value.toLocaleString("en-US", { notation: "compact" }));
+
 // round values between low and high, some 4 of them
 function ticks(low, high) {
   const raw = (high - low) / 4, power = 10 ** Math.floor(Math.log10(raw));
@@ -239,7 +242,7 @@ function ticks(low, high) {
 function chart(ui, parent, title, xLabel, { width = 300, height = 210, yLabel, drag } = {}) {
   const left = yLabel ? 56 : 44, right = 16, top = 24, bottom = 36;
   const svg = make("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", class: "c3-chart",
-    style: `width:${width}px${drag ? "; cursor:ew-resize; touch-action:none" : ""}` });
+    "aria-label": `${title}: nothing to show yet`, style: `width:${width}px${drag ? "; cursor:ew-resize; touch-action:none" : ""}` });
   parent.append(svg);
   let shown = null;
   const dragged = (event) => {
@@ -265,7 +268,7 @@ function chart(ui, parent, title, xLabel, { width = 300, height = 210, yLabel, d
     const frame = make("g", { class: "c3-axes" });
     for (const v of ticks(...x)) {
       frame.append(make("line", { x1: px(v), x2: px(v), y1: top, y2: height - bottom }),
-        make("text", { x: px(v), y: height - bottom + 14, "text-anchor": "middle" }, number(v)));
+        make("text", { x: px(v), y: height - bottom + 14, "text-anchor": "middle" }, tick(v)));
     }
     const yTicks = logY && y1 - y0 >= 1.5
       ? ticks(y0, y1).filter(Number.isInteger).map((v) => 10 ** v)

@@ -95,9 +95,8 @@ const live = explorer("Loss, rate and quality while the codec is fitted. Pause a
     showStatus();
   }
   const going = () => !model.exported && ["running", "paused", "finishing"].includes(model.get("status"));
-  ui.on("comm_live_update", () => {  // ipywidgets', when a kernel restarts
-    if (ui.el.classList.contains("jupyter-widgets-disconnected")) gone("The kernel was restarted, and the fit with it is gone");
-  });
+  // ipywidgets', when its kernel restarts
+  ui.on("comm_live_update", () => gone("The kernel was restarted, and the fit with it is gone"));
   ui.every(1000, () => {
     if (going() && performance.now() - state.heard > SILENCE_MS) gone("Nothing was heard of the kernel for a while");
   });
