@@ -8,11 +8,14 @@ bits: a white page. Fits of dark pictures and of networks with ReLU can die like
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float
 
-from c3lite.config import Config
+from c3lite.config import Config, edit
+from c3lite.fitting.training import History, joined
 
 MARGIN_DB = 5.0
 """A reconstruction that is less than this above the best constant color has collapsed."""
