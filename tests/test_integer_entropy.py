@@ -9,6 +9,7 @@ import pytest
 
 import c3lite as c3
 from c3lite.coding import integer_entropy as integer
+from c3lite.coding import walk
 from c3lite.coding.order import Plan
 from c3lite.coding.walk import integer_networks
 from c3lite.fitting import parameters
@@ -125,7 +126,7 @@ def test_close_to_the_float_network(name):
     mu, scale = jax.jit(lambda m, g: m(config, g))(model, grids)
 
     buffer = np.zeros(plan.size)
-    bitstream._put(buffer, plan, slice(None), fit.coded.symbols[plan.order])
+    walk._put(buffer, plan, slice(None), fit.coded.symbols[plan.order])
     plan.halve(buffer, slice(None))
     ours = np.empty((2, len(mu)))
     for n in range(config.num_grids):
