@@ -32,7 +32,7 @@ def networks(codec):
 
 
 def test_frozen_networks_are_the_sources_to_the_bit(source, frozen):
-    given = jax.tree.leaves(transfer.networks_of(source))
+    given = jax.tree.leaves(source.networks)
     # through both stages, and stage 2's returns to its best
     assert all(map(np.array_equal, networks(frozen.codec), given))
     assert all(map(np.array_equal, jax.tree.leaves(frozen.coded.networks),
@@ -46,7 +46,7 @@ def test_a_warm_up_does_not_replace_the_given_networks(source):
     config = c3.edit(SMALL, warmup_starts=3)
     again = transfer.refit(photo(23, 24, 32), source, config, frozen=True, progress=False)
     assert all(map(np.array_equal, networks(again.codec),
-                   jax.tree.leaves(transfer.networks_of(source))))
+                   jax.tree.leaves(source.networks)))
 
 
 def test_a_frozen_fit_is_a_file_like_any_other(source, frozen):
@@ -55,7 +55,7 @@ def test_a_frozen_fit_is_a_file_like_any_other(source, frozen):
     assert frozen.psnr == pytest.approx(c3.metrics.psnr(decoded, frozen.image))
     assert {part: frozen.bits[part] for part in ("synthesis", "entropy")} == {
         part: source.bits[part] for part in ("synthesis", "entropy")}
-    model = transfer.networks_of(source).entropy
+    model = source.networks.entropy
     bits = latent_bits(model, SMALL, jnp.asarray(frozen.coded.symbols, jnp.float32), (24, 32))
     assert frozen.bits["latents"] == pytest.approx(float(bits.sum()), rel=1e-5)
 
@@ -68,8 +68,10 @@ def test_on_its_own_image_nothing_new_is_needed(source):
     assert not np.array_equal(again.coded.symbols, other.coded.symbols)
 
 
-def test_freezing_and_starting_compile_nothing_new(source, frozen):
-    names = []
+@pytest.mark.parametrize("is_frozen", [False, True])
+def test_other_networks_take_no_other_program(source, frozen, is_frozen):
+    # a warm start runs the program of any fit, and frozen fits share one
+    names, other = [], c3.edit(SMALL, rd_weight=2e-3)
 
     def listen(event, seconds, **details):
         if event == "/jax/core/compile/backend_compile_duration":
@@ -77,20 +79,26 @@ def test_freezing_and_starting_compile_nothing_new(source, frozen):
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
-        state = transfer.begin(source.image, SMALL, jax.random.key(1),
-                               transfer.networks_of(source), frozen=True)
-        names.clear()  # small operations outside of the loop
-        list(fitting.chunks(source.image, SMALL, state))
+        transfer.refit(source.image, source, other, frozen=is_frozen, progress=False)
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
     assert names == []
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "soap"])
+def test_networks_stay_frozen_whatever_the_optimizer(source, optimizer):
+    config = c3.edit(SMALL, network_optimizer=optimizer, network_decay=0.01, steps=12,
+                     stage2_steps=4)
+    still = transfer.refit(source.image, source, config, frozen=True, progress=False)
+    assert all(map(np.array_equal, networks(still.codec), jax.tree.leaves(source.networks)))
+    assert np.abs(still.coded.symbols).max() > 0
 
 
 def test_a_warm_start_begins_where_the_source_ended(source):
     warm = transfer.refit(source.image, source, c3.edit(SMALL, steps=20, stage2_steps=0),
                           frozen=False, progress=False)
     assert not all(map(np.array_equal, networks(warm.codec),
-                       jax.tree.leaves(transfer.networks_of(source))))
+                       jax.tree.leaves(source.networks)))
     cold = c3.fit(source.image, c3.edit(SMALL, steps=20, stage2_steps=0), progress=False)
     assert warm.history.loss[-1] < cold.history.loss[-1]
 
