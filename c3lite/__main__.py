@@ -11,6 +11,7 @@ import json
 import math
 import os
 import sys
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from c3lite.data.atomic import write_atomically
 from c3lite.data.videos import CLIPS
 from c3lite.evaluation import complexity, metrics
 from c3lite.fitting.fit import fit
+from c3lite.fitting.goals import fit_to
 from c3lite.video.clips import adaptive, fit_video
 
 DESCRIPTION = """\
@@ -35,7 +37,9 @@ There is no pretrained model: `encode` trains latent grids and two tiny networks
 picture, then writes them as a file. That takes minutes; `decode` takes about a second and
 needs no accelerator.
 
-  c3lite encode photo.png photo.c3 --rd-weight 1e-3
+  c3lite encode photo.png photo.c3
+  c3lite encode photo.png photo.c3 --seconds 60 --rd-weight 2e-3
+  c3lite encode photo.png photo.c3 --bpp 0.5
   c3lite decode photo.c3 again.png
   c3lite encode clip.y4m clip.c3 --frames 30
   c3lite decode clip.c3 frames
@@ -48,11 +52,13 @@ Fit a codec to a picture and write it as a file.
 
 The fit minimizes  MSE + lambda * bits per pixel  (values in [0, 1]). A larger lambda
 (--rd-weight) makes a smaller file of lower quality: from about 1e-4 (high quality) to 2e-2.
-More --steps make a better file; the paper's figures take 100000. A tenth as many steps of the
-second stage (latents rounded) follow.
+--bpp and --psnr look for the lambda that leads there by short fits before the long one.
+More --steps make a better file, and --seconds takes as many as there is time for. A tenth as many
+of the second stage (latents rounded) follow. The preset c3-fast is C3's decoder and file in few
+steps; c3 is the paper's recipe, whose figures take 100000.
 
 A clip is cut into patches, of the paper's size for its lambda or of --patch, and each is fitted by
-itself, by default with the preset uvg. Clips are folders of frames, and files whose names end with
+itself. Clips are folders of frames, and files whose names end with
 {" ".join(CLIPS)}; raw planes (.yuv) state size and format in their names, as in
 clip_1920x1080_420_10bit.yuv.
 """
@@ -64,7 +70,9 @@ class Failure(Exception):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code; wrong usage exits with 2 (argparse)."""
-    arguments = _parser().parse_args(argv)
+    # of a command of its own, with the imports, whose time the processor has counted
+    began_s = time.perf_counter() - (time.process_time() if argv is None else 0)
+    arguments = _parser().parse_args(argv, argparse.Namespace(began_s=began_s))
     with contextlib.suppress(AttributeError):  # a notebook's has no encoding to be short of letters
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -72,79 +80,74 @@ def main(argv: Sequence[str] | None = None) -> int:
             warnings.showwarning = lambda message, *_, **__: _say(str(message))
             arguments.run(arguments)
         sys.stdout.flush()
+        return 0
     except KeyboardInterrupt:
-        return _fail("interrupted; nothing was written")
+        _say("interrupted; nothing was written")
     except BrokenPipeError:  # `c3lite info FILE | head` has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nor may Python's exit complain
-        return 1
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{where}{error.strerror or error}")
+        _say(f"{where}{error.strerror or error}")
     except (Failure, ValueError, RuntimeError, MemoryError) as error:
-        return _fail(str(error) or type(error).__name__)
-    return 0
+        _say(str(error) or type(error).__name__)
+    return 1
 
 
 def _say(message: str) -> None:
     print("c3lite:", " ".join(message.split()), file=sys.stderr)
 
 
-def _fail(message: str) -> int:
-    _say(message)
-    return 1
-
-
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("c3lite", description=DESCRIPTION, formatter_class=raw)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-
     encode = commands.add_parser("encode", help="fit a codec to a picture and write a file",
                                  description=ENCODE, formatter_class=raw)
-    encode.add_argument("input", type=Path, metavar="IN.png",
-                        help="any picture that Pillow reads, or a clip")
+    encode.add_argument("input", type=Path, metavar="IN.png", help="a picture, or a clip")
     encode.add_argument("output", type=Path, metavar="OUT.c3")
-    encode.add_argument("--rd-weight", type=_positive, default=1e-3, metavar="LAMBDA",
-                        help="price of one bit per pixel (default: %(default)g)")
-    encode.add_argument("--steps", type=_count, default=2000,
-                        help="steps of the first stage (default: %(default)s)")
+    goal = encode.add_mutually_exclusive_group()
+    goal.add_argument("--rd-weight", type=_positive, default=1e-3, metavar="LAMBDA",
+                      help="price of one bit per pixel (default: %(default)g)")
+    goal.add_argument("--bpp", type=_positive,
+                      help="of a picture: the file's bits per pixel, met within 2 percent")
+    goal.add_argument("--psnr", type=_positive, metavar="DB",
+                      help="of a picture: its quality in dB, met within 0.1 dB")
+    length = encode.add_mutually_exclusive_group()
+    length.add_argument("--steps", type=_count, default=2000,
+                        help="of the first stage (default: %(default)s)")
+    length.add_argument("--seconds", type=_positive,
+                        help="of a picture: until the file is there, compilation included")
     choice = encode.add_mutually_exclusive_group()
     choice.add_argument("--preset", choices=config.PRESETS,
-                        help="codec and training recipe (default: c3, and uvg for clips)")
+                        help="codec and training recipe (default: c3-fast, and uvg-fast for clips)")
     choice.add_argument("--adaptive", action="store_true",
-                        help="fit each of the paper's 12 settings of C3 for Kodak (of a clip's "
-                             "patch: its 9 for videos) and keep the best: that many times slower")
+                        help="fit each of the paper's 12 settings for Kodak (9 for a clip's "
+                             "patch) and keep the best: that many times slower")
     encode.add_argument("--frames", type=_count, help="of a clip: only so many, from its start")
     encode.add_argument("--patch", type=_patch, metavar="T,H,W",
                         help="of a clip: frames, height and width of its patches")
-    encode.add_argument("--seed", type=_count, default=0,
-                        help="of initialization and noise (default: %(default)s)")
+    encode.add_argument("--seed", type=_count, default=0, help="of initialization and noise")
     encode.set_defaults(run=_encode)
 
-    decode = commands.add_parser(
-        "decode", help="write a file's picture as PNG, or a clip's frames into a folder")
+    decode = commands.add_parser("decode", help="write a picture as PNG, or a clip's frames")
     decode.add_argument("input", type=Path, metavar="IN.c3")
-    decode.add_argument("output", type=Path, metavar="OUT.png",
-                        help="of a clip: the folder for its frames")
+    decode.add_argument("output", type=Path, metavar="OUT.png", help="of a clip: a folder")
     decode.set_defaults(run=_decode)
     for command in (encode, decode):
-        command.add_argument("--force", action="store_true",
-                             help="overwrite the output if it exists")
+        command.add_argument("--force", action="store_true", help="overwrite what exists")
 
     info = commands.add_parser("info", help="show what a file holds and where its bits went")
     info.add_argument("input", type=Path, metavar="IN.c3")
     info.add_argument("--json", action="store_true", help="for programs")
     info.set_defaults(run=_info)
 
-    compare = commands.add_parser(
-        "compare", help="rate, quality and decoding cost of a file against the original picture")
-    compare.add_argument("input", type=Path, metavar="IN.png")
+    compare = commands.add_parser("compare", help="rate, quality and decoding cost of a file")
+    compare.add_argument("input", type=Path, metavar="IN.png", help="the original")
     compare.add_argument("file", type=Path, metavar="OUT.c3")
     compare.set_defaults(run=_compare)
     for command in (encode, compare):
         command.add_argument("--alpha", choices=("refuse", "composite"), default="refuse",
-                             help="of a picture that is partly transparent: composite puts it on "
-                                  "white (default: %(default)s)")
+                             help="of partly transparent pictures: composite puts them on white")
         command.add_argument("--matrix", choices=data.yuv.KR_KB,
                              help="of a clip's colors, instead of what it states")
     return parser
@@ -173,24 +176,36 @@ def _patch(text: str) -> tuple[int, ...]:
 
 def _encode(arguments) -> None:
     _check_output(arguments)
-    is_clip = _is_clip(arguments.input)
+    is_clip, key = _is_clip(arguments.input), jax.random.key(arguments.seed)
     if not is_clip and (arguments.frames or arguments.patch):
         raise Failure(f"{arguments.input} is a picture: --frames and --patch are for clips")
+    goal = {name: value for name in ("bpp", "psnr") if (value := getattr(arguments, name))}
+    if (goal or arguments.seconds) and (is_clip or arguments.adaptive):
+        raise Failure("--seconds, --bpp and --psnr are for one fit of a picture: clips and "
+                      "--adaptive take --steps and --rd-weight")
+    if goal and arguments.seconds:
+        raise Failure("--bpp and --psnr take several fits, and --seconds is the time of one: give "
+                      "--steps in its place")
     x = _original(arguments, arguments.frames)
-    edits = {"rd_weight": arguments.rd_weight, "steps": arguments.steps,
-             "stage2_steps": arguments.steps // 10}
-    settings = [config.PRESETS[arguments.preset or ("uvg" if is_clip else "c3")]]
+    settings = [config.PRESETS[arguments.preset or ("uvg-fast" if is_clip else "c3-fast")]]
     if arguments.adaptive:
         settings = config.ADAPTIVE_UVG if is_clip else config.ADAPTIVE_KODAK
-    settings = [config.edit(c, **edits) for c in settings]
-    key = jax.random.key(arguments.seed)
+    settings = [config.edit(c, rd_weight=arguments.rd_weight, steps=arguments.steps,
+                            stage2_steps=arguments.steps // 10) for c in settings]
     if is_clip:
         result = fit_video(x, settings, patch=arguments.patch, key=key,
                            mask_steps=min(1000, arguments.steps), on_collapse="restart")
     else:
         check_limits(settings[0], x.shape[1:])
-        result = (adaptive(x, settings, key=key, on_collapse="restart") if arguments.adaptive
-                  else fit(x, settings[0], key=key, on_collapse="restart"))
+        if goal:
+            result = fit_to(x, settings[0], **goal, key=key)
+        elif arguments.adaptive:
+            result = adaptive(x, settings, key=key, on_collapse="restart")
+        else:
+            left_s = None
+            if arguments.seconds:
+                left_s = arguments.began_s + arguments.seconds - time.perf_counter()
+            result = fit(x, settings[0], seconds=left_s, key=key, on_collapse="restart")
         if result.interrupted:
             raise KeyboardInterrupt
     size = files.save(result, arguments.output)
@@ -213,30 +228,30 @@ def _decode(arguments) -> None:
     file, output = arguments.input.read_bytes(), arguments.output
     is_clip = files.holds_frames(file)
     _check_output(arguments, folder=is_clip)
-    if not is_clip:
-        if output.suffix.lower() != ".png" and not _is_pipe(output):
-            raise Failure(f"{output}: the output is a PNG; its name has to end with .png")
-        picture = _picture(files.decode(file))
-        write_atomically(output, lambda out: picture.save(out, "PNG"))
-        _report(output, f"{picture.width} x {picture.height} pixels")
-        return
-    if output.suffix.lower() == ".png" or _is_pipe(output):
+    for_a_picture = output.suffix.lower() == ".png" or _is_pipe(output)
+    if is_clip and for_a_picture:
         raise Failure(f"{arguments.input} holds a clip; name a folder for its frames")
+    if not is_clip and not for_a_picture:
+        raise Failure(f"{output}: the output is a PNG; its name has to end with .png")
+    if not is_clip:
+        _report(output, _save(files.decode(file), output))
+        return
     output.mkdir(exist_ok=True)
     for count, frame in enumerate(files.decode_frames(file), start=1):
-        picture = _picture(frame)
-        write_atomically(output / f"frame{count:05}.png",
-                         lambda out, picture=picture: picture.save(out, "PNG"))
-    _report(output, f"{count} frames of {picture.width} x {picture.height} pixels")
+        pixels = _save(frame, output / f"frame{count:05}.png")
+    _report(output, f"{count} frames of {pixels}")
+
+
+def _save(image: np.ndarray, path: Path) -> str:
+    """As PNG. Returns its size in words."""
+    picture = PIL.Image.fromarray(np.rint(image * 255).astype(np.uint8).transpose(1, 2, 0))
+    write_atomically(path, lambda file: picture.save(file, "PNG"))
+    return f"{picture.width} x {picture.height} pixels"
 
 
 def _report(output: Path, text: str) -> None:
     # a pipe may well be standard output itself
     print(f"{output}: {text}", file=sys.stderr if _is_pipe(output) else sys.stdout)
-
-
-def _picture(image: np.ndarray) -> PIL.Image.Image:
-    return PIL.Image.fromarray(np.rint(image * 255).astype(np.uint8).transpose(1, 2, 0))
 
 
 def _info(arguments) -> None:
@@ -257,12 +272,8 @@ def _compare(arguments) -> None:
                 for part in getattr(info, "patches", [info])), key=lambda macs: macs.total)
     print(f"bpp   {8 * len(file) / original[0].size:.4f}")
     print(f"PSNR  {quality(decoded, original):.2f} dB")
-    print("MACs  " + ", ".join(f"{name} {value:.0f}" for name, value in _named(macs).items())
-          + " a pixel to decode")
-
-
-def _named(macs) -> dict[str, float]:
-    return {**macs._asdict(), "total": macs.total}
+    parts = ", ".join(f"{name} {count:.0f}" for name, count in macs._asdict().items())
+    print(f"MACs  {parts}, total {macs.total:.0f} a pixel to decode")
 
 
 def _check_output(arguments, folder: bool = False) -> None:

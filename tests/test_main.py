@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -71,26 +72,105 @@ def test_encode_decode_info_compare(photo, tmp_path, capsys):
 
 @pytest.fixture
 def fitted(monkeypatch):
-    """Instead of fitting, note what would be fitted."""
+    """Instead of fitting, note what would be fitted, and to what goal."""
     asked = []
 
-    def record(image, what, *, key, on_collapse):
+    def record(image, what, *, key, on_collapse="restart", **goal):
         assert on_collapse == "restart"
-        asked.append(what)
+        asked.append((what, {name: value for name, value in goal.items() if value is not None}))
         return coded(CONFIGS["c3"], image.shape[1:])
 
-    monkeypatch.setattr(cli, "fit", record)
-    monkeypatch.setattr(cli, "adaptive", record)
+    for name in ("fit", "fit_to", "adaptive"):
+        monkeypatch.setattr(cli, name, record)
     return asked
 
 
 def test_options_reach_the_config(photo, tmp_path, capsys, fitted):
     assert run(capsys, "encode", photo, tmp_path / "a.c3", "--preset", "cool-chic",
                "--steps", 70, "--rd-weight", "0.01")[0] == 0
-    assert fitted[0] == config.edit(c3.COOL_CHIC, steps=70, stage2_steps=7, rd_weight=0.01)
+    assert fitted[0][0] == config.edit(c3.COOL_CHIC, steps=70, stage2_steps=7, rd_weight=0.01)
     assert run(capsys, "encode", photo, tmp_path / "b.c3", "--adaptive")[0] == 0
-    assert fitted[1] == [config.edit(c, steps=2000, stage2_steps=200, rd_weight=1e-3)
-                         for c in c3.ADAPTIVE_KODAK]
+    assert fitted[1][0] == [config.edit(c, steps=2000, stage2_steps=200, rd_weight=1e-3)
+                            for c in c3.ADAPTIVE_KODAK]
+
+
+def test_the_default_is_the_fast_preset(photo, tmp_path, capsys, fitted):
+    assert run(capsys, "encode", photo, tmp_path / "a.c3")[0] == 0
+    assert fitted == [
+        (config.edit(c3.C3_FAST, rd_weight=1e-3, steps=2000, stage2_steps=200), {})]
+
+
+@pytest.mark.parametrize("goal", [{"bpp": 0.5}, {"psnr": 35.0}])
+def test_a_rate_or_a_quality_reaches_the_fit(photo, tmp_path, capsys, fitted, goal):
+    (name, value), = goal.items()
+    assert run(capsys, "encode", photo, tmp_path / "a.c3", f"--{name}", value, "--preset", "c3",
+               "--steps", 600)[0] == 0
+    assert fitted == [(config.edit(c3.C3, rd_weight=1e-3, steps=600, stage2_steps=60), goal)]
+
+
+@pytest.mark.parametrize("imports_s", [0, 4])
+def test_seconds_count_from_the_start_of_the_command(
+        photo, tmp_path, capsys, fitted, monkeypatch, imports_s):
+    """By a made-up clock: what reading the picture takes is gone, and a command's imports."""
+    now = [100.0]
+    monkeypatch.setattr(cli.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(cli.time, "process_time", lambda: 4.0)
+
+    def slow(path, alpha):
+        now[0] += 7
+        return np.zeros((3, 32, 48), np.float32)
+
+    monkeypatch.setattr(data, "image", slow)
+    arguments = ["encode", str(photo), str(tmp_path / "a.c3"), "--seconds", "60"]
+    monkeypatch.setattr(sys, "argv", ["c3lite", *arguments])
+    # a caller's own process has not worked for this command alone
+    assert cli.main(None if imports_s else arguments) == 0
+    assert fitted[0][1] == {"seconds": 60 - 7 - imports_s}
+
+
+SMALL = c3.edit(c3.C3_FAST, num_grids=4, synthesis_widths=(8,), entropy_widths=(8,),
+                context_size=(3, 3))
+
+
+def test_a_fit_by_seconds(photo, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(config.PRESETS, "small", SMALL)
+    arguments = ("encode", photo, tmp_path / "a.c3", "--preset", "small", "--seconds")
+    code, _, errors = run(capsys, *arguments, "0.01")
+    needed_s, = re.findall(r"too few here: compilation and 100 steps take (\d+) s\n", errors)
+    assert code == 1 and not list(tmp_path.iterdir())
+    # as compiled programs are there by now
+    assert run(capsys, *arguments, needed_s)[0] == 0
+    assert c3.load(tmp_path / "a.c3").shape == (3, 32, 48)
+
+
+@pytest.mark.parametrize("goal", [{"bpp": 2.5}, {"psnr": 33.0}])
+def test_a_fit_to_a_goal(photo, tmp_path, capsys, monkeypatch, goal):
+    monkeypatch.setitem(config.PRESETS, "small", SMALL)
+    out, ((name, value),) = tmp_path / "a.c3", goal.items()
+    assert run(capsys, "encode", photo, out, "--preset", "small", "--steps", 600,
+               f"--{name}", value)[::2] == (0, "")
+    if name == "bpp":
+        assert 8 * out.stat().st_size / (32 * 48) == pytest.approx(value, rel=0.02)
+    else:
+        assert c3.metrics.psnr(c3.load(out), data.image(photo)) == pytest.approx(value, abs=0.1)
+
+
+@pytest.mark.parametrize("goal", [("--seconds", 60), ("--bpp", 0.5), ("--psnr", 35)])
+def test_goals_are_for_one_fit_of_a_picture(photo, tmp_path, capsys, fitted, goal):
+    (tmp_path / "in").mkdir()
+    for arguments in [(photo, "--adaptive"), (tmp_path / "in",)]:
+        code, _, errors = run(capsys, "encode", *arguments[:1], tmp_path / "a.c3", *arguments[1:],
+                              *goal)
+        assert code == 1 and errors.count("\n") == 1 and fitted == []
+        assert goal[0] in errors and "take --steps and --rd-weight" in errors
+
+
+def test_seconds_exclude_a_rate_and_a_quality(photo, tmp_path, capsys, fitted):
+    for goal in ("--bpp", "--psnr"):
+        code, _, errors = run(
+            capsys, "encode", photo, tmp_path / "a.c3", goal, 30, "--seconds", 60)
+        assert code == 1 and errors.count("\n") == 1 and fitted == []
+        assert "give --steps in its place" in errors
 
 
 def test_existing_files_are_kept_without_force(photo, file, tmp_path, capsys, fitted):
@@ -157,6 +237,10 @@ def test_failures_are_one_line_and_code_1(arguments, photo, file, tmp_path, caps
     ("encode", "a.png", "b.c3", "--steps", "many"), ("encode", "a.png", "b.c3", "--seed", "-1"),
     ("encode", "a.png", "b.c3", "--preset", "c4"),
     ("encode", "a.png", "b.c3", "--preset", "cool-chic", "--adaptive"),
+    ("encode", "a.png", "b.c3", "--steps", "100", "--seconds", "60"),
+    ("encode", "a.png", "b.c3", "--bpp", "0.5", "--psnr", "35"),
+    ("encode", "a.png", "b.c3", "--bpp", "0.5", "--rd-weight", "1e-3"),
+    ("encode", "a.png", "b.c3", "--seconds", "0"), ("encode", "a.png", "b.c3", "--bpp", "nan"),
 ])
 def test_wrong_usage_is_code_2(arguments, capsys):
     code, _, errors = run(capsys, *arguments)
@@ -174,7 +258,7 @@ def test_presets_are_those_of_config(photo, tmp_path, capsys, fitted, monkeypatc
     text = run(capsys, "encode", "--help")[1]
     assert all(name in text for name in config.PRESETS)
     assert run(capsys, "encode", photo, tmp_path / "a.c3", "--preset", "mine")[0] == 0
-    assert fitted[0].num_grids == 5
+    assert fitted[0][0].num_grids == 5
 
 
 def test_a_fit_that_collapses_begins_again(tmp_path, capsys):
@@ -183,7 +267,7 @@ def test_a_fit_that_collapses_begins_again(tmp_path, capsys):
     PIL.Image.fromarray(np.rint(255 * x).astype(np.uint8).transpose(1, 2, 0)).save(
         tmp_path / "in.png")
     code, _, errors = run(capsys, "encode", tmp_path / "in.png", tmp_path / "out.c3",
-                          "--steps", 300)
+                          "--steps", 300, "--preset", "c3")
     assert code == 0 and errors.count("\n") == 1
     assert errors.startswith("c3lite: the fit has collapsed to one color: it begins again")
     one_color = np.broadcast_to(x.mean((1, 2), keepdims=True), x.shape)
@@ -290,7 +374,9 @@ def test_every_kind_of_clip_is_a_clip(tmp_path, capsys, monkeypatch, suffix):
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
 
-    def seen(x, *_, **__):
+    def seen(x, settings, **_):
+        assert settings == [
+            config.edit(c3.UVG_FAST, rd_weight=1e-3, steps=2000, stage2_steps=200)]
         raise ValueError(f"seen {x.shape}")
 
     monkeypatch.setattr(cli, "fit_video", seen)

@@ -1,24 +1,47 @@
 """What the README says can be followed: its example runs, its links and commands exist."""
 
+import functools
+import inspect
 import re
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 
 import c3lite as c3
+from c3lite import __main__ as cli
 
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_example_runs():
+def test_the_example_runs(monkeypatch):
+    """With fits of a few steps. What the calls ask for has to be what the functions take."""
+    asked, fit = [], c3.fit
+
+    def short(name, image, config=c3.C3_FAST, **options):
+        inspect.signature(fits[name]).bind(image, config, **options)
+        asked.append((name, image.shape[1:], config.steps, options))
+        return fit(image[:, :128, :192], c3.edit(config, steps=20, stage2_steps=2))
+
+    fits = {"fit": fit, "fit_to": c3.fit_to}
+    monkeypatch.setattr(c3, "fit", functools.partial(short, "fit"))
+    monkeypatch.setattr(c3, "fit_to", functools.partial(short, "fit_to"))
     (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    short = example.replace("steps=2000, stage2_steps=200", "steps=20, stage2_steps=2")
-    assert short != example
     names = {}
-    exec(compile(short, "README.md", "exec"), names)
-    assert names["fit"].shape == (128, 192)
+    exec(compile(example, "README.md", "exec"), names)
+    assert asked == [
+        ("fit", (128, 192), 2000, {}), ("fit", (128, 192), 2000, {"seconds": 60}),
+        ("fit_to", (768, 512), 2000, {"bpp": 0.5}), ("fit", (128, 192), 1000, {"key": ANY})]
     assert names["plain"].noise_shape == c3.Anneal(1.0, 1.0)
+
+
+def test_the_commands_of_the_example_are_taken(monkeypatch, capsys):
+    taken = []
+    monkeypatch.setattr(cli, "_encode", taken.append)
+    for line in re.findall(r"^    \.venv/bin/c3lite (.*)", README, re.MULTILINE):
+        assert cli.main(line.split()) == 0, capsys.readouterr().err
+    assert [(a.seconds, a.bpp) for a in taken] == [(None, None), (60, None), (None, 0.5)]
 
 
 def test_the_number_of_macs_in_the_example():
