@@ -31,6 +31,8 @@ def test_cool_chic():
     assert results.bpp[0] == 2.46958
     assert results.psnr_db[0] == 40.5391
     assert len(reference.cool_chic("Cool-Chic v5.0", "kodim24").bpp) == 5
+    short = reference.cool_chic("Cool-Chic v5.0.1 mop, 2000 steps", "kodim03")
+    assert short.bpp.tolist() == [0.62028, 0.361165, 0.223816, 0.117594]
 
 
 def test_paper_table():

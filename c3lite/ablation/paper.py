@@ -70,6 +70,7 @@ TABLES: dict[str, PaperTable] = {
                           _table("table3_kodak_knockout_bd_rate_percent")),
     "kodak": PaperTable("C3 and COOL-CHICv2 image by image", "kodak", _baseline),
     "baseline": PaperTable("From C3 without its improvements to COOL-CHICv2", "kodak", dict),
+    "fast": PaperTable("From C3 to C3_FAST, part by part", "kodak", dict),
     "latents": PaperTable("Does a larger quantization step slow the latents down?", "kodak",
                           lambda: _table3_rows({"quantization step 1": "quantization-step<1"})),
     "table09": PaperTable("Table 9: one improvement after another removed", "clic2020",

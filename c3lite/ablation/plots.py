@@ -135,3 +135,40 @@ def effects_of_length(tables: Mapping[int, Table], ax: Axes | None = None) -> Ax
     if ax.get_legend_handles_labels()[0]:
         ax.legend(frameon=False)
     return ax
+
+
+def loss_by_length(
+    results: Iterable[Result], methods: Iterable[str], anchor: str,
+) -> tuple[Axes, Axes]:
+    """RD loss relative to the row `anchor`, against steps and against seconds, log axes.
+
+    Rows that are called "METHOD, LENGTH" are the points of a method's line; `methods` are such
+    names. A point is the geometric mean over images, rate weights and seeds that all its rows have.
+    """
+    results = list(results)
+    cells = {(r.row, r.image, r.rd_weight, r.seed): r.record for r in results
+             if r.record.error is None}
+    by_steps, by_seconds = plt.subplots(1, 2, figsize=(10, 4), sharey=True)[1]
+    for method in methods:
+        rows = [row for row in dict.fromkeys(r.row for r in results)
+                if row.startswith(f"{method}, ")]
+        places = [place for _, *place in (key for key in cells if key[0] == anchor)
+                  if all((row, *place) in cells for row in rows)]
+        if not (rows and places):
+            continue
+        records = [[cells[(row, *place)] for place in places] for row in rows]
+        anchors = [cells[(anchor, *place)] for place in places]
+        change = [100 * np.expm1(np.mean([math.log(a.loss / b.loss)
+                                          for a, b in zip(row, anchors, strict=True)]))
+                  for row in records]
+        for ax, values in ((by_steps, [np.mean([r.steps for r in row]) for row in records]),
+                           (by_seconds, [np.mean([r.seconds for r in row]) for row in records])):
+            ax.plot(values, change, label=method, **style(method))
+    for ax, what in ((by_steps, "steps"), (by_seconds, "seconds of a fit")):
+        ax.set(xscale="log", xlabel=what)
+        ax.axhline(0, color="#A6A6A6", linewidth=1, zorder=1)
+        ax.grid(alpha=0.3)
+        ax.spines[["top", "right"]].set_visible(False)
+    by_steps.set_ylabel(f"RD loss over {anchor} (%)")
+    by_steps.legend(frameon=False)
+    return by_steps, by_seconds

@@ -52,6 +52,16 @@ BASELINE_PARTS: dict[str, tuple[str, ...]] = {
 }
 """The fields in which COOL-CHICv2 differs from C3 without its improvements, by what they are of."""
 
+FAST_PARTS: dict[str, tuple[str, ...]] = {
+    "SOAP": ("network_optimizer", "network_decay"),
+    "clipping the networks alone": ("clipped_gradients", "latent_epsilon"),
+    "latents' gains": ("latent_gains",),
+    "Gaussian noise": ("noise",),
+    "steeper soft-rounding": ("temperature", "second_rounding_is_s"),
+    "the clip's gradient": ("clip_gradient",),
+}
+"""The fields in which C3_FAST differs from C3, by what they are of."""
+
 
 def knockouts(base: Config, names: Iterable[str] | None = None) -> list[Row]:
     """The base, then each ingredient removed alone (Tables 3 and 10).

@@ -84,7 +84,7 @@ def cool_chic(codec: str, image: str) -> ImageResults:
 
     Args:
         codec: "Cool-Chic v1.0" to "Cool-Chic v5.0"; v2.0 is what the paper calls COOL-CHICv2, v3.0
-            contains ideas of C3.
+            contains ideas of C3. On Kodak also "Cool-Chic v5.0.1 mop, 2000 steps", a short fit.
         image: its name, for example "kodim19".
 
     Raises:
