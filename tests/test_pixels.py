@@ -113,4 +113,4 @@ def test_interpolation_along_an_axis_is_the_whole_matrix_product():
             whole = np.moveaxis(np.tensordot(matrix, grid, ((1,), (axis,))), 0, axis)
             found = decoder.along(matrix, grid, axis)
             assert found.dtype == whole.dtype
-            np.testing.assert_allclose(found, whole, rtol=1e-6)
+            np.testing.assert_allclose(found, whole, rtol=1e-6, atol=1e-6)
