@@ -93,3 +93,12 @@ def test_large_pictures_are_scaled_down_and_videos_show_a_frame(fit):
 def test_an_interrupted_fit_says_so(fit):
     assert "interrupted" not in report.html(fit)
     assert "interrupted" in report.html(dataclasses.replace(fit, interrupted=True))
+
+
+def test_a_collapsed_fit_says_so(fit):
+    history = type(fit.history)(*(np.zeros(300, np.float32) for _ in fit.history))
+    image = np.random.default_rng(0).random(fit.image.shape, np.float32)
+    gray = np.broadcast_to(image.mean((1, 2), keepdims=True), image.shape)
+    good = dataclasses.replace(fit, history=history, image=image, reconstruction=image)
+    assert "collapsed" in report.html(dataclasses.replace(good, reconstruction=gray))
+    assert "collapsed" not in report.html(good)

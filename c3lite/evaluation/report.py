@@ -33,6 +33,8 @@ def html(fit) -> str:
         "fitted in": f"{len(fit.history.loss):,} steps, {fit.seconds:.1f} s"
         + (" (interrupted)" if fit.interrupted else ""),
     }
+    if fit.collapsed:
+        rows["collapsed"] = "hardly better than one color (Fit.collapsed)"
     table = "".join(
         f'<tr><td style="text-align:left;padding:1px 12px 1px 0;opacity:.75">{escape(name)}</td>'
         f'<td style="text-align:left;padding:1px 0">{escape(text)}</td></tr>'
