@@ -23,7 +23,8 @@ import PIL.Image
 from c3lite import config, data
 from c3lite.coding import patches as files
 from c3lite.coding.header import check_limits
-from c3lite.data.atomic import write_atomically
+from c3lite.data.atomic import is_pipe, write_atomically
+from c3lite.data.patches import by
 from c3lite.data.videos import CLIPS
 from c3lite.evaluation import complexity, metrics
 from c3lite.fitting.fit import fit
@@ -228,7 +229,7 @@ def _decode(arguments) -> None:
     file, output = arguments.input.read_bytes(), arguments.output
     is_clip = files.holds_frames(file)
     _check_output(arguments, folder=is_clip)
-    for_a_picture = output.suffix.lower() == ".png" or _is_pipe(output)
+    for_a_picture = output.suffix.lower() == ".png" or is_pipe(output)
     if is_clip and for_a_picture:
         raise Failure(f"{arguments.input} holds a clip; name a folder for its frames")
     if not is_clip and not for_a_picture:
@@ -251,7 +252,7 @@ def _save(image: np.ndarray, path: Path) -> str:
 
 def _report(output: Path, text: str) -> None:
     # a pipe may well be standard output itself
-    print(f"{output}: {text}", file=sys.stderr if _is_pipe(output) else sys.stdout)
+    print(f"{output}: {text}", file=sys.stderr if is_pipe(output) else sys.stdout)
 
 
 def _info(arguments) -> None:
@@ -264,8 +265,7 @@ def _compare(arguments) -> None:
     info, decoded = files.inspect(file), files.decode(file)
     original = _original(arguments, decoded.shape[1] if decoded.ndim == 4 else None)
     if original.shape != decoded.shape:
-        sizes = [" x ".join(map(str, x.shape[1:])) for x in (original, decoded)]
-        raise Failure(f"the sizes differ: {sizes[0]} and {sizes[1]}")
+        raise Failure(f"the sizes differ: {by(original.shape[1:])} and {by(decoded.shape[1:])}")
     quality = metrics.mean_frame_psnr if decoded.ndim == 4 else metrics.psnr
     # of a clip, the costliest patch's
     macs = max((complexity.macs_per_pixel(part.config, part.shape)
@@ -279,7 +279,7 @@ def _compare(arguments) -> None:
 def _check_output(arguments, folder: bool = False) -> None:
     """Before any work: what would otherwise fail after minutes."""
     output = arguments.output
-    if _is_pipe(output):
+    if is_pipe(output):
         return
     with contextlib.suppress(FileNotFoundError):
         output.stat()  # an error if the name is too long
@@ -292,11 +292,6 @@ def _check_output(arguments, folder: bool = False) -> None:
         raise Failure(f"there is no folder {parent}")
     if not os.access(parent, os.W_OK):
         raise Failure(f"the folder {parent} is not writable")
-
-
-def _is_pipe(path: Path) -> bool:
-    """Or a device: written to as it is, where a file is replaced."""
-    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 if __name__ == "__main__":

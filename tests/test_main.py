@@ -143,7 +143,7 @@ def test_a_fit_by_seconds(photo, tmp_path, capsys, monkeypatch):
     assert c3.load(tmp_path / "a.c3").shape == (3, 32, 48)
 
 
-@pytest.mark.parametrize("goal", [{"bpp": 2.5}, {"psnr": 33.0}])
+@pytest.mark.parametrize("goal", [{"bpp": 2.5}, {"psnr": 41.0}])
 def test_a_fit_to_a_goal(photo, tmp_path, capsys, monkeypatch, goal):
     monkeypatch.setitem(config.PRESETS, "small", SMALL)
     out, ((name, value),) = tmp_path / "a.c3", goal.items()

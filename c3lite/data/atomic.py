@@ -14,7 +14,7 @@ def write_atomically(path: str | os.PathLike, write: Callable) -> None:
     Whatever goes wrong (no space, a kill), the old file stays whole. A link stays, and what it
     leads to is replaced; a pipe or a device is written to.
     """
-    if os.path.exists(path) and not os.path.isfile(path):
+    if is_pipe(path):
         with open(path, "wb") as file:
             write(file)
         return
@@ -33,3 +33,8 @@ def write_atomically(path: str | os.PathLike, write: Callable) -> None:
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def is_pipe(path: str | os.PathLike) -> bool:
+    """Or a device: written to as it is, where a file is replaced."""
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)

@@ -15,10 +15,7 @@ each, ShakeNDry 300."""
 
 
 def uvg(
-    name: str,
-    *,
-    frames: int | None = None,
-    patch: tuple[int, int, int] | None = None,
+    name: str, *, frames: int | None = None, patch: tuple[int, int, int] | None = None,
     start: int | tuple[int, int, int] = 0,
 ) -> Float32[np.ndarray, "3 frames height width"]:
     """A sequence of the UVG set, or a part of it, from the folder `uvg` of C3LITE_DATA.
@@ -29,13 +26,8 @@ def uvg(
     BT.709, limited range (see `video`). Source: Mercat, Viitanen and Vanne, "UVG dataset", 2020,
     ultravideo.fi; CC BY-NC 3.0. A whole sequence is 15 GB as floats: ask for a part.
 
-    Args:
-        name: one of `UVG_NAMES`, in any case.
-        frames, patch, start: as for `video`.
-
-    Raises:
-        ValueError: for another name, or as `video`.
-        DataError: when the file is not there, or as `video`.
+    `name` is one of `UVG_NAMES`, the other arguments are as for `video`. Raises ValueError for
+    another name, DataError when the file is not there, and what `video` raises.
     """
     sequence = _uvg_name(name)
     folder = images._user_folder("uvg")
@@ -43,11 +35,10 @@ def uvg(
     if folder is None or not folder.is_dir():
         raise DataError(f"UVG is not downloaded by itself: put {usual} (or .y4m) from "
                         "ultravideo.fi into DIR/uvg and set C3LITE_DATA=DIR")
-    pattern = re.compile(r"(.*?)(_1920x1080_120fps_420_8bit_yuv(_raw)?\.yuv|"
-                         r"_1920x1080_120fps_420_8bit_yuv(_y4m)?\.y4m|\.y4m)")
+    pattern = re.compile(r"(.*?)(_1920x1080_120fps_420_8bit_yuv(_raw|_y4m)?)?\.(yuv|y4m)")
     for file in sorted(folder.iterdir()):
         match = pattern.fullmatch(file.name.casefold())
-        if match and match[1].replace("readysteadygo", "readysetgo") == sequence.casefold():
+        if match and _plain(match[1]) == _plain(sequence):
             return videos.video(
                 file, frames=frames, patch=patch, start=start, matrix="bt709", full_range=False)
     raise DataError(f"there is no {usual} (or .y4m) in {folder}")
@@ -62,25 +53,24 @@ def uvg_shape(name: str) -> tuple[int, int, int]:
 
 
 def _uvg_name(name: str) -> str:
-    known = {n.casefold(): n for n in UVG_NAMES}
-    plain = name.casefold().replace("readysteadygo", "readysetgo")
-    if plain not in known:
-        raise ValueError(f"the UVG set has {', '.join(UVG_NAMES)}, not {name!r}")
-    return known[plain]
+    for known in UVG_NAMES:
+        if _plain(known) == _plain(name):
+            return known
+    raise ValueError(f"the UVG set has {', '.join(UVG_NAMES)}, not {name!r}")
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace("readysteadygo", "readysetgo")
 
 
 def bunny(
-    *,
-    frames: int | None = None,
-    patch: tuple[int, int, int] | None = None,
+    *, frames: int | None = None, patch: tuple[int, int, int] | None = None,
     start: int | tuple[int, int, int] = 0,
 ) -> Float32[np.ndarray, "3 frames height width"]:
     """A shipped piece of the animation Big Buck Bunny: 33 frames of 180 x 320, nearly no camera
-    motion.
+    motion. Arguments and errors as for `video`.
 
-    (c) Blender Foundation, CC BY 3.0; `c3lite/data/assets/video/SOURCES.md` says what was done to
-    it.
-    Arguments and errors as for `video`.
+    (c) Blender Foundation, CC BY 3.0; `c3lite/data/assets/video/SOURCES.md` says how it was made.
     """
     shipped = files("c3lite") / "data" / "assets" / "video"
     with as_file(shipped / "bunny_320x180_25fps_33f.mkv") as file:
@@ -88,13 +78,7 @@ def bunny(
 
 
 def moving_window(
-    dx: int,
-    dy: int,
-    *,
-    frames: int = 8,
-    height: int = 64,
-    width: int = 96,
-    photo: int = 19,
+    dx: int, dy: int, *, frames: int = 8, height: int = 64, width: int = 96, photo: int = 19,
     corner: tuple[int, int] | None = None,
 ) -> Float32[np.ndarray, "3 frames height width"]:
     """A window that moves over a Kodak photo by (dx, dy) pixels a frame: a clip of known motion.
@@ -117,21 +101,16 @@ def moving_window(
         raise ValueError("a clip has at least one frame, row and column, not "
                          f"{frames} x {height} x {width}")
     picture = images.kodak(photo)
-    starts = []
-    for axis, (step, side, whole, at) in enumerate(zip(
-            (dy, dx), (height, width), picture.shape[1:], corner or (None, None), strict=True)):
-        way = step * (frames - 1)
-        if at is None:
-            # the first position of a way whose middle is the photo's middle
-            at = (whole - side - way) // 2
-        least, most = at + min(way, 0), at + max(way, 0) + side
-        if least < 0 or most > whole:
-            kind, moves = ("rows", "dy") if axis == 0 else ("columns", "dx")
+    whole, side = np.array(picture.shape[1:]), np.array([height, width])
+    way = np.array([dy, dx]) * (frames - 1)
+    first = (whole - side - way) // 2 if corner is None else np.array(corner)
+    least, most = first + np.minimum(way, 0), first + np.maximum(way, 0) + side
+    for axis, (step, kind) in enumerate([(f"dy = {dy}", "rows"), (f"dx = {dx}", "columns")]):
+        if least[axis] < 0 or most[axis] > whole[axis]:
             raise ValueError(
-                f"the window leaves photo {photo}: {frames} frames with {moves} = {step} need "
-                f"{kind} {least} to {most - 1}, and it has 0 to {whole - 1}; take fewer frames, a "
-                "smaller window or less motion")
-        starts.append(at)
-    y, x = starts
+                f"the window leaves photo {photo}: {frames} frames with {step} need {kind} "
+                f"{least[axis]} to {most[axis] - 1}, and it has 0 to {whole[axis] - 1}; take fewer "
+                "frames, a smaller window or less motion")
+    y, x = map(int, first)
     return np.stack([images.crop(picture, y + t * dy, x + t * dx, height, width)
                      for t in range(frames)], axis=1)

@@ -70,10 +70,8 @@ def clic2020(which: int | str) -> Float32[np.ndarray, "3 height width"]:
     for place, file in enumerate(available, start=1):
         if which in (place, file.name, file.name.removesuffix(".png")):
             return _read(file)
-    raise ValueError(
-        f"no CLIC 2020 picture {which!r}: give a place from 1 to {len(available)} "
-        "or a name from clic2020_names()"
-    )
+    raise ValueError(f"no CLIC 2020 picture {which!r}: give a place from 1 to {len(available)} or "
+                     "a name from clic2020_names()")
 
 
 def image(
@@ -90,8 +88,7 @@ def image(
     - Of an animation or of several pages, the first.
 
     `path` may be a pipe. Raises FileNotFoundError, IsADirectoryError, DataError (empty, damaged, of
-    a format that Pillow does not know, or with samples of unknown range, as floating-point TIFF)
-    and ValueError (transparency). Each names the file.
+    unknown format or range, as floating-point TIFF) and ValueError (transparency), with its name.
     """
     if alpha not in ("refuse", "composite"):
         raise ValueError(f'alpha is "refuse" or "composite", not {alpha!r}')
@@ -117,8 +114,7 @@ def crop(
     if not (0 <= y <= rows - height and 0 <= x <= columns - width):
         raise ValueError(
             f"rows {y} to {y + height - 1} and columns {x} to {x + width - 1} are not all inside "
-            f"an image of {rows} rows and {columns} columns"
-        )
+            f"an image of {rows} rows and {columns} columns")
     return image[..., y : y + height, x : x + width].copy()
 
 
@@ -128,10 +124,8 @@ def _user_folder(name: str) -> Path | None:
 
 
 def _clic2020_files() -> list[Path] | list[zipfile.Path]:
-    folder = _user_folder("clic2020")
-    if folder is not None and folder.is_dir():
-        source = folder
-    else:
+    source = _user_folder("clic2020")
+    if source is None or not source.is_dir():
         archive = _download(CLIC2020_URL, CLIC2020_SHA256, "DIR/clic2020/*.png")
         # Read where they are: nothing half unpacked can be left behind.
         source = zipfile.Path(archive, "valid/")
@@ -149,26 +143,18 @@ def _download(url: str, sha256: str, place: str) -> Path:
     place: where under C3LITE_DATA the user can put the files instead, for the error message.
     """
     try:
-        return Path(
-            pooch.retrieve(
-                url,
-                known_hash=f"sha256:{sha256}",
-                fname=url.rsplit("/", 1)[-1],
-                path=pooch.os_cache("c3lite"),
-                progressbar=True,
-            )
-        )
-    # Without what came before: of a failed connection, that is eighty lines of libraries.
+        return Path(pooch.retrieve(
+            url, f"sha256:{sha256}", url.rsplit("/", 1)[-1], pooch.os_cache("c3lite"),
+            progressbar=True))
     except OSError as error:  # no network, no such address, a full disk: requests' errors are such
-        raise DataError(
-            f"could not download {url} ({type(error).__name__}): connect to the network and try "
-            f"again, or put {place} in place and set C3LITE_DATA=DIR; Kodak 19 and 23 need neither"
-        ) from None
+        problem = (f"could not download {url} ({type(error).__name__}): connect to the network and "
+                   "try again, or")
     except ValueError:  # the hash; pooch has deleted the file
-        raise DataError(
-            f"{url} is no longer the published file (its SHA-256 differs), so it was not kept: "
-            f"put {place} in place and set C3LITE_DATA=DIR; Kodak 19 and 23 need no download"
-        ) from None
+        problem = (f"{url} is no longer the published file (its SHA-256 differs), so it was not "
+                   "kept:")
+    # without what came before: of a failed connection, that is eighty lines of libraries
+    raise DataError(f"{problem} put {place} in place and set C3LITE_DATA=DIR; Kodak 19 and 23 need "
+                    "no download")
 
 
 def _read(
@@ -199,7 +185,7 @@ def _read(
         raise DataError(f"{file} has samples of unknown range (signed, 32 bits or floating point): "
                         "save it with 8 or 16 bits")
     if picture.mode.startswith("I"):
-        hidden = np.full(samples.shape, False) if key is None else samples == key
+        hidden = samples == key if key is not None else np.False_
         samples = np.repeat(samples[..., None], 3, axis=-1)
     else:
         hidden = samples[..., 3:] < 255
@@ -248,10 +234,8 @@ def _white(opened: PIL.Image.Image, content: bytes) -> int | None:
     return 65535 if deep else 255
 
 
-def _transparent_color(
-    opened: PIL.Image.Image, content: bytes
-) -> tuple[int | tuple | bytes | None, bool]:
-    """The color that a picture declares transparent, in samples as Pillow gives them.
+def _transparent_color(opened: PIL.Image.Image, content: bytes) -> tuple[object, bool]:
+    """The color that a picture declares transparent, if any, in samples as Pillow gives them.
 
     And whether this says all: of 16-bit colors the upper 8 bits may be those of several.
     """

@@ -27,12 +27,8 @@ def patch_size(rd_weight: SupportsFloat, shape: Shape | None = None) -> tuple[in
     rd_weight = float(rd_weight)
     if not rd_weight > 0:
         raise ValueError(f"a rate weight is greater than 0, not {rd_weight}")
-    if rd_weight <= 2e-4:
-        size = (30, 180, 240)
-    elif rd_weight <= 1e-3:
-        size = (60, 180, 240)
-    else:
-        size = (75, 270, 320)
+    frames = 30 if rd_weight <= 2e-4 else 60
+    size = (frames, 180, 240) if rd_weight <= 1e-3 else (75, 270, 320)
     if shape is None:
         return size
     _check(size, shape, larger=True)
@@ -42,11 +38,7 @@ def patch_size(rd_weight: SupportsFloat, shape: Shape | None = None) -> tuple[in
 def patch_slices(shape: Shape, patch: Shape) -> list[tuple[slice, ...]]:
     """Where the patches of a clip lie: a slice for each axis, in raster order (time slowest).
 
-    Args:
-        shape: (frames, height, width) of the clip, without channels.
-        patch: of a patch, along each axis at most the clip's.
-
-    Raises ValueError when they do not fit each other.
+    Both shapes are (frames, height, width). Raises ValueError when they do not fit each other.
     """
     _check(patch, shape)
     sides = ([slice(i, min(i + step, end)) for i in range(0, end, step)]
@@ -57,13 +49,9 @@ def patch_slices(shape: Shape, patch: Shape) -> list[tuple[slice, ...]]:
 def split_patches(
     video: Num[np.ndarray, "3 *shape"], patch: Shape
 ) -> list[Num[np.ndarray, "3 *patch"]]:
-    """The patches of a clip, in raster order (time slowest), as views of it.
+    """The patches of a clip (3, frames, height, width), in the order of `patch_slices`, as views.
 
-    Args:
-        video: (3, frames, height, width).
-        patch: (frames, height, width), along each axis at most the clip's; see `patch_size`.
-
-    Raises ValueError for a patch that is empty or larger than the clip.
+    Raises ValueError for a patch (frames, height, width) that is empty or larger than the clip.
     """
     return [video[(slice(None), *part)] for part in patch_slices(video.shape[1:], patch)]
 
@@ -71,11 +59,7 @@ def split_patches(
 def join_patches(
     patches: Sequence[Num[np.ndarray, "3 *_"]], shape: Shape
 ) -> Num[np.ndarray, "3 *shape"]:
-    """The clip whose `split_patches` these are.
-
-    Args:
-        patches: all of them, in the order of `split_patches`; the first is a whole patch.
-        shape: (frames, height, width) of the clip.
+    """The clip of `shape` (frames, height, width) whose `split_patches` these are, in their order.
 
     Raises ValueError when number or shapes are not those of a clip of that shape.
     """
@@ -84,8 +68,8 @@ def join_patches(
         raise ValueError("there are no patches to join")
     places = patch_slices(shape, patches[0].shape[1:])
     if len(places) != len(patches):
-        raise ValueError(f"a clip of {_by(shape)} has {len(places)} patches of "
-                         f"{_by(patches[0].shape[1:])}, not {len(patches)}")
+        raise ValueError(f"a clip of {by(shape)} has {len(places)} patches of "
+                         f"{by(patches[0].shape[1:])}, not {len(patches)}")
     video = np.empty((3, *shape), np.result_type(*patches))
     for n, (part, place) in enumerate(zip(patches, places, strict=True)):
         target = video[(slice(None), *place)]
@@ -97,15 +81,16 @@ def join_patches(
 
 def _check(patch: Shape, shape: Shape, larger: bool = False) -> None:
     if len(patch) != len(shape):
-        raise ValueError(f"a patch of {len(patch)} axes, {_by(patch)}, does not cut a clip of "
-                         f"{len(shape)}, {_by(shape)}")
+        raise ValueError(f"a patch of {len(patch)} axes, {by(patch)}, does not cut a clip of "
+                         f"{len(shape)}, {by(shape)}")
     if min(shape) < 1:
-        raise ValueError(f"there is no pixel in a clip of {_by(shape)}")
+        raise ValueError(f"there is no pixel in a clip of {by(shape)}")
     if min(patch) < 1:
-        raise ValueError(f"a patch has at least one pixel along each axis, not {_by(patch)}")
+        raise ValueError(f"a patch has at least one pixel along each axis, not {by(patch)}")
     if not larger and any(p > s for p, s in zip(patch, shape, strict=True)):
-        raise ValueError(f"a patch of {_by(patch)} is larger than the clip of {_by(shape)}")
+        raise ValueError(f"a patch of {by(patch)} is larger than the clip of {by(shape)}")
 
 
-def _by(shape: Shape) -> str:
+def by(shape: Shape) -> str:
+    """"30 x 180 x 240", for people."""
     return " x ".join(map(str, shape))

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -13,6 +13,7 @@ from jaxtyping import Float32
 
 from c3lite.data import images, yuv
 from c3lite.data.images import DataError
+from c3lite.data.patches import by
 from c3lite.data.progress import with_bar
 
 PICTURES = (".png", ".bmp", ".tif", ".tiff", ".ppm", ".jpg", ".jpeg", ".webp")
@@ -31,6 +32,10 @@ RAW_FORMATS = {
 """Pixel formats of raw files: rows and columns that share a chroma sample, if any, and bits."""
 
 RAW_SIZE = r"(?<!\d)(\d{2,5})[xX](\d{2,5})(?!\d)"  # width x height in a name
+RAW_WORDS = (r"(?:yuv|i)?(420|422|444)(?:p(\d*))?(?:le|bits?)?",
+             r"(gr[ae]y|400)(?:p?(\d+))?(?:le|bits?)?",
+             r"()(\d+)[ _-]?bits?", r"()(8|10|12|14|16)(?:b|le)")
+"""What words in a raw file's name say: the kind of its planes, and bits."""
 
 # AVColorSpace's numbers for what the streams say; 2 is "unspecified"
 STATED_MATRIX: dict[int, yuv.Matrix] = {1: "bt709", 5: "bt601", 6: "bt601"}
@@ -44,15 +49,11 @@ class _Frame(NamedTuple):
 
 
 def video(
-    path: str | os.PathLike[str],
-    *,
-    frames: int | None = None,
-    patch: tuple[int, int, int] | None = None,
+    path: str | os.PathLike[str], *,
+    frames: int | None = None, patch: tuple[int, int, int] | None = None,
     start: int | tuple[int, int, int] = 0,
-    size: tuple[int, int] | None = None,
-    pixel_format: str | None = None,
-    matrix: yuv.Matrix | None = None,
-    full_range: bool | None = None,
+    size: tuple[int, int] | None = None, pixel_format: str | None = None,
+    matrix: yuv.Matrix | None = None, full_range: bool | None = None,
     alpha: Literal["refuse", "composite"] = "refuse",
 ) -> Float32[np.ndarray, "3 frames height width"]:
     """A clip of your own, or a part of it, values in [0, 1].
@@ -60,7 +61,7 @@ def video(
     Kinds of `path`:
 
     - a folder of frames (PNG and others that `image` reads), in the order of the last number in
-      their names; the names' order if there are no numbers. No number is left out where most
+      their names, or of the names if there are no numbers. No number is left out where most
       follow one another;
     - `.yuv`: raw planes, frame after frame, whose size, format and depth are stated in the name, as
       in "clip_1920x1080_422_10bit.yuv" or "clip_1920x1080_yuv422p10le.yuv" (without format and
@@ -70,11 +71,11 @@ def video(
       that a player would show: not those before an edit list's start, nor an open GOP's first ones
       that need what was cut away.
 
-    Colors (`c3lite.data.yuv` has the formulas): the matrix and the range that the file states.
-    Where it does not, BT.709 from 720 rows on and BT.601 below, and limited range. `matrix` and
-    `full_range` overrule both. "C420jpeg" in a Y4M file says where chroma is, not its range. Each
-    chroma sample serves all its pixels, not interpolated; RGB of 8-bit files is rounded to 8 bits.
-    Pixels and frames are taken as stored: no deinterlacing, rotation, pixel aspect or frame rate.
+    Colors (`c3lite.data.yuv` has the formulas): the matrix and the range that the file states, or
+    else BT.709 from 720 rows on and BT.601 below, and limited range; `matrix` and `full_range`
+    overrule both. "C420jpeg" in a Y4M file says where chroma is, not its range. Each chroma sample
+    serves all its pixels, not interpolated; RGB of 8-bit files is rounded to 8 bits. Pixels and
+    frames are taken as stored: no deinterlacing, rotation, pixel aspect or frame rate.
 
     Args:
         frames: how many; None: all from `start` on.
@@ -88,14 +89,10 @@ def video(
         full_range: luma from 0 to 255 (True) or from 16 to 235 (False).
         alpha: of pictures in a folder, as for `image`.
 
-    Raises:
-        FileNotFoundError: when there is nothing at `path`.
-        DataError: for a file that is empty, cut off, damaged, without frames, a pipe, or of a
-            pixel format not listed above; a folder with frames missing, without a number beside
-            numbered ones, or of different sizes.
-        ValueError: for a part that is empty or reaches outside the clip, a raw file without a size,
-            of odd size, or whose name contradicts itself or its length, or impossible values. Each
-            names the file.
+    Raises FileNotFoundError when there is nothing at `path`; DataError for what is there and cannot
+    be read (empty, cut off, damaged, a pipe, another pixel format, frames missing or of different
+    sizes); ValueError for a part that is not inside the clip, impossible values, or a raw file
+    whose name does not say enough or contradicts itself. Each names the file.
     """
     file = Path(path).expanduser()
     count, rows, columns, first = _part(frames, patch, start)
@@ -122,10 +119,13 @@ def video(
     for frame in with_bar(islice(source, count), f"reading {file.name}", "frame", count):
         if whole is None:
             whole = frame.size
-            _check_inside(file, whole, rows, columns)
+            if (rows.stop or 0) > whole[0] or (columns.stop or 0) > whole[1]:
+                raise ValueError(
+                    f"rows {rows.start} to {rows.stop - 1} and columns {columns.start} to "
+                    f"{columns.stop - 1} of the patch are not all inside the {by(whole)} of {file}")
         if frame.size != whole:
-            raise DataError(f"{frame.name} is {_by(frame.size)}, and the frames before it are "
-                            f"{_by(whole)}: one clip has one size")
+            raise DataError(f"{frame.name} is {by(frame.size)}, and the frames before it are "
+                            f"{by(whole)}: one clip has one size")
         taken.append(frame.rgb(rows, columns))
     if not taken and first == 0:
         raise DataError(f"{file} holds no frame")
@@ -143,25 +143,17 @@ def _part(frames, patch, start) -> tuple[int | None, slice, slice, int]:
     if len(corner) != 3 or min(corner) < 0:
         raise ValueError(f"start is a frame or (frame, y, x), counted from 0, not {start!r}")
     first, y, x = corner
-    if patch is not None:
-        if len(patch) != 3 or min(patch) < 1:
-            raise ValueError("patch is (frames, height, width), each at least 1, "
-                             f"not {tuple(patch)}")
-        if frames not in (None, patch[0]):
-            raise ValueError(f"{frames} frames and a patch of {patch[0]} frames exclude each other")
-        return patch[0], slice(y, y + patch[1]), slice(x, x + patch[2]), first
     if frames is not None and frames < 1:
         raise ValueError(f"a clip has at least one frame, not {frames}")
-    if y or x:
-        raise ValueError(f"a start of {corner} needs a patch: without one, frames are whole")
-    return frames, slice(None), slice(None), first
-
-
-def _check_inside(file: Path, size: tuple[int, int], rows: slice, columns: slice) -> None:
-    if (rows.stop or 0) > size[0] or (columns.stop or 0) > size[1]:
-        raise ValueError(
-            f"rows {rows.start} to {rows.stop - 1} and columns {columns.start} to "
-            f"{columns.stop - 1} of the patch are not all inside the {_by(size)} of {file}")
+    if patch is None:
+        if y or x:
+            raise ValueError(f"a start of {corner} needs a patch: without one, frames are whole")
+        return frames, slice(None), slice(None), first
+    if len(patch) != 3 or min(patch) < 1:
+        raise ValueError(f"patch is (frames, height, width), each at least 1, not {tuple(patch)}")
+    if frames not in (None, patch[0]):
+        raise ValueError(f"{frames} frames and a patch of {patch[0]} frames exclude each other")
+    return patch[0], slice(y, y + patch[1]), slice(x, x + patch[2]), first
 
 
 def _raw(file, size, pixel_format, matrix, full_range, first) -> Iterator[_Frame]:
@@ -179,24 +171,21 @@ def _raw(file, size, pixel_format, matrix, full_range, first) -> Iterator[_Frame
     chroma, depth = RAW_FORMATS[pixel_format]
     down, across = chroma or (1, 1)
     if min(size) < 1 or height % down or width % across:
-        raise ValueError(f"{file} cannot be {pixel_format} of {_by(size)} (height x width): its "
+        raise ValueError(f"{file} cannot be {pixel_format} of {by(size)} (height x width): its "
                          f"sides are multiples of {down} and {across}")
     shapes = [size, *(2 if chroma else 0) * [(height // down, width // across)]]
-    sample = np.dtype(np.uint8 if depth == 8 else "<u2")
-    samples = sum(h * w for h, w in shapes)
-    frame_bytes = samples * sample.itemsize
-    total, rest = divmod(file.stat().st_size, frame_bytes)
+    frame = np.dtype([(f"plane {n}", "u1" if depth == 8 else "<u2", shape)
+                      for n, shape in enumerate(shapes)])
+    total, rest = divmod(file.stat().st_size, frame.itemsize)
     if rest:
         raise DataError(
-            f"{file} is cut off, or not {pixel_format} of {_by(size)} (height x width): after "
-            f"{total} whole frames of {frame_bytes:,} bytes it has {rest:,} bytes more")
-    stored = np.memmap(file, sample, "r").reshape(total, samples)
-    ends = np.cumsum([h * w for h, w in shapes])[:-1]
+            f"{file} is cut off, or not {pixel_format} of {by(size)} (height x width): after "
+            f"{total} whole frames of {frame.itemsize:,} bytes it has {rest:,} bytes more")
+    stored = np.memmap(file, frame, "r")
     for t in range(first, total):
-        if (most := stored[t].max()) >= 2**depth:
+        planes = [stored[t][name] for name in frame.names]
+        if (most := max(plane.max() for plane in planes)) >= 2**depth:
             raise DataError(f"{file} is not {pixel_format}: frame {t} has a sample of {most}")
-        parts = np.split(stored[t], ends)
-        planes = [part.reshape(s) for part, s in zip(parts, shapes, strict=True)]
         yield _from_planes(f"frame {t} of {file}", planes, matrix, bool(full_range), depth)
 
 
@@ -205,22 +194,17 @@ def _stated_format(file: Path) -> str:
     kinds, depths, others = set(), set(), []
     name = re.sub(RAW_SIZE, "_", file.stem.lower())
     for word in re.findall(r"\d+[ _-]?bits?(?![a-z])|[a-z0-9]+", name):
-        if found := re.fullmatch(r"(?:yuv|i)?(420|422|444)(?:p(\d*))?(?:le|bits?)?", word):
-            kinds.add(f"yuv{found[1]}p")
-        elif found := re.fullmatch(r"(gr[ae]y|400)(?:p?(\d+))?(?:le|bits?)?", word):
-            kinds.add("gray")
-        elif found := re.fullmatch(r"()(\d+)[ _-]?bits?|(8|10|12|14|16)(?:b|le)", word):
-            depths.add(int(found[2] or found[3]))
-            continue
+        found = next(filter(None, (re.fullmatch(pattern, word) for pattern in RAW_WORDS)), None)
+        if found:
+            kind, depth = found.groups()
+            if kind:
+                kinds.add(f"yuv{kind}p" if kind in ("420", "422", "444") else "gray")
+            if depth:
+                depths.add(int(depth))
         elif word in ("rgb", "bgr", "yv12") or re.match(r"yuv\d|gr[ae]y\d", word) or (
                 # hardware's formats have no bits, and names like "cuda"
                 word in av.video.format.names and av.VideoFormat(word).bits_per_pixel):
             others.append(word)
-            continue
-        else:
-            continue
-        if found[2]:
-            depths.add(int(found[2]))
     kind, depth = (*kinds, "yuv420p")[0], (*depths, 8)[0]
     pixel_format = kind if depth == 8 else f"{kind}{depth}le"
     if others or len(kinds) > 1 or len(depths) > 1 or pixel_format not in RAW_FORMATS:
@@ -242,15 +226,13 @@ def _folder(folder: Path, first: int, alpha) -> Iterator[_Frame]:
                    if f.suffix.lower() in PICTURES and not f.name.startswith("."))
     numbers = {f: int(n[-1]) for f in found if (n := re.findall(r"\d+", f.stem))}
     if numbers:
-        for file in found:
-            if file not in numbers:
-                raise DataError(f"{file} has no number, and other pictures beside it have: take it "
-                                "out of the folder, or number it")
+        if other := [file for file in found if file not in numbers]:
+            raise DataError(f"{other[0]} has no number, and other pictures beside it have: take it "
+                            "out of the folder, or number it")
         found.sort(key=numbers.get)
         steps = [(a, b) for a, b in pairwise(sorted(numbers.values())) if b != a + 1]
-        for a, b in steps:
-            if a == b:
-                raise DataError(f"{folder} has two frames numbered {a}")
+        if twice := [a for a, b in steps if a == b]:
+            raise DataError(f"{folder} has two frames numbered {twice[0]}")
         # numbers that count go up by one, mostly; those of time stamps or of every tenth frame do
         # not, and lack nothing
         if steps and len(found) - 1 > 2 * len(steps):
@@ -271,12 +253,13 @@ def _decoded(file: Path, matrix, full_range, first) -> Iterator[_Frame]:
             if not container.streams.video:
                 raise DataError(f"{file} has no video in it")
             stream = container.streams.video[0]
-            if stream.codec_context is None:
+            codec = stream.codec_context
+            if codec is None:
                 raise DataError(f"{file} is of a codec that FFmpeg does not know")
             # With threads for frames, FFmpeg keeps errors to itself, and closing waits for ever if
             # PyAV's log is on. One thread costs nothing: RGB takes longer than decoding.
-            stream.codec_context.thread_count = 1
-            frames, number = _check_length(file, container.format.name, stream.codec_context), 0
+            codec.thread_count = 1
+            frames, number = _check_length(file, container.format.name.split(",")[0], codec), 0
             for packet in container.demux(stream):
                 if packet.is_corrupt:
                     raise DataError(f"{file} is cut off or damaged after {number} frames")
@@ -299,72 +282,57 @@ def _check_length(file: Path, container: str, codec: av.VideoCodecContext) -> in
     gaps, and what an edit list hides. MPEG and Flash streams state nothing: a cut in them is seen
     where it damages a frame.)
     """
-    lengths = {"yuv4mpegpipe": _y4m_bytes, "mov": _mp4_bytes, "matroska": _matroska_bytes,
-               "avi": _avi_bytes}
-    length = lengths.get(container.split(",")[0])
     at, parts, size, head = 0, 0, file.stat().st_size, b""
     with file.open("rb") as content:
-        while length and at < size:
+        while at < size:
             content.seek(at)
             head = content.read(256)
-            part = length(head, codec)
+            part = _part_bytes(container, head, codec)
             if part is None:
                 break
             at, parts = at + part, parts + 1
     if at > size or head[4:8] == b"moof":  # such a box is the table of contents of a next one
         raise DataError(f"{file} is cut off: it has {size:,} bytes, and its parts state "
                         "that there are more")
-    return parts - 1 if length is _y4m_bytes else None
+    return parts - 1 if container == "yuv4mpegpipe" else None
 
 
-# Bytes of the outermost part of a file that begins with `head`; None where it does not say.
-
-
-def _mp4_bytes(head: bytes, codec: av.VideoCodecContext) -> int | None:
-    if len(head) < 8:
-        return 8
-    if not head[4:8].isalnum():  # not a box: some programs leave zeros at the end
-        return None
-    length = int.from_bytes(head[8:16] if head[:4] == b"\0\0\0\1" else head[:4])
-    return length or None  # 0: up to the end
-
-
-def _avi_bytes(head: bytes, codec: av.VideoCodecContext) -> int | None:
-    length = int.from_bytes(head[4:8], "little")
-    return 8 + length if head[:4] == b"RIFF" and 0 < length < 2**32 - 1 else None
-
-
-def _matroska_bytes(head: bytes, codec: av.VideoCodecContext) -> int | None:
-    if head[:4] not in (b"\x1aE\xdf\xa3", b"\x18S\x80g"):  # header and segment
-        return None
-    width = 9 - head[4].bit_length()
-    length = int.from_bytes(head[4 : 4 + width]) - (1 << 7 * width)
-    return 4 + width + length if length < (1 << 7 * width) - 1 else None
-
-
-def _y4m_bytes(head: bytes, codec: av.VideoCodecContext) -> int | None:
-    line = head.split(b"\n")[0]
-    if not head.strip():  # blank lines after the last frame
-        return None
-    samples = sum(c.height * c.width * -(-c.bits // 8) for c in codec.format.components)
-    return len(line) + 1 + (samples if line.startswith(b"FRAME") else 0)
+def _part_bytes(container: str, head: bytes, codec: av.VideoCodecContext) -> int | None:
+    """Of the outermost part of a file that begins with `head`; None where it does not say."""
+    length = None
+    if container == "mov":
+        if len(head) < 8:
+            return 8
+        if head[4:8].isalnum():  # else no box: some programs leave zeros at the end
+            length = int.from_bytes(head[8:16] if head[:4] == b"\0\0\0\1" else head[:4])
+        return length or None  # 0: up to the end
+    if container == "avi" and head[:4] == b"RIFF":
+        length = int.from_bytes(head[4:8], "little")
+        return 8 + length if 0 < length < 2**32 - 1 else None
+    if container == "matroska" and head[:4] in (b"\x1aE\xdf\xa3", b"\x18S\x80g"):
+        width = 9 - head[4].bit_length()  # behind the name of header or segment
+        length = int.from_bytes(head[4 : 4 + width]) - (1 << 7 * width)
+        return 4 + width + length if length < (1 << 7 * width) - 1 else None
+    if container == "yuv4mpegpipe" and head.strip():  # else blank lines after the last frame
+        samples = sum(c.height * c.width * -(-c.bits // 8) for c in codec.format.components)
+        line = head.split(b"\n")[0]
+        return len(line) + 1 + (samples if line.startswith(b"FRAME") else 0)
+    return None
 
 
 def _from_frame(name: str, frame: av.VideoFrame, matrix, full_range) -> _Frame:
-    kind = frame.format
-    depth = kind.components[0].bits
-    if kind.has_palette or kind.is_bayer or any(c.is_alpha for c in kind.components):
-        raise DataError(_unreadable(name, kind.name))
+    kind, parts = frame.format, frame.format.components
+    depth = parts[0].bits
+    planar = len({c.plane for c in parts}) == len(parts) in (1, 3) and not kind.is_big_endian
+    if kind.has_palette or kind.is_bayer or any(c.is_alpha for c in parts) or not (
+            depth == 8 if kind.is_rgb else planar and depth >= 8):
+        raise DataError(f"{name} has pixel format {kind.name}, which c3lite does not read: convert "
+                        "it, for example with ffmpeg -i IN -pix_fmt yuv420p OUT.mkv")
     if kind.is_rgb:
-        if depth != 8:
-            raise DataError(_unreadable(name, kind.name))
         pixels = frame.to_ndarray(format="rgb24").transpose(2, 0, 1)
         return _Frame((frame.height, frame.width), name, lambda rows, columns: (
             pixels[:, rows, columns].astype(np.float32) / np.float32(255)))
-    planar = len({c.plane for c in kind.components}) == len(kind.components)
-    if not planar or kind.is_big_endian or len(kind.components) not in (1, 3) or depth < 8:
-        raise DataError(_unreadable(name, kind.name))
-    if matrix is None and frame.colorspace != UNSPECIFIED and len(kind.components) == 3:
+    if matrix is None and frame.colorspace != UNSPECIFIED and len(parts) == 3:
         if frame.colorspace not in STATED_MATRIX:
             raise DataError(f"{name} states color matrix {frame.colorspace} (ITU-T H.273), neither "
                             'BT.601 nor BT.709: matrix="bt709" (--matrix bt709 on the command '
@@ -374,17 +342,8 @@ def _from_frame(name: str, frame: av.VideoFrame, matrix, full_range) -> _Frame:
         full_range = frame.color_range == FULL_RANGE or kind.name.startswith("yuvj")
     sample = np.dtype(np.uint8 if depth == 8 else "<u2")
     planes = []
-    for c in kind.components:
+    for c in parts:
         plane = frame.planes[c.plane]
         lines = np.frombuffer(plane, sample).reshape(-1, plane.line_size // sample.itemsize)
         planes.append(lines[: c.height, : c.width])
     return _from_planes(name, planes, matrix, full_range, depth)
-
-
-def _unreadable(name: str, pixel_format: str) -> str:
-    return (f"{name} has pixel format {pixel_format}, which c3lite does not read: convert it, for "
-            "example with ffmpeg -i IN -pix_fmt yuv420p OUT.mkv")
-
-
-def _by(size: Sequence[int]) -> str:
-    return " x ".join(map(str, size))

@@ -21,22 +21,15 @@ Matrix = Literal["bt601", "bt709"]
 KR_KB: dict[str, tuple[float, float]] = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
 """Weights of red and blue in luma."""
 
-HD_ROWS = 720
-"""From so many rows on, a clip that does not name its matrix is taken to be BT.709."""
-
 
 def assumed_matrix(height: int) -> Matrix:
-    """BT.709 for high definition, BT.601 below: what players assume where a file does not say."""
-    return "bt709" if height >= HD_ROWS else "bt601"
+    """BT.709 from 720 rows on, BT.601 below: what players assume where a file does not say."""
+    return "bt709" if height >= 720 else "bt601"
 
 
 def to_rgb(
-    planes: Sequence[Shaped[np.ndarray, "..."]],
-    matrix: Matrix,
-    full_range: bool,
-    depth: int = 8,
-    rows: slice = slice(None),
-    columns: slice = slice(None),
+    planes: Sequence[Shaped[np.ndarray, "..."]], matrix: Matrix, full_range: bool, depth: int = 8,
+    rows: slice = slice(None), columns: slice = slice(None),
 ) -> Float32[np.ndarray, "3 height width"]:
     """RGB in [0, 1] of one frame's planes: Y, Cb, Cr, or Y alone (gray).
 
@@ -66,10 +59,10 @@ def to_rgb(
         kr, kb = KR_KB[matrix]
         red, blue = y + 2 * (1 - kr) * cr, y + 2 * (1 - kb) * cb
         rgb = np.stack([red, (y - kr * red - kb * blue) / (1 - kr - kb), blue])
+    rgb = np.clip(rgb, 0, 1)
     if depth == 8:
-        rgb = np.rint(255 * rgb)
-        return np.clip(rgb, 0, 255).astype(np.float32) / np.float32(255)
-    return np.clip(rgb, 0, 1).astype(np.float32)
+        return np.rint(255 * rgb).astype(np.float32) / np.float32(255)
+    return rgb.astype(np.float32)
 
 
 def to_planes(
