@@ -50,7 +50,9 @@ def fit():
 
 def test_numbers_and_picture(fit):
     page = Page(report.html(fit))
-    for text in (f"{fit.psnr:.2f} dB", f"{fit.bpp_estimate:.4f} bits per pixel", "20×33",
+    for text in (f"{fit.psnr:.2f} dB", f"{fit.bpp_estimate:.4f} bits per pixel, networks included",
+                 "reconstruction", "20×33", f"about {np.ceil(sum(fit.bits.values()) / 8):,.0f} bytes",
+                 f"{24 / fit.bpp_estimate:,.0f} times smaller",
                  f"{fit.loss:.4g} at λ = 0.001", *(f"{b:,.0f} bits" for b in fit.bits.values())):
         assert text in page.text
     attrs, image = picture(page)
