@@ -21,15 +21,16 @@ def show_progress(bar: tqdm, state: State, history: History) -> None:
     """Move the bar by a chunk's steps, with its last loss, rate and quality."""
     if bar.disable:
         return
+    compiled = bar.desc.startswith("compiling")
     # means over a batch
     loss, bits, mse = (np.nanmean(h[-1]) for h in (history.loss, history.bits, history.mse))
     bar.set_postfix_str(f"loss {loss:.3g}, latents {bits / np.prod(state.codec.shape):.3f} bpp, "
                         f"{-10 * np.log10(max(mse, 1e-12)):.2f} dB", refresh=False)
     bar.set_description_str("stage 2" if np.isfinite(state.best.loss).all() else "stage 1",
                             refresh=False)
-    if bar.n > bar.initial:
-        bar.update(len(history.loss))
-    else:  # compiling took its time, which says nothing of the steps to come
+    if compiled:  # its time says nothing of the steps to come
         bar.n = bar.initial = bar.last_print_n = bar.n + len(history.loss)
         bar.last_print_t = bar._time()
         bar.refresh()
+    else:
+        bar.update(len(history.loss))
