@@ -6,12 +6,15 @@ import io
 import re
 from html.parser import HTMLParser
 
+import jax
 import numpy as np
 import PIL.Image
 import pytest
 
 import c3lite as c3
 from c3lite.evaluation import report
+from c3lite.fitting.progress import progress_bar, show_progress
+from c3lite.fitting.training import History, begin
 from tests import made
 
 
@@ -50,7 +53,10 @@ def fit():
 
 def test_numbers_and_picture(fit):
     page = Page(report.html(fit))
-    for text in (f"{fit.psnr:.2f} dB", f"{fit.bpp_estimate:.4f} bits per pixel", "20×33",
+    size = np.ceil(sum(fit.bits.values()) / 8)
+    for text in (f"{fit.psnr:.2f} dB", f"{fit.bpp_estimate:.4f} bits per pixel, networks included",
+                 "reconstruction", "20×33", f"about {size:,.0f} bytes",
+                 f"{24 / fit.bpp_estimate:,.0f} times smaller",
                  f"{fit.loss:.4g} at λ = 0.001", *(f"{b:,.0f} bits" for b in fit.bits.values())):
         assert text in page.text
     attrs, image = picture(page)
@@ -102,3 +108,21 @@ def test_a_collapsed_fit_says_so(fit):
     good = dataclasses.replace(fit, history=history, image=image, reconstruction=image)
     assert "collapsed" in report.html(dataclasses.replace(good, reconstruction=gray))
     assert "collapsed" not in report.html(good)
+
+
+def test_the_bar_says_that_it_compiles_and_does_not_count_that_in_the_time_left(capsys):
+    def last():
+        return capsys.readouterr().out.split("\r")[-1]
+
+    fit = made.fit((10, 10))
+    state = begin(fit.image, fit.config, jax.random.key(0))
+    half = np.full(10, 0.5, np.float32)
+    steps = History(half, 151 * half, half, half)
+    with progress_bar(True, 100, 0) as bar:
+        assert "compiling" in last()
+        bar.start_t = 0
+        for now, told in ((30, "00:30, ?"), (31, "00:31, 00:08"), (32, "00:32, 00:07")):
+            bar._time = lambda now=now: now
+            show_progress(bar, state, steps)
+            assert f"{told} left" in (text := last())
+            assert "latents 0.755 bpp" in text and "stage 1" in text

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from html import escape
 
 import numpy as np
@@ -24,13 +25,15 @@ PART_COLORS = {
 
 def html(fit) -> str:
     """The HTML that stands for a `Fit` at the end of a notebook cell."""
-    size = "×".join(map(str, fit.shape))
+    size, bits = "×".join(map(str, fit.shape)), sum(fit.bits.values())
     rows = {
         "size": f"{size} pixels",
         "PSNR": f"{fit.psnr:.2f} dB",
-        "rate": f"{fit.bpp_estimate:.4f} bits per pixel (estimate)",
+        "rate": f"{fit.bpp_estimate:.4f} bits per pixel, networks included (estimate)",
+        "size of the file": f"about {math.ceil(bits / 8):,} bytes, "
+        f"{24 * fit.pixels / max(bits, 1):,.0f} times smaller than 24 bits per pixel",
         "RD loss": f"{fit.loss:.4g} at λ = {float(fit.config.rd_weight):.4g}",
-        "fitted in": f"{len(fit.history.loss):,} steps, {fit.seconds:.1f} s"
+        "fitted in": f"{len(fit.history.loss):,} steps, {fit.seconds:.1f} s elapsed"
         + (" (interrupted)" if fit.interrupted else ""),
     }
     if fit.collapsed:
@@ -65,8 +68,9 @@ def _picture(fit, size):
     data = base64.b64encode(file.getvalue()).decode()
     alt = (f"Reconstruction, {size} pixels, {fit.psnr:.2f} dB at "
            f"{fit.bpp_estimate:.3f} bits per pixel")
-    return (f'<img src="data:image/jpeg;base64,{data}" alt="{escape(alt)}" width="{shown}" '
-            'style="max-width:100%;image-rendering:pixelated">')
+    name = "reconstruction" + (", the middle frame" if x.ndim == 4 else "")
+    return (f'<div><img src="data:image/jpeg;base64,{data}" alt="{escape(alt)}" width="{shown}" '
+            f'style="max-width:100%;image-rendering:pixelated"><div>{name}</div></div>')
 
 
 def _bar(fit):

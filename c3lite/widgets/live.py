@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from c3lite import plots
 from c3lite.coding import pixels as decoder
-from c3lite.config import C3, Config
+from c3lite.config import C3_FAST, Config
 from c3lite.fitting import parameters
 from c3lite.fitting.fit import Fit, check_image, finish
 from c3lite.fitting.loop import chunks
@@ -69,7 +69,7 @@ class LiveFit(Explorer):
     def __init__(
         self,
         image: Float[ArrayLike, "3 *shape"],
-        config: Config = C3,
+        config: Config = C3_FAST,
         config2: Config | None = None,
         *,
         names: tuple[str, ...] = ("A", "B"),
@@ -363,9 +363,6 @@ class _Run:
     def done(self) -> int:
         """Steps taken."""
         return sum(len(past.loss) for past in self.past)
-
-    def history(self) -> History:
-        return joined(self.past)
 
     @property
     def left_s(self) -> float | None:

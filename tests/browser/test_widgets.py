@@ -322,6 +322,7 @@ def test_mask_moves_by_keys_and_says_its_sum(lab):
     assert abs(float(re.search(r"magnitude ([\d.]+)", said).group(1)) - total) < 0.01
     assert np.abs(pixels(heat) - shown).max() > 0
     assert np.abs(pixels(before) - mask).max() > 0  # the clip shows the box, too
+    put(panel, "Zoom", 1)
     frame = pixels(now)
     put(panel, "Frame", 2)
     for _ in range(100):  # Python is asked for it, and for the one before
@@ -517,10 +518,14 @@ def large():
     return fits.fit((512, 768), c3.C3)
 
 
+@pytest.mark.parametrize("theme", ["Light", "Dark"])
 @pytest.mark.parametrize("width", [1280, 900])
 @explorers
-def test_fits_into_a_laptops_screen(lab, name, width):
+def test_fits_into_a_laptops_screen(lab, name, width, theme):
     lab.page.set_viewport_size({"width": width, "height": 720})
+    change = """(theme) => jupyterapp.commands.execute('apputils:change-theme',
+      { theme: `JupyterLab ${theme}` })"""
+    lab.page.evaluate(change, theme)
     try:
         panel = explorer(lab, name)
         panel.scroll_into_view_if_needed()
@@ -528,8 +533,15 @@ def test_fits_into_a_laptops_screen(lab, name, width):
         assert box["height"] <= 599
         cell = lab.page.locator(lab_shot.PANEL).first.bounding_box()
         assert box["x"] + box["width"] <= cell["x"] + cell["width"]
-        look(lab, f"{name}_{width}")
+        text, page = panel.evaluate("""(e) => [e, document.body].map((e, i) =>
+          getComputedStyle(e)[["color", "backgroundColor"][i]].match(/[0-9.]+/g).map(Number))""")
+        assert abs(sum(text[:3]) - sum(page[:3])) > 300  # it reads on either
+        if "C3LITE_SHOTS" in os.environ:
+            lab.page.wait_for_timeout(500)
+            panel.screenshot(
+                path=Path(os.environ["C3LITE_SHOTS"]) / f"{name}_{width}_{theme}.png")
     finally:
+        lab.page.evaluate(change, "Light")
         lab.page.set_viewport_size({"width": 1100, "height": 900})
 
 

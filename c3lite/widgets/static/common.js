@@ -64,7 +64,7 @@ function panel(el, model, help, reset) {
   };
   const listen = (node, type, f) => node.addEventListener(type, guard(f));
   const ends = [];  // what is to be done when the view closes
-  const ui = { root, body, fail, guard, listen, close: () => ends.splice(0).forEach((end) => end()) };
+  const ui = { root, body, fail, guard, listen, ends, close: () => ends.splice(0).forEach((end) => end()) };
   ui.on = (event, f) => {
     const guarded = guard(f);
     model.on(event, guarded);

@@ -76,7 +76,7 @@ export default explorer("The decoder builds the picture from all grids together.
     ui.button(head, "only", `Keep grid ${n} alone`, () => use(state.on.map((_, m) => m === n)))
       .setAttribute("aria-label", `only grid ${n}`);
     const share = grid.total_bits / total;
-    tile.append(make("div", { class: "c3-note" }, `${Math.round(100 * share)} % of the bits`),
+    tile.append(make("div", { class: "c3-note" }, `${Math.round(100 * share)} % of bits`),
       make("div", { class: "c3-share", title: `${h}×${w} latents, ${number(grid.total_bits / pixels, 2)} bits per pixel` },
         make("div", { style: `width: ${100 * share}%` })));
     const move = (y, x) => pointTo(...[y, x].map((v) => ((2 * v + 1) << grid.exponent) >> 1));

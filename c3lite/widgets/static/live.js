@@ -18,8 +18,8 @@ const live = explorer("Loss, rate and quality while the codec is fitted. Pause a
   const charts = ui.row(ui.body, "c3-side");
   const plots = [["Loss", "loss", true], ["Rate of the latents", "bpp", false], ["PSNR", "psnr", false]]
     .map(([title, name, logY], i) => ({ name, logY, chart: chart(ui, charts, title, "step",
-      { width: 288, height: 150, yLabel: ["", "bits per pixel", "dB"][i] }) }));
-  const row = ui.row(ui.body, "c3-side"), runs = model.get("live").runs;
+      { width: 288, height: 145, yLabel: ["", "bits per pixel", "dB"][i] }) }));
+  const row = ui.row(ui.body, "c3-side c3-even"), runs = model.get("live").runs;
   const left = ui.row(row, "c3-column"), right = ui.row(row, "c3-column");
   const heads = ui.row(left), both = runs.length > 1;
   const captions = runs.map((run, i) => {
@@ -34,7 +34,7 @@ const live = explorer("Loss, rate and quality while the codec is fitted. Pause a
   heads.after(canvas);
   right.append(make("div", {}, "the original"));
   const beside = ui.picture(right, "The original", width, height);
-  for (const shown of [canvas, beside]) showWithin(shown, 430, 260);
+  for (const shown of [canvas, beside]) showWithin(shown, 430, 240);
   canvas.style.width = beside.style.width;
   beside.getContext("2d").drawImage(await bitmap(original), 0, 0);
   let bitmaps = [];

@@ -242,5 +242,9 @@ export default explorer("The map says how much weight each offset got in a short
       (top - seen.top + (state.box[0] + boxHeight / 2) * unit) * scale);
     before.setAttribute("aria-label", previous ? `Frame ${t - step} with the mask` : "No frame before: zeros");
   }
+  // what is drawn on a canvas does not take another theme's colors by itself
+  const themes = new MutationObserver(ui.guard(draw));
+  themes.observe(document.body, { attributeFilter: ["data-jp-theme-name"] });
+  ui.ends.push(() => themes.disconnect());
   draw();
 });
