@@ -44,7 +44,7 @@ ABANDONED = "Python ends"
 class LiveFit(Explorer):
     """Fit an image while you watch. Two configs advance step for step, from the same seed.
 
-        live = widgets.LiveFit(photo, c3.edit(c3.C3, steps=2000, stage2_steps=200))
+        live = widgets.LiveFit(photo)
         live            # press start; then, in another cell, live.fit
 
     The fit runs in a thread, and the notebook stays free. Without a mouse: `start`, `pause`,
