@@ -84,7 +84,7 @@ class ContextExplorer(Explorer):
         middle.set_ylim(y + reach, y - reach)
         middle.set_title("the context (blue) of a latent (?)", fontsize=9)
         plots.prediction(*self._predicted(), int(self._symbols[self._at]), right)
-        right.set_title("what is predicted, and the latent (orange)\n"
+        right.set_title("predicted; orange:\n"
                         + right.get_title().partition("; ")[2], fontsize=9)
         return figure
 

@@ -39,7 +39,7 @@ class LatentExplorer(ClipExplorer):
         fit = self._fit
         height, width = fit.shape[-2:]
         aspect = float(np.clip(height / width, 0.2, 2))
-        figure = Figure(figsize=(9, 0.6 + 9 * 0.4 * aspect), layout="constrained")
+        figure = Figure(figsize=(9, 1.3 + 9 * 0.4 * aspect), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(2, 3))
         x = fit.reconstruction
         frame = 0 if x.ndim == 3 else x.shape[1] // 2
