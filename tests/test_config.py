@@ -113,7 +113,9 @@ def test_adaptive_lists_are_all_combinations():
 
 def test_a_config_of_before_its_newest_fields_still_loads():
     values = json.loads(c3.UVG.to_json())
-    for name in ("noise", "noise_sigma", "clip_gradient", "optimizer", "frozen_networks"):
+    for name in ("noise", "noise_sigma", "clip_gradient", "network_optimizer", "network_decay",
+                 "latent_beta2", "latent_epsilon", "clipped_gradients", "latent_gains",
+                 "latent_gain_bins", "frozen_networks"):
         del values[name]
     assert Config.from_json(json.dumps(values)) == c3.UVG
 
