@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from c3lite.config import C3, Anneal, Config
+from c3lite.ingredients.noise import kumaraswamy_b
 from c3lite.model import quantize
 from c3lite.widgets.base import Explorer, question, script
 
@@ -55,7 +56,7 @@ class QuantizerExplorer(Explorer):
 
 def noise_quantiles(p: np.ndarray, a: float) -> np.ndarray:
     """The noise below which a share p of all draws lies (Eqs. 22, 23), centered on zero."""
-    return (1 - (1 - p) ** (1 / quantize.kumaraswamy_b(a))) ** (1 / a) - 0.5
+    return (1 - (1 - p) ** (1 / kumaraswamy_b(a))) ** (1 / a) - 0.5
 
 
 def noisy_value(
