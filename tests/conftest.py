@@ -1,5 +1,6 @@
 """Set-up of all tests: compiled programs are kept, shapes and types of c3lite are checked."""
 
+import ctypes
 import gc
 import os
 import sys
@@ -12,6 +13,7 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 os.environ.setdefault("MPLBACKEND", "agg")
 
+import psutil  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 from jaxtyping import install_import_hook  # noqa: E402
@@ -42,10 +44,15 @@ def ax(closed_figures):
     return plt.subplots()[1]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def programs_of_one_module():
-    """Compiled programs are dropped after each file of tests: all together take gigabytes."""
-    yield
-    if "jax" in sys.modules:
+MOST_MEMORY_BYTES = 2**30
+"""Of a process: beyond it compiled programs, most of what it holds, are dropped after a test."""
+
+
+def pytest_runtest_teardown():
+    """A laptop of 8 GB runs two processes of tests, beside its browser."""
+    # no fixture: hypothesis refuses those that every test has
+    if "jax" in sys.modules and psutil.Process().memory_info().rss > MOST_MEMORY_BYTES:
         sys.modules["jax"].clear_caches()
         gc.collect()
+        if sys.platform == "linux":  # or the allocator keeps it
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
