@@ -26,7 +26,7 @@ from c3lite import widgets
 from c3lite.coding.order import Plan
 from c3lite.config import ADAPTIVE_UVG
 from c3lite.evaluation import anchors as codecs
-from c3lite.fitting import fit as fitting
+from c3lite.fitting import loop
 from c3lite.fitting.training import History
 from c3lite.model import latents, quantize
 from c3lite.video.masks import LearnedOffsets
@@ -269,7 +269,7 @@ def test_two_live_fits_are_shown_at_one_step(monkeypatch):
     monkeypatch.setattr(live, "UPDATE_S", 0.0)
     monkeypatch.setattr(live, "UPDATE_SHARE", math.inf)
     sizes = iter([7, 3, 11, 2] * 1000)
-    monkeypatch.setattr(fitting, "_chunk_size", lambda seconds, steps: next(sizes))
+    monkeypatch.setattr(loop, "_chunk_size", lambda seconds, steps: next(sizes))
     watched = widgets.LiveFit(photo(), SHORT, c3.edit(SHORT, rd_weight=1e-2))
     seen = []
     watched.observe(lambda change: seen.append(

@@ -151,7 +151,7 @@ class LiveFit(Explorer):
         self._going.set()
         self._thread.join(10)
 
-    def wait(self, timeout_s: float | None = None) -> Fit | list[Fit] | None:
+    def wait(self, timeout_s: int | float | None = None) -> Fit | list[Fit] | None:
         """Wait for the end and give back `fit` (`fits` of two configs); None after `timeout_s`.
 
         An interrupt (Ctrl-C, the notebook's stop button) stops the fit and keeps the best so far.

@@ -34,7 +34,7 @@ const live = explorer("Loss, rate and quality while the codec is fitted. Pause a
   heads.after(canvas);
   right.append(make("div", {}, "the original"));
   const beside = ui.picture(right, "The original", width, height);
-  for (const shown of [canvas, beside]) showWithin(shown, 430, 240);
+  for (const shown of [canvas, beside]) showWithin(shown, 430, 220);
   canvas.style.width = beside.style.width;
   beside.getContext("2d").drawImage(await bitmap(original), 0, 0);
   let bitmaps = [];
