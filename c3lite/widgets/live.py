@@ -211,6 +211,7 @@ class LiveFit(Explorer):
                 self.status, self.message = "finishing", "quantizing the networks"
                 self._show()
                 self._finish()
+            self._show()
             where = "the result is in ." + ("fit" if len(self._runs) == 1 else "fits")
             self.message = f"{self._end or 'done'}: {where}"
             self._worked_s = time.perf_counter() - self._began
@@ -221,7 +222,6 @@ class LiveFit(Explorer):
         finally:
             atexit.unregister(self._abandon)
             if self._end != ABANDONED:
-                self._show()
                 self._update_still()
 
     def _fit(self) -> None:
