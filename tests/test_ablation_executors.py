@@ -200,6 +200,8 @@ def script(tmp_path):
     process = subprocess.Popen(
         [sys.executable, "script.py"], cwd=tmp_path, stdout=subprocess.PIPE, text=True,
         stderr=subprocess.PIPE, start_new_session=True,
+        # a shell's job in the background ignores Ctrl-C, and its children would, too
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])})
     try:
         for line in process.stdout:
