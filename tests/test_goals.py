@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import c3lite as c3
 from c3lite.fitting import goals, seconds
+from tests import hard
 
 SMALL = c3.edit(c3.C3_FAST, num_grids=4, synthesis_widths=(8,), entropy_widths=(8,),
                 context_size=(3, 3), steps=600, stage2_steps=60)
@@ -99,6 +100,14 @@ def test_a_goal_out_of_reach_is_said(picture, monkeypatch):
     monkeypatch.setattr(goals, "_fit", lambda *_: fit)
     with pytest.warns(UserWarning, match="90 dB was not reached: the nearest fit has"):
         assert c3.fit_to(picture, SMALL, psnr=90.0).psnr == fit.psnr
+
+
+def test_a_page_that_would_stay_white_is_fitted_with_the_other_clip():
+    page = hard.page(32, 48)
+    config = c3.edit(c3.C3, steps=300, stage2_steps=30, parameter_steps=(1e-3,))
+    with pytest.warns(UserWarning, match="it begins again with"):
+        fit = c3.fit_to(page, config, psnr=24.0, progress=False)
+    assert fit.config.clip_gradient == "straight_through" and not fit.collapsed
 
 
 def test_the_default_is_the_fast_preset():

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Float, PRNGKeyArray
 
 from c3lite.config import C3_FAST, Config, edit
+from c3lite.fitting.collapse import restarted
 from c3lite.fitting.fit import Fit, check_image, finish
 from c3lite.fitting.loop import chunks
 from c3lite.fitting.parameters import networks_of, with_networks
@@ -20,7 +21,8 @@ from c3lite.model.codec import Codec
 
 SHORT = 5
 """The fits that look for lambda take this part of the steps, and a correction takes as many."""
-FEWEST_STEPS = 200
+FEWEST_STEPS = 300
+"""Of a short fit: fewer could not be told from a collapsed one."""
 TRIES = 4
 """Most fits that look for lambda, and most corrections of the long one."""
 LOWEST, HIGHEST = 1e-6, 1.0
@@ -44,6 +46,9 @@ def fit_to(
     the networks of the last one; where it misses by more than 1 % or 0.05 dB it is led there by
     some more steps at another lambda. `config.rd_weight` is where the search begins, the result's
     config has the one that was found. `seconds` is of all fits together.
+
+    A short fit that collapses (`Fit.collapsed`) is a warning, and all begins again with
+    `clip_gradient="straight_through"`.
 
     Raises `ValueError` unless exactly one of `bpp` and `psnr` is given, and for fewer bits than
     the networks alone have. A goal out of reach is a warning, and the nearest fit comes back.
@@ -71,6 +76,8 @@ def fit_to(
     weight, codec = float(config.rd_weight), None
     for _ in range(TRIES):
         fit = checked(_fit(x, edit(short, rd_weight=weight), key, progress, codec))
+        if fit.collapsed and config.clip_gradient == "zero":
+            return fit_to(x, restarted(config), bpp=bpp, psnr=psnr, key=key, progress=progress)
         codec = with_networks(begin(x, config, key).codec, networks_of(fit.codec))
         line.add(weight, value(fit))
         weight = line.weight_at(goal)
