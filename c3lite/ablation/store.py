@@ -8,7 +8,7 @@ appear whole or not at all, so any number of processes and machines may write to
     STORE/checkpoints/<hash>    a batch of fits under way
     STORE/masks/<hash>          the mask of a video's fit under way
     STORE/plans/<label>.json    what a sweep wants, for `status`
-    STORE/work/logs             what Slurm jobs print; may be deleted when none runs
+    STORE/work/, its logs       what Slurm jobs print; may be deleted when none runs
 """
 
 from __future__ import annotations
