@@ -160,6 +160,9 @@ class Config(eqx.Module):
     """So many random networks take the first steps, and the one of least loss goes on."""
     warmup_steps: int = _field(200, least=0)
     """The first steps of each start, though no more than a tenth of stage 1."""
+    window: tuple[int, int] | None = _static(None)
+    """(height, width) of a window of a large picture. The networks start from a fit of it of as
+    many steps. None: the networks start at random."""
 
     # Stage 1, App. A.2
     steps: int = _field(100_000, least=0)
@@ -239,10 +242,13 @@ class Config(eqx.Module):
             ("synthesis_widths", _are_widths, "widths in 1..1024"),
             ("entropy_widths", _are_widths, "widths in 1..1024"),
             ("mask_shape", lambda v: v is None or min(v) > 0, "two numbers above 0, or None"),
+            ("window", lambda v: v is None or min(v) > 0, "two numbers above 0, or None"),
             ("parameter_steps", lambda v: len(v) > 0 and all(0 < s < 1 for s in v),
              "one or more steps in (0, 1)"),
         ):
             _require(name, getattr(self, name), holds(getattr(self, name)), wish)
+        if self.warmup_starts > 1 and self.window is not None:
+            raise ValueError("warmup_starts and window exclude each other")
         if self.entropy_per_grid and self.entropy_film:
             raise ValueError("entropy_per_grid and entropy_film exclude each other")
         if self.mask_shape is not None and self.context_size[:-2] not in ((), (1,)):

@@ -11,6 +11,9 @@ from pathlib import Path
 _CACHE = Path(__file__).parents[1] / ".cache" / "jax"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+# And most programs are used for a few steps, so half of the compilation is left out; `optimized`
+# has all of it, as the lessons and the browser of `.ci/run` do.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import psutil  # noqa: E402
@@ -42,6 +45,18 @@ def ax(closed_figures):
     import matplotlib.pyplot as plt
 
     return plt.subplots()[1]
+
+
+@pytest.fixture(scope="module")
+def optimized():
+    """Programs are compiled as for a user: for tests of many steps, or of the same bits."""
+    import jax
+
+    jax.clear_caches()
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
+    jax.clear_caches()
 
 
 MOST_MEMORY_BYTES = 2**30

@@ -7,8 +7,8 @@ from c3lite.ablation.store import Store
 from c3lite.ablation.studies import network_transfer as t
 from c3lite.ablation.studies.stand_ins import latents_loss
 
-SMALL = c3.edit(c3.C3, num_grids=4, synthesis_widths=(6,), entropy_widths=(6,), context_size=(5, 5),
-                steps=60, stage2_steps=30, parameter_steps=(1e-3, 1e-2))
+SMALL = c3.edit(c3.C3, num_grids=3, synthesis_widths=(6,), entropy_widths=(6,), context_size=(3, 3),
+                synthesis_residual_convs=1, steps=60, stage2_steps=30, parameter_steps=(1e-3, 1e-2))
 
 
 @pytest.fixture(scope="module")

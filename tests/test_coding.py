@@ -77,7 +77,8 @@ def test_round_trip(name):
 
 @pytest.mark.parametrize("name", ["c3", "c3-clic", "video"])
 def test_a_fit_decodes_to_its_reconstruction(name):
-    config = c3.edit(CONFIGS[name], steps=20, stage2_steps=4, num_grids=3)
+    config = c3.edit(CONFIGS[name], steps=20, stage2_steps=4, num_grids=2,
+                     synthesis_residual_convs=1)
     shape = (3, 4, 16, 16) if name == "video" else (3, 32, 48)
     x = np.random.default_rng(0).random(shape, np.float32)
     fit = c3.fit(jnp.asarray(x), config, key=jax.random.key(0), progress=False)

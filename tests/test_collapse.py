@@ -13,6 +13,8 @@ import c3lite as c3
 from c3lite.fitting import collapse
 from tests import hard
 
+pytestmark = pytest.mark.usefixtures("optimized")  # hundreds of steps
+
 SIDES = 32, 48
 RELEASE = c3.edit(c3.C3, steps=300, stage2_steps=30, parameter_steps=(1e-3,))
 STRAIGHT = c3.edit(RELEASE, clip_gradient="straight_through")

@@ -13,8 +13,10 @@ import c3lite as c3
 from c3lite.fitting import goals, seconds
 from tests import hard
 
-SMALL = c3.edit(c3.C3_FAST, num_grids=4, synthesis_widths=(8,), entropy_widths=(8,),
-                context_size=(3, 3), steps=600, stage2_steps=60)
+pytestmark = pytest.mark.usefixtures("optimized")  # hundreds of steps
+
+SMALL = c3.edit(c3.C3_FAST, num_grids=3, synthesis_widths=(8,), entropy_widths=(8,),
+                context_size=(3, 3), synthesis_residual_convs=1, steps=600, stage2_steps=60)
 
 
 @pytest.fixture(scope="module")

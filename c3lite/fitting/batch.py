@@ -20,7 +20,8 @@ from c3lite.fitting.checkpoint import resumed
 from c3lite.fitting.fit import Fit, check_image, finish
 from c3lite.fitting.loop import FitError, chunks, diverged, run_chunk
 from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax
-from c3lite.fitting.warm_up import warm_up
+from c3lite.fitting.warm_up import best_start, from_window
+from c3lite.model.blocks import on_cpu
 
 STATE_AXES = State(codec=0, optimizer=0, step=None, key=0, learning_rate=0, waited=0, best=0)
 """Of a batch of fits; the step is common to all, so that stages are chosen once, not per fit."""
@@ -62,14 +63,14 @@ def fit_many(
     config = jax.tree.map(lambda axis, *values: values[0] if axis is None else jnp.array(values),
                           axes, *configs, is_leaf=lambda leaf: leaf is None)
 
-    def starts(keys):
+    def start(images, _, keys):
         return _stacked([begin(x, c, k) for x, c, k in zip(images, configs, keys, strict=True)])
 
-    store, state, past = resumed(checkpoint, images, configs, keys, starts(keys))
-    others = [jax.random.split(key, config.warmup_starts - 1) for key in state.key]
+    store, state, past = resumed(checkpoint, images, configs, keys, start(images, None, keys))
     how = {"progress": progress, "advance": functools.partial(run_chunk_many, axes=axes)}
-    x = jnp.stack(images)
-    state = warm_up(x, config, state, past, others=map(starts, zip(*others, strict=True)), **how)
+    first = {"start": start, **how}
+    x = np.stack(images)
+    state = from_window(x, config, best_start(x, config, state, past, **first), **first)
     for state, _ in chunks(x, config, state, past, store=store, **how):  # noqa: B020
         if callback is not None:
             callback(state)
@@ -108,7 +109,7 @@ def run_chunk_many(
     axes: Config,
 ) -> tuple[State, History, Int[Array, ""]]:
     """`run_chunk` of a batch of fits; `axes` from `config_axes`, the config stacked likewise."""
-    if jax.default_backend() != "cpu":
+    if not on_cpu():
         step = jax.vmap(training.step, in_axes=(STATE_AXES, axes, 0), out_axes=(STATE_AXES, 0))
         return run_chunk(state, config, x, n, step)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -16,7 +17,15 @@ from c3lite.fitting.collapse import restarted
 from c3lite.fitting.fit import Fit, check_image, finish
 from c3lite.fitting.loop import chunks
 from c3lite.fitting.parameters import networks_of, with_networks
-from c3lite.fitting.training import begin, best_codec, joined, plain_jax
+from c3lite.fitting.training import (
+    begin,
+    best_codec,
+    finished,
+    joined,
+    plain_jax,
+    with_codec,
+)
+from c3lite.fitting.warm_up import best_start, from_window
 from c3lite.model.codec import Codec
 
 SHORT = 5
@@ -126,16 +135,16 @@ class _Line:
 
 def _fit(x, config: Config, key, progress: bool, codec: Codec | None) -> Fit:
     """A fit that starts from a codec, if there is one."""
-    began, past, interrupted = time.perf_counter(), [], False
-    state = begin(x, config, key)
+    began, past, state = time.perf_counter(), [], begin(x, config, key)
     if codec is not None:
-        state = state._replace(codec=codec, best=state.best._replace(codec=codec))
-    try:
+        config = edit(config, warmup_starts=1, window=None)
+        state = with_codec(state, codec)
+    with contextlib.suppress(KeyboardInterrupt):
+        state = best_start(x, config, state, past, progress=progress)
+        state = from_window(x, config, state, progress=progress)
         for state, _ in chunks(x, config, state, past, progress=progress):  # noqa: B007, B020
             pass
-    except KeyboardInterrupt:
-        interrupted = True
-    return finish(x, config, best_codec(state), joined(past), began, interrupted)
+    return finish(x, config, best_codec(state), joined(past), began, not finished(state, config))
 
 
 def _positive(name: str, value: float | int) -> float:

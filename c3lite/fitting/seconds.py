@@ -13,7 +13,8 @@ from jaxtyping import Float, PRNGKeyArray
 from c3lite.config import Config, edit
 from c3lite.fitting import parameters
 from c3lite.fitting.loop import CHUNK, FIRST_CHUNK, run_chunk
-from c3lite.fitting.training import begin
+from c3lite.fitting.training import State, begin
+from c3lite.fitting.warm_up import window, window_of
 
 FEWEST_STEPS = 100
 """A time for fewer is refused: nothing would be seen in the picture."""
@@ -33,21 +34,20 @@ def scheduled(
     which there is no fit.
     """
     there, state = jnp.asarray(x), begin(x, config, key)
-    endless = edit(config, steps=10**6)
-
-    def steps_s(n: int) -> float:
-        return _seconds(lambda: run_chunk(state, endless, there, np.int32(n))) / n
 
     def search():
         return parameters.search(state.codec, config, there)
 
-    steps_s(1), _seconds(search)
-    search_s, step_s = _seconds(search), steps_s(FIRST_CHUNK)
-    step_s = steps_s(int(np.clip(1 / step_s, FIRST_CHUNK, CHUNK)))  # a second of it
-    spent_s = time.perf_counter() - began
+    step_s = _step_s(x, state, config)
+    _seconds(search)
+    search_s = _seconds(search)
     encoding_s = ENCODING_S_A_PIXEL * x[0].size
     # every start of a warm-up but the first one costs a tenth of stage 1, at most
     step_s *= 1 + (config.warmup_starts - 1) / 10
+    if size := window_of(config, x.shape[1:]):
+        tiles = window(x, size)
+        step_s += _step_s(tiles, begin(tiles, config, key), config)
+    spent_s = time.perf_counter() - began
     total = int((seconds - spent_s - search_s - encoding_s) / step_s)
     if total < FEWEST_STEPS:
         needed_s = spent_s + search_s + encoding_s + FEWEST_STEPS * step_s
@@ -56,6 +56,17 @@ def scheduled(
     share = config.stage2_steps / max(config.steps + config.stage2_steps, 1)
     stage2_steps = round(share * total)
     return edit(config, steps=total - stage2_steps, stage2_steps=stage2_steps)
+
+
+def _step_s(x, state: State, config: Config) -> float:
+    """Seconds of a step, compilation apart."""
+    x, endless = jnp.asarray(x), edit(config, steps=10**6)
+
+    def steps_s(n: int) -> float:
+        return _seconds(lambda: run_chunk(state, endless, x, np.int32(n))) / n
+
+    steps_s(1)
+    return steps_s(int(np.clip(1 / steps_s(FIRST_CHUNK), FIRST_CHUNK, CHUNK)))  # a second of it
 
 
 def _seconds(f: Callable) -> float:

@@ -116,6 +116,11 @@ def begin(x: Float[np.ndarray, "3 *shape"], config, key: PRNGKeyArray) -> State:
     return start(config, x.shape[1:], key, x.reshape(3, -1).mean(1))
 
 
+def with_codec(state: State, codec: Codec) -> State:
+    """`state`, which is before the first step, with another codec."""
+    return state._replace(codec=codec, best=state.best._replace(codec=codec))
+
+
 @functools.partial(jax.jit, static_argnums=1)
 def start(
     config, shape: tuple[int, ...], key: PRNGKeyArray, mean_rgb: Float[ArrayLike, "3"]

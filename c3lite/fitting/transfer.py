@@ -6,6 +6,7 @@ already needs nothing else: the overfitted codec becomes one that generalizes, o
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -18,7 +19,7 @@ from c3lite.fitting import parameters, training
 from c3lite.fitting.fit import Fit, check_image, finish, measure
 from c3lite.fitting.loop import chunks
 from c3lite.fitting.parameters import Networks
-from c3lite.fitting.training import State, best_codec, joined, plain_jax
+from c3lite.fitting.training import State, best_codec, finished, joined, plain_jax
 from c3lite.model import entropy
 
 
@@ -35,8 +36,7 @@ def begin(
     if _shapes(ours) != _shapes(theirs):
         raise ValueError("the given networks do not fit the config: it asks for arrays of "
                          f"{_sizes(ours)}, they are {_sizes(theirs)}")
-    codec = parameters.with_networks(state.codec, theirs)
-    return state._replace(codec=codec, best=state.best._replace(codec=codec))
+    return training.with_codec(state, parameters.with_networks(state.codec, theirs))
 
 
 def _shapes(networks):
@@ -67,18 +67,16 @@ def refit(
     `config` is that of `source` unless given; it may differ in numbers and steps, not in the
     networks' shapes. Ctrl-C ends the fit early. Errors as for `fit`, and of `begin`.
     """
-    x, began, interrupted, past = check_image(x), time.perf_counter(), False, []
-    # a warm-up would choose among random networks
-    config = edit(config or source.config, warmup_starts=1, frozen_networks=frozen)
+    x, began, past = check_image(x), time.perf_counter(), []
+    # a warm-up would replace the networks
+    config = edit(config or source.config, warmup_starts=1, window=None, frozen_networks=frozen)
     key = jax.random.key(0) if key is None else key
     state = begin(x, config, key, source.networks)
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         for state, _ in chunks(x, config, state, past, progress=progress):  # noqa: B020
             if callback is not None:
                 callback(state)
-    except KeyboardInterrupt:
-        interrupted = True
-    codec, history = best_codec(state), joined(past)
+    codec, history, interrupted = best_codec(state), joined(past), not finished(state, config)
     if not frozen:
         return finish(x, config, codec, history, began, interrupted)
     # without a search of the networks' steps: they are those of the source

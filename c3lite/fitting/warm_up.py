@@ -1,55 +1,110 @@
-"""COOL-CHIC's warm-up: several random starts, of which the best goes on."""
+"""What goes before the first step: networks from a window, or random starts that compete."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import functools
+import math
+from collections.abc import Callable
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import ArrayLike, Float
+from jaxtyping import Float
 
 from c3lite.config import Config
 from c3lite.fitting import training
-from c3lite.fitting.loop import FIRST_CHUNK, measured, run_chunk
+from c3lite.fitting.loop import CHUNK, FIRST_CHUNK, measured, run_chunk
+from c3lite.fitting.parameters import networks_of, with_networks
 from c3lite.fitting.progress import progress_bar, show_progress
-from c3lite.fitting.training import History, State, joined
+from c3lite.fitting.training import History, State, begin, joined, with_codec
+
+LARGE = 8
+"""A window is for pictures of at least so many times its pixels: elsewhere its steps cost more than
+they save."""
+TILE = 64
+"""Side of the tiles of a window, in pixels."""
 
 
-def warm_up(
-    x: Float[ArrayLike, "*batch 3 *shape"], config: Config, state: State, past: list[History], *,
-    progress: bool = False, others: Iterator[State] | None = None, advance: Callable = run_chunk,
+def window_of(config: Config, shape: tuple[int, ...]) -> tuple[int, int] | None:
+    """(height, width) of the window on which a fit of data of `shape` begins; None: on none."""
+    if config.window is None or len(shape) != 2:
+        return None
+    return config.window if math.prod(shape) >= LARGE * math.prod(config.window) else None
+
+
+def window(
+    x: Float[np.ndarray, "*batch 3 height width"], size: tuple[int, int]
+) -> Float[np.ndarray, "*batch 3 rows columns"]:
+    """A small picture made of tiles from all over a large one, evenly spaced."""
+    axes = []
+    for n, side in zip(x.shape[-2:], size, strict=True):
+        tile = min(TILE, side, n)
+        tiles = -(-side // tile)
+        centers = (np.arange(tiles) + 0.5) * n / tiles
+        firsts = np.clip(centers.astype(int) - tile // 2, 0, n - tile)
+        axes.append((firsts[:, None] + np.arange(tile)).reshape(-1)[:side])
+    rows, columns = axes
+    return np.ascontiguousarray(x[..., rows[:, None], columns])
+
+
+def from_window(
+    x: Float[np.ndarray, "*batch 3 *shape"], config: Config, state: State, *,
+    progress: bool = False, start: Callable = begin, advance: Callable = run_chunk,
 ) -> State:
-    """All random starts take the first steps, and the best one goes on.
+    """`state` with the networks of a fit of a window, of as many steps as stage 1 has.
+
+    On a large picture it is the networks that need steps, and here a step costs a small part. Of
+    one fit, or of a batch with its `start` and `advance`. `state` itself where there is no window,
+    or later.
+    """
+    size = window_of(config, x.shape[state.key.ndim + 1 :])
+    if size is None or int(state.step):
+        return state
+    tiles = window(x, size)
+    small, there = start(tiles, config, state.key), jnp.asarray(tiles)
+    config = eqx.tree_at(lambda c: c.stage2_steps, config, 0)
+    with progress_bar(progress, int(config.steps), 0) as bar:
+        while int(small.step) < int(config.steps):
+            small, part, done = advance(small, config, there, np.int32(CHUNK))
+            show_progress(bar, small, measured(part, done))
+            bar.set_description_str("a window")
+    return with_codec(state, with_networks(state.codec, networks_of(small.codec)))
+
+
+def best_start(
+    x: Float[np.ndarray, "*batch 3 *shape"], config: Config, state: State, past: list[History], *,
+    progress: bool = False, start: Callable = begin, advance: Callable = run_chunk,
+) -> State:
+    """COOL-CHIC's warm-up: all random starts take the first steps, and the best one goes on.
 
     `state` is the first start; without a warm-up in the config, or later, it is what is returned.
-    Of one fit, or of a batch (`others` are its other starts), each of which has its own best. The
+    Of one fit, or of a batch with its `start` and `advance`, each of which has its own best. The
     best has the least mean loss over the last ten steps, as that of one step has the noise's luck
     in it. What its steps measured is added to `past`.
     """
     steps = min(int(config.warmup_steps), int(config.steps) // 10)
     if config.warmup_starts == 1 or steps == 0 or int(state.step):
         return state
-    if others is None:
-        keys = jax.random.split(state.key, config.warmup_starts - 1)
-        others = (training.begin(x, config, key) for key in keys)
     there, best, history, least = jnp.asarray(x), None, None, np.inf
+    split = functools.partial(jax.random.split, num=config.warmup_starts - 1)
+    keys = jax.vmap(split, out_axes=1)(state.key) if state.key.ndim else split(state.key)
     with progress_bar(progress, config.warmup_starts * steps, 0) as bar:
-        for number, start in enumerate((state, *others), start=1):
-            tried = []
+        for number in range(config.warmup_starts):
+            attempt, tried = start(x, config, keys[number - 1]) if number else state, []
             for first in range(0, steps, FIRST_CHUNK):
                 n = min(FIRST_CHUNK, steps - first)
-                start, part, done = advance(start, config, there, np.int32(n))
+                attempt, part, done = advance(attempt, config, there, np.int32(n))
                 tried.append(measured(part, done))
-                show_progress(bar, start, tried[-1])
-                bar.set_description_str(f"start {number} of {config.warmup_starts}")
+                show_progress(bar, attempt, tried[-1])
+                bar.set_description_str(f"start {number + 1} of {config.warmup_starts}")
             whole = joined(tried)
             loss = whole.loss[-10:].mean(0)
             if best is None:
-                best, history, least = start, whole, loss
+                best, history, least = attempt, whole, loss
                 continue
             better = (loss < least) | np.isnan(least)
-            best = training.where(better, start, best)._replace(step=start.step)
+            best = training.where(better, attempt, best)._replace(step=attempt.step)
             history = History(*(  # of a batch: steps, then fits
                 np.where(better, new, old) for new, old in zip(whole, history, strict=True)))
             least = np.where(better, loss, least)

@@ -21,6 +21,20 @@ LARGE = 2**16
 """Data of at most this many entries are not cut: they fit a cache as they are."""
 
 
+def on_cpu() -> bool:
+    """Whether programs run on a CPU: here alone the model asks where it runs.
+
+    Elsewhere a program of fewer and larger operations is faster, and a convolution has to be one
+    of those that libraries are made for.
+    """
+    return jax.default_backend() == "cpu"
+
+
+def is_large(entries: int) -> bool:
+    """Whether data are worked on in blocks: on a CPU, where they fit no cache."""
+    return on_cpu() and entries > LARGE
+
+
 def block_sides(shape: Sequence[int]) -> tuple[int, ...]:
     """Sides of blocks of at most `BLOCK` entries that cover `shape` with little to spare.
 
@@ -99,7 +113,7 @@ def computed_once(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
     Where a sum of shifted arrays reads the output of an activation, it would do that for every tap.
     """
-    return jax.lax.optimization_barrier(x) if x.size > LARGE else x
+    return jax.lax.optimization_barrier(x) if is_large(x.size) else x
 
 
 def map_columns(
@@ -110,7 +124,7 @@ def map_columns(
     The derivative computes a block again instead of keeping its intermediate arrays.
     """
     columns = x.shape[1]
-    if columns <= LARGE:
+    if not is_large(columns):
         return f(x)
     (side,) = block_sides((columns,))
     pieces = -(-columns // side)

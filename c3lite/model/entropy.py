@@ -182,7 +182,7 @@ def total_bits(
     """The sum of `latent_bits`, large grids in blocks."""
     shapes = latents.grid_shapes(config, shape)
     large = 0
-    while (large < len(shapes) and math.prod(shapes[large]) > blocks.LARGE
+    while (large < len(shapes) and blocks.is_large(math.prod(shapes[large]))
            and not is_wide(config, len(shape), large)):
         large += 1
     q = config.quantization_step

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from c3lite.model.blocks import computed_once
+from c3lite.model.blocks import computed_once, on_cpu
 
 Offset = tuple[int, ...]
 
@@ -81,11 +81,23 @@ def _conv_backward(residuals, g):
     around = [(0, 0)] + [(k - 1, k - 1) for k in size]
     flipped = jnp.flip(kernel, range(2, kernel.ndim)).swapaxes(0, 1)
     d_padded = small_conv(jnp.pad(g, around), flipped)
-    # each kernel entry is a product of an input and an output channel, at one shift: a convolution
-    # of the input with the whole of g
+    return d_padded, (_kernel_gradient if on_cpu() else _kernel_gradient_by_taps)(padded, g, size)
+
+
+def _kernel_gradient(padded, g, size):
+    """Each kernel entry is a product of an input and an output channel, at one shift: a convolution
+    of the input with the whole of g."""
     d_kernel = jax.lax.conv_general_dilated(
         padded[:, None], g[:, None], (1,) * len(size), "VALID")  # (c_in, c_out, *size)
-    return d_padded, d_kernel.swapaxes(0, 1)
+    return d_kernel.swapaxes(0, 1)
+
+
+def _kernel_gradient_by_taps(padded, g, size):
+    """The same, a product over pixels for each tap: a filter of a whole image is for no GPU."""
+    g = g.reshape(len(g), -1)
+    taps = [jnp.dot(g, part.reshape(len(part), -1).T, precision="highest")
+            for _, part in _windows(padded, size)]
+    return jnp.stack(taps, -1).reshape(len(g), len(padded), *size)
 
 
 small_conv.defvjp(_conv_forward, _conv_backward)

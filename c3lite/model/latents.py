@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, Num
 
 from c3lite.ingredients.upsampling import UPSAMPLINGS
+from c3lite.model.blocks import on_cpu
 
 
 def exponents(config) -> tuple[int, ...]:
@@ -91,8 +92,10 @@ def _resize(grid, paths, method):
         path, shortcut = paths[axis], UPSAMPLINGS[method].whole_ratio
         if len(set(path)) == 1:
             continue
-        if axis == 0 and shortcut and len(path) == 2 and path[1] % path[0] == 0:
-            grid = shortcut(grid, path[1] // path[0])
+        whole = shortcut and len(path) == 2 and path[1] % path[0] == 0
+        if whole and (axis == 0 or not on_cpu()):
+            moved = shortcut(jnp.moveaxis(grid, axis, 0), path[1] // path[0])
+            grid = jnp.moveaxis(moved, 0, axis)
         else:
             grid = _apply_along(path_matrix(path, method), grid, axis)
     return grid
@@ -113,6 +116,8 @@ def double(
     `kernel` has 8 taps along every axis.
     """
     padded = jnp.pad(grid, 4, mode="edge")
+    if not on_cpu():
+        return _double_by_phases(padded, kernel, shape)
     spatial = "DHW"[-grid.ndim :]
     up = jax.lax.conv_general_dilated(
         padded[None, None], kernel[None, None], window_strides=(1,) * grid.ndim,
@@ -121,6 +126,23 @@ def double(
     )[0, 0]
     # Output 2i + 11 of the full transposed convolution is where sample i, 4 further in, is centered
     return up[tuple(slice(11, 11 + n) for n in shape)]
+
+
+def _double_by_phases(padded, kernel, shape):
+    """The same as small convolutions, one for the even and one for the odd outputs of each axis."""
+    ndim, halves = padded.ndim, [-(-n // 2) for n in shape]
+    spatial = "DHW"[-ndim:]
+    up = jnp.zeros([side for n in halves for side in (n, 2)])
+    for phase in itertools.product((0, 1), repeat=ndim):
+        taps = kernel[tuple(slice(p, None, 2) for p in phase)]
+        # output 2i + p is centered between samples i + 3 and i + 4 of the padded grid
+        window = padded[tuple(slice(2 + p, 2 + p + n + 3)
+                              for p, n in zip(phase, halves, strict=True))]
+        part = jax.lax.conv_general_dilated(
+            window[None, None], taps[None, None], (1,) * ndim, "VALID",
+            dimension_numbers=("NC" + spatial, "OI" + spatial, "NC" + spatial))[0, 0]
+        up = up.at[tuple(s for p in phase for s in (slice(None), p))].set(part)
+    return up.reshape([2 * n for n in halves])[tuple(slice(n) for n in shape)]
 
 
 def upsample(

@@ -22,7 +22,7 @@ from c3lite.fitting.checkpoint import Checkpoint, beside, resumed
 from c3lite.fitting.fit import check_image
 from c3lite.fitting.loop import chunks
 from c3lite.fitting.training import History, State, begin, joined, plain_jax
-from c3lite.fitting.warm_up import warm_up
+from c3lite.fitting.warm_up import best_start
 from c3lite.model import context as ctx
 
 WINDOW = 65
@@ -147,7 +147,7 @@ def learn_offsets(
         return LearnedOffsets(edit(config, mask_origins=origins), maps, joined(past),
                               time.perf_counter() - began)
 
-    state = warm_up(x, wide, state, past, progress=progress)
+    state = best_start(x, wide, state, past, progress=progress)
     for state, _ in chunks(x, wide, state, past, progress=progress, store=store):  # noqa: B020
         if callback is not None:
             callback(found(state))

@@ -23,7 +23,7 @@ from c3lite.fitting import parameters
 from c3lite.fitting.fit import Fit, check_image, finish
 from c3lite.fitting.loop import chunks
 from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax
-from c3lite.fitting.warm_up import warm_up
+from c3lite.fitting.warm_up import best_start, from_window
 from c3lite.model import latents
 from c3lite.widgets.base import Explorer, jpeg, pillow, question, script
 
@@ -340,8 +340,8 @@ class _Run:
 
     def begin(self, key: PRNGKeyArray) -> None:
         began = time.perf_counter()
-        state = begin(self.x, self.config, key)
-        self.state, self._room = warm_up(self.x, self.config, state, self.past), math.inf
+        state = best_start(self.x, self.config, begin(self.x, self.config, key), self.past)
+        self.state, self._room = from_window(self.x, self.config, state), math.inf
         self._chunks = chunks(
             self.x, self.config, self.state, self.past, most=lambda: self._room)
         self.seconds += time.perf_counter() - began

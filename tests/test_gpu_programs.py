@@ -1,0 +1,109 @@
+"""What runs where there is no CPU cache to fit: the same objective, in programs for a GPU.
+
+The backend is pretended: the programs run on this CPU, or are lowered for a GPU and only counted.
+"""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import c3lite as c3
+from c3lite.fitting import batch, loop, training
+from c3lite.model import blocks, codec, latents
+from c3lite.model.quantize import hard_round
+from tests.coded import CONFIGS
+from tests.small import SMALL, pictures
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """Programs that are traced from here on are those for a GPU."""
+    jax.clear_caches()
+    yield lambda: monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    jax.clear_caches()
+
+
+@pytest.mark.parametrize("name", ["c3", "cool-chic-v2", "video"])
+def test_the_objective_and_its_gradient_are_the_same(name, gpu):
+    config = c3.edit(CONFIGS[name], num_grids=3, entropy_widths=(5,), synthesis_widths=(4,))
+    shape = (4, 8, 16) if name == "video" else (16, 32)
+    key = jax.random.key(1)
+    model = codec.Codec(config, shape, key=key)
+    model = jax.tree.map(lambda a: a + 0.3 * jax.random.normal(key, a.shape), model)
+    x = jax.random.uniform(key, (3, *shape))
+
+    def measured():
+        def objective(model):
+            return codec.rate_distortion(model, config, x, lambda z: hard_round(z, 0.3))[0]
+
+        return jax.jit(jax.value_and_grad(objective))(model)
+
+    wanted_loss, wanted = measured()
+    gpu()
+    loss, gradient = measured()
+    assert loss == pytest.approx(float(wanted_loss), rel=1e-5)
+    for ours, theirs in zip(jax.tree.leaves(gradient), jax.tree.leaves(wanted), strict=True):
+        scale = float(jnp.abs(theirs).max()) + 1e-9
+        np.testing.assert_allclose(ours / scale, theirs / scale, atol=2e-5)
+
+
+@pytest.mark.parametrize(("size", "to"), [((5,), (9,)), ((3, 4), (6, 7)), ((2, 1, 3), (3, 2, 6))])
+def test_a_learned_kernel_by_phases_is_the_transposed_convolution(size, to, gpu):
+    grid, kernel = (jax.random.normal(jax.random.key(i), sides)
+                    for i, sides in enumerate((size, (8,) * len(size))))
+    wanted = latents.double(grid, kernel, to)
+    gpu()
+    np.testing.assert_allclose(latents.double(grid, kernel, to), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_a_batch_is_its_fits(gpu):
+    images = list(pictures(2).values())
+    alone = [c3.fit(x, SMALL, progress=False) for x in images]
+    gpu()
+    for ours, theirs in zip(c3.fit_many(images, SMALL, progress=False), alone, strict=True):
+        np.testing.assert_allclose(ours.history.loss, theirs.history.loss, rtol=2e-3)
+
+
+def lowered(config, shape, fits=0):
+    """The program of a chunk of steps, of one fit or of several, for a GPU."""
+    x = np.zeros((3, *shape), np.float32)
+    state = training.begin(x, config, jax.random.key(0))
+    if not fits:
+        traced = loop.run_chunk.trace(state, config, x, np.int32(5))
+    else:
+        axes = batch.config_axes([config] * fits)
+        state, x = batch._stacked([state] * fits), np.stack([x] * fits)
+        traced = batch.run_chunk_many.trace(state, config, x, np.int32(5), axes=axes)
+    return traced.lower(lowering_platforms=("cuda",)).as_text()
+
+
+def largest_window(program):
+    """Longest side of any convolution's filter; 0 where there is none."""
+    filters = re.findall(r"stablehlo\.convolution.*: \(tensor<[^>]*>, tensor<([^>]*)xf32>\)",
+                         program)
+    return max((max(map(int, sides.split("x"))) for sides in filters), default=0)
+
+
+def loops(program):
+    return program.count("stablehlo.while")
+
+
+@pytest.mark.parametrize(("name", "fits", "largest"), [
+    ("c3", 0, 0), ("c3", 2, 0), ("cool-chic-v2", 0, 4), ("cool-chic-v2", 2, 4)])
+def test_a_whole_photo_has_no_blocks_and_no_filter_of_its_size(name, fits, largest, gpu):
+    config = c3.PRESETS[name]
+    assert loops(lowered(config, (256, 512), fits)) > 1  # blocks, on a CPU
+    jax.clear_caches()
+    gpu()
+    program = lowered(config, (256, 512), fits)
+    assert loops(program) == 1  # over the steps
+    assert largest_window(program) <= largest
+
+
+def test_what_is_large_on_a_cpu_is_not_elsewhere(gpu):
+    assert blocks.is_large(2**20) and not blocks.is_large(2**10)
+    gpu()
+    assert not blocks.is_large(2**20)
