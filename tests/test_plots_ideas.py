@@ -28,7 +28,7 @@ def test_symbols_and_networks_are_the_files(fit):
     assert [grid.shape for grid in grids] == [(20, 33), (10, 17), (5, 9), (3, 5)]
     np.testing.assert_array_equal(np.concatenate([grid.ravel() for grid in grids]),
                                   fit.coded.symbols)
-    weight = plots.decoder_networks(fit).synthesis.layers[0].weight
+    weight = fit.networks.synthesis.layers[0].weight
     whole = fit.coded.networks.synthesis.layers[0].weight
     np.testing.assert_allclose(weight, whole * np.float32(fit.coded.weight_step))
 
