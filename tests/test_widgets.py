@@ -22,7 +22,7 @@ from hypothesis import given
 from nbconvert import HTMLExporter
 
 import c3lite as c3
-from c3lite import widgets
+from c3lite import plots, widgets
 from c3lite.coding.order import Plan
 from c3lite.config import ADAPTIVE_UVG
 from c3lite.evaluation import anchors as codecs
@@ -31,7 +31,6 @@ from c3lite.fitting.training import History
 from c3lite.model import latents, quantize
 from c3lite.video.masks import LearnedOffsets
 from c3lite.widgets import base, fitted, live
-from c3lite.widgets.context import decoding_steps
 from c3lite.widgets.quantizer import noisy_value
 from tests import made
 from tests.tools import run_notebooks
@@ -192,7 +191,7 @@ def test_band_is_the_matrix(path, method):
 
 def test_decoding_steps_never_need_what_is_not_there(fit):
     config, shape = fit.config, fit.shape
-    steps = decoding_steps(fit)
+    steps = np.concatenate([grid.ravel() for grid in plots.decoding_steps(config, shape)])
     assert steps.min() == 0 and steps.max() + 1 == sum(1 for _ in Plan(config, shape).steps())
     finest = steps[: math.prod(shape)].reshape(shape)
     for dy, dx in [(-1, 0), (0, -1), (-1, 3), (-3, -3)]:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
+from c3lite import plots
 from c3lite.config import C3, Anneal, Config
 from c3lite.ingredients.noise import kumaraswamy_b
 from c3lite.model import quantize
@@ -41,16 +42,14 @@ class QuantizerExplorer(Explorer):
     def figure(self) -> Figure:
         figure = Figure(figsize=(8.5, 3), layout="constrained")
         z = np.linspace(-1.5, 1.5, 241)
-        for progress, ax in zip((0, 1), figure.subplots(1, 2, sharey=True), strict=True):
-            T = float(self._config.temperature.linear(progress))
-            a = float(self._config.noise_shape.linear(progress))
-            mean, low, high = noisy_value(z, T, a, self._config.second_rounding_is_s)
-            ax.fill_between(z, low, high, color="#0072B2", alpha=0.25, label="95 % of all draws")
-            ax.plot(z, np.round(z), color="gray", linestyle="--", label="rounding")
-            ax.plot(z, mean, color="#0072B2", label="mean of what the decoder sees")
-            ax.set_title(f"{('start', 'end')[progress]} of stage 1: T = {T:g}, a = {a:g}")
-            ax.set_xlabel("latent z (steps)")
-        ax.legend(fontsize=8)
+        config = self._config
+        for name, progress, ax in zip(
+                ("start", "end"), (0, 1), figure.subplots(1, 2, sharey=True), strict=True):
+            T = float(config.temperature.linear(progress))
+            a = float(config.noise_shape.linear(progress))
+            band = noisy_value(z, T, a, config.second_rounding_is_s)
+            plots.rounding_bands(z, {"mean, and 95 % of all draws": band}, ax)
+            ax.set_title(f"{name} of stage 1: T = {T:g}, a = {a:g}")
         return figure
 
 

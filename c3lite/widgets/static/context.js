@@ -32,7 +32,7 @@ export default explorer("The decoder knows only what came before (colored). From
 
   // bits of all grids before each step
   const bitsBefore = new Float64Array(data.step_count + 1);
-  data.steps.forEach((steps, n) => steps.forEach((s, i) => { bitsBefore[s + 1] += codec.grids[n].bits[i] / data.bits_unit; }));
+  data.steps.forEach((steps, n) => steps.forEach((s, i) => { bitsBefore[s + 1] += codec.grids[n].bits[i] / codec.bits_unit; }));
   for (let s = 0; s < data.step_count; s++) bitsBefore[s + 1] += bitsBefore[s];
 
   const controls = ui.row(ui.body, "c3-row c3-controls");

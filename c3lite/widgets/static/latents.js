@@ -98,7 +98,7 @@ export default explorer("The decoder builds the picture from all grids together.
       paint() {
         const t = codec.latentAt(n, state.at)[0];
         small.setAttribute("aria-label", [`Latents of grid ${n}, from ${low} to ${high}`,
-          `Bits of grid ${n}, at most ${number(most / data.bits_unit)} a latent`, `What is lost without grid ${n}`][state.tiles]);
+          `Bits of grid ${n}, at most ${number(most / codec.bits_unit)} a latent`, `What is lost without grid ${n}`][state.tiles]);
         if (state.tiles === LOST) {
           const whole = preview(rung(count)), without = preview(state.on.map((_, m) => m !== n));
           const image = errorPicture(whole.rgba, without.rgba, whole.width, MOST_ERROR);
