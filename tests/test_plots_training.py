@@ -1,10 +1,11 @@
-"""Loss bands and rises draw what they are given."""
+"""Curves and rises of losses draw what they are given."""
 
 import numpy as np
 import pytest
 
 from c3lite import plots
 from c3lite.plots import training
+from tests import made
 
 
 def test_loss_bands_hold_all_seeds(ax):
@@ -43,3 +44,23 @@ def test_rises_show_every_fit_and_the_mean(ax):
     assert [t.get_text() for t in ax.get_yticklabels()] == list(values)
     with pytest.raises(ValueError, match="at least one row"):
         plots.loss_rises({})
+
+
+def test_losses_are_running_means(ax):
+    fit, loss = made.fit(), np.arange(1.0, 51)
+    assert plots.losses({"mine": loss, "a fit": fit}, ax) is ax
+    mine, of_fit = ax.lines
+    assert mine.get_ydata()[0] == 1
+    assert mine.get_ydata()[19] == pytest.approx(loss[:20].mean())
+    assert mine.get_ydata()[49] == pytest.approx(loss[-20:].mean())
+    assert of_fit.get_xdata()[-1] == len(fit.history.loss) - 1
+    assert mine.get_color() != of_fit.get_color()
+    assert ax.get_yscale() == "log" and "step" in ax.get_xlabel()
+
+
+def test_learning_rates_are_the_recorded_ones(ax):
+    fit = made.fit()
+    assert plots.learning_rates({"C3": fit}, ax) is ax
+    line, stage2 = ax.lines
+    np.testing.assert_array_equal(line.get_ydata(), fit.history.learning_rate)
+    assert set(stage2.get_xdata()) == {fit.config.steps}

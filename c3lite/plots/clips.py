@@ -20,11 +20,8 @@ GAP = 4
 
 
 def film_strip(
-    video: Float[ArrayLike, "3 frames height width"],
-    ax: Axes | None = None,
-    *,
-    displacements: Int[ArrayLike, "steps 2"] | None = None,
-    at_most: int = 5,
+    video: Float[ArrayLike, "3 frames height width"], ax: Axes | None = None, *,
+    displacements: Int[ArrayLike, "steps 2"] | None = None, at_most: int = 5,
 ) -> Axes:
     """The first frames of a clip side by side, `at_most` so many.
 
@@ -59,9 +56,7 @@ def film_strip(
     return ax
 
 
-def correlation_map(
-    surface: Float[ArrayLike, "rows columns"], ax: Axes | None = None
-) -> Axes:
+def correlation_map(surface: Float[ArrayLike, "rows columns"], ax: Axes | None = None) -> Axes:
     """The surface of `motion.correlation`, its peak circled; the gray cross is (0, 0)."""
     surface = np.asarray(surface)
     y, x = np.unravel_index(surface.argmax(), surface.shape)
@@ -105,13 +100,8 @@ def _map(values, ax, label, unit, circled, title, **how: Any) -> Axes:
 
 
 def context_on_frame(
-    video: Float[ArrayLike, "3 frames height width"],
-    config: Config,
-    position: Sequence[int],
-    ax: Axes | None = None,
-    *,
-    lag: int = 0,
-    grid: int = 0,
+    video: Float[ArrayLike, "3 frames height width"], config: Config, position: Sequence[int],
+    ax: Axes | None = None, *, lag: int = 0, grid: int = 0,
 ) -> Axes:
     """The latents of frame `position[0] - lag` that the one at `position` has as its context.
 

@@ -17,9 +17,7 @@ from c3lite.plots.styles import bare, color_bar, new_axes, style
 
 
 def coding_intervals(
-    cumulative: Sequence[int],
-    symbols: Sequence[int],
-    ax: Axes | None = None,
+    cumulative: Sequence[int], symbols: Sequence[int], ax: Axes | None = None,
     names: Sequence[str] | None = None,
 ) -> Axes:
     """How an entropy coder narrows its interval: a row a symbol, each blown up to full width.

@@ -19,10 +19,7 @@ _COST_NAMES = PART_NAMES | {"upsampling": "upsampling"}
 
 
 def cost_by_size(
-    costs: Mapping[tuple[int, ...], Sequence[float]],
-    ax: Axes | None = None,
-    *,
-    unit: str = "s",
+    costs: Mapping[tuple[int, ...], Sequence[float]], ax: Axes | None = None, *, unit: str = "s",
 ) -> Axes:
     """A cost of decoding over the number of pixels, a line a component, on logarithmic axes.
 

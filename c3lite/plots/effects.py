@@ -13,9 +13,7 @@ from c3lite.plots.styles import COLORS, label, name_rows, new_axes, signed, styl
 
 
 def bd_rate_bars(
-    rates_percent: Mapping[str, float | int],
-    ax: Axes | None = None,
-    *,
+    rates_percent: Mapping[str, float | int], ax: Axes | None = None, *,
     beside: Mapping[str, float | int] | None = None,
 ) -> Axes:
     """BD-rates in percent, a bar each, in the mapping's order from the top; negative is better.
@@ -46,11 +44,8 @@ def bd_rate_bars(
 
 
 def changes(
-    ours: Mapping[str, float | Sequence[float] | np.ndarray],
-    ax: Axes | None = None,
-    *,
-    published: Mapping[str, float] | None = None,
-    spread: float | None = None,
+    ours: Mapping[str, float | Sequence[float] | np.ndarray], ax: Axes | None = None, *,
+    published: Mapping[str, float] | None = None, spread: float | None = None,
     label: str = "change of the loss (%)",
 ) -> Axes:
     """What each change of a setting does, in percent: a bar a setting, worse to the right.
@@ -85,16 +80,13 @@ def changes(
 
 
 def loss_rises(
-    rises_percent: Mapping[str, Float[ArrayLike, "..."]],
-    ax: Axes | None = None,
-    *,
+    rises_percent: Mapping[str, Float[ArrayLike, "..."]], ax: Axes | None = None, *,
     beside: Mapping[str, float] | None = None,
-    linear_percent: float = 10.0,
 ) -> Axes:
     """Rises of a loss in percent: a dot a fit, a black bar at their mean, a row a name.
 
-    The axis is linear to `linear_percent` and logarithmic beyond, because failures are orders of
-    magnitude larger than effects. `beside` marks other figures, such as the paper's, with a cross.
+    The axis is linear to 10 % and logarithmic beyond, because failures are orders of magnitude
+    larger than effects. `beside` marks other figures, such as the paper's, with a cross.
     Values that are not finite are left out. Raises `ValueError` without a row.
     """
     if not rises_percent:
@@ -114,7 +106,7 @@ def loss_rises(
         ax.plot(crosses.values(), crosses.keys(), "x", color=COLORS[3], markersize=7,
                 label="the paper's")
         ax.legend()
-    ax.set_xscale("symlog", linthresh=linear_percent)
+    ax.set_xscale("symlog", linthresh=10)
     ax.xaxis.set_major_formatter(
         lambda value, _: f"{value:+g}".replace("-", "−") if value else "0")
     ax.axvline(0, color="black", linewidth=0.8)

@@ -33,30 +33,21 @@ def image(x: Float[ArrayLike, "3 height width"], ax: Axes | None = None) -> Axes
 
 
 def error(
-    x: Float[ArrayLike, "3 height width"],
-    reconstruction: Float[ArrayLike, "3 height width"],
+    x: Float[ArrayLike, "3 height width"], reconstruction: Float[ArrayLike, "3 height width"],
     ax: Axes | None = None,
-    *,
-    signed: bool = False,
 ) -> Axes:
-    """Where a reconstruction is wrong, in 8-bit levels, with a color bar.
+    """Where a reconstruction is wrong, in 8-bit levels, with a color bar: bright is wrong.
 
-    Mean over the three channels of |reconstruction - x| (bright is wrong), or of the difference
-    itself (`signed`: red is too bright, blue too dark). Both values in [0, 1]; raises `ValueError`
-    for different shapes.
+    Mean over the three channels of |reconstruction - x|, both with values in [0, 1]. Raises
+    `ValueError` for different shapes.
     """
     x, reconstruction = picture(x), picture(reconstruction)
     if x.shape != reconstruction.shape:
         raise ValueError(f"cannot compare shape {x.shape} with shape {reconstruction.shape}")
-    difference = 255 * (reconstruction.astype(np.float64) - x)
-    shown = (difference if signed else np.abs(difference)).mean(0)
-    limit = max(float(np.abs(shown).max()), 1e-9)
+    levels = 255 * np.abs(reconstruction.astype(np.float64) - x).mean(0)
     ax = new_axes(ax, x)
-    if signed:
-        drawn = signed_picture(ax, shown, limit)
-    else:
-        drawn = ax.imshow(shown, cmap="inferno", vmin=0, vmax=limit, interpolation="nearest")
-    color_bar(drawn, ax, "error (8-bit levels)")
+    color_bar(ax.imshow(levels, cmap="inferno", vmin=0, vmax=max(levels.max(), 1e-9),
+                        interpolation="nearest"), ax, "error (8-bit levels)")
     return bare(ax)
 
 

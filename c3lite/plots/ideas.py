@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Mapping, Sequence
 
@@ -13,9 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import SymLogNorm
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
+from c3lite.coding.pixels import upsampled
 from c3lite.fitting.fit import Fit
 from c3lite.model import context as ctx
-from c3lite.model import entropy, latents
+from c3lite.model import entropy
 from c3lite.plots.fits import latent_bits, predicted, symbol_grids
 from c3lite.plots.styles import (
     COLORS,
@@ -30,9 +30,7 @@ from c3lite.plots.styles import (
 
 BLUE, ORANGE, *_, GRAY = COLORS
 
-
 _laplace_bits = jax.jit(entropy.laplace_bits)  # eagerly, each operation would be compiled alone
-_upsample = functools.partial(jax.jit, static_argnums=2)(latents.upsample)
 
 
 def model_overview(fit: Fit, ax: Axes | None = None, *, grid: int = 1) -> Axes:
@@ -54,7 +52,7 @@ def model_overview(fit: Fit, ax: Axes | None = None, *, grid: int = 1) -> Axes:
     height, width = fit.shape
     unit = min(2.0 / width, 1.75 / height)  # axes units a pixel
     _draw_grids(ax, symbols, unit, fit.shape)
-    _draw_upsampled(ax, fit, symbols, 1.15 * unit)
+    _draw_upsampled(ax, fit, 1.15 * unit)
     _arrow(ax, (3.85, 4.6), (4.45, 4.6), "upsample")
     widths = "→".join(map(str, (config.num_grids, *config.synthesis_widths, 3)))
     _arrow(ax, (7.0, 4.6), (8.35, 4.6), f"synthesis\n$f_\\theta$\n{widths}")
@@ -84,10 +82,8 @@ def _draw_grids(ax, symbols, unit, shape):
     ax.text(0, 3.75, "latent grids: whole numbers\n(white: 0)", va="top", fontsize=9)
 
 
-def _draw_upsampled(ax, fit, symbols, unit):
-    q = float(fit.config.quantization_step)
-    up = np.asarray(_upsample(fit.config, tuple(grid * q for grid in symbols), fit.shape,
-                              fit.networks.upsampling))
+def _draw_upsampled(ax, fit, unit):
+    up = upsampled(fit.config, fit.shape, fit.coded.symbols, fit.networks.upsampling)
     w, h = unit * fit.shape[1], unit * fit.shape[0]
     step = min(0.09, (2.45 - w) / max(len(up) - 1, 1)) if w < 2.45 else 0.02
     for n in reversed(range(len(up))):  # the coarsest at the back
@@ -123,9 +119,7 @@ def _reach(offsets) -> int:
 
 
 def context_window(
-    offsets: Sequence[Sequence[int]],
-    ax: Axes | None = None,
-    *,
+    offsets: Sequence[Sequence[int]], ax: Axes | None = None, *,
     values: Num[ArrayLike, "rows columns"] | None = None,
 ) -> Axes:
     """A latent (orange) and its context (blue), cells numbered in the order of the inputs.
@@ -156,9 +150,7 @@ def context_window(
     return bare(ax)
 
 
-def prediction(
-    mu: float, scale: float, latent: int | None = None, ax: Axes | None = None
-) -> Axes:
+def prediction(mu: float, scale: float, latent: int | None = None, ax: Axes | None = None) -> Axes:
     """The probability of every whole number under an integrated Laplace distribution (Eq. 12).
 
     mu and scale are in steps. The bar of `latent`, if given, is orange and its cost in the title.
@@ -182,11 +174,8 @@ def prediction(
 
 
 def influence(
-    gradient: Float[ArrayLike, "rows columns"],
-    ax: Axes | None = None,
-    *,
-    at: tuple[int, int] | None = None,
-    label: str = "gradient",
+    gradient: Float[ArrayLike, "rows columns"], ax: Axes | None = None, *,
+    at: tuple[int, int] | None = None, label: str = "gradient",
 ) -> Axes:
     """A gradient with respect to a grid: what an output depends on. Exactly 0 is white.
 
@@ -211,8 +200,7 @@ def influence(
 
 
 def rounding_bands(
-    z: Float[ArrayLike, " n"],
-    bands: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]],
+    z: Float[ArrayLike, " n"], bands: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]],
     ax: Axes | None = None,
 ) -> Axes:
     """What stands in for rounding (Figs. 3 and 12, bottom): mean and interval over z, in steps.
@@ -232,11 +220,8 @@ def rounding_bands(
 
 
 def trade_off(
-    settings: Float[ArrayLike, " n"],
-    quantities: Mapping[str, Float[ArrayLike, " n"]],
-    ax: Axes | None = None,
-    *,
-    label: str = "temperature T",
+    settings: Float[ArrayLike, " n"], quantities: Mapping[str, Float[ArrayLike, " n"]],
+    ax: Axes | None = None, *, label: str = "temperature T",
 ) -> Axes:
     """Quantities that a setting trades against each other, a marked line each, both axes log.
 

@@ -27,9 +27,7 @@ _MARKERS = "ov^sDPX<>ph*"
 _AXES = {"xlabel": "rate (bits per pixel)", "ylabel": "PSNR (dB)"}
 
 
-def rd_curve(
-    curves: Mapping[str, Any] | Sequence[Any] | Fit, ax: Axes | None = None
-) -> Axes:
+def rd_curve(curves: Mapping[str, Any] | Sequence[Any] | Fit, ax: Axes | None = None) -> Axes:
     """Rate-distortion points: PSNR in dB over bits per pixel, a line a method, marked points.
 
     `curves` maps a method's name to its points; each may be
@@ -67,19 +65,15 @@ def _rate_and_quality(points) -> tuple[np.ndarray, np.ndarray]:
     return rate, quality
 
 
-def published_curves(
-    dataset: str, ax: Axes | None = None, codecs: Iterable[str] | None = None
-) -> Axes:
-    """Published rate-distortion curves on a data set (averages over it), from `c3lite.reference`.
+def published_curves(dataset: str, ax: Axes | None = None) -> Axes:
+    """Some published rate-distortion curves on a data set (averages), from `c3lite.reference`.
 
-    dataset: "kodak", "clic2020-professional-valid", "uvg" or "uvg/<video>". codecs: names from
-    `reference.codecs(dataset)`; without, a selection. Raises `ValueError` for an unknown name.
+    dataset: "kodak", "clic2020-professional-valid", "uvg" or "uvg/<video>". Raises `ValueError` for
+    an unknown name.
     """
     known = reference.codecs(dataset)
-    if codecs is None:
-        chosen = _PUBLISHED.get(dataset.partition("/")[0], known)
-        codecs = [name for name in chosen if name in known]
-    rd_curve({name: reference.rd_points(dataset, name) for name in codecs}, ax := new_axes(ax))
+    chosen = [name for name in _PUBLISHED[dataset.partition("/")[0]] if name in known]
+    ax = rd_curve({name: reference.rd_points(dataset, name) for name in chosen}, ax)
     ax.set_title(f"Published results, {dataset}")
     return ax
 
@@ -112,9 +106,7 @@ def ranked_curves(
     return ax
 
 
-def rate_difference(
-    curves: Mapping[str, RDCurve], anchor: RDCurve, ax: Axes | None = None
-) -> Axes:
+def rate_difference(curves: Mapping[str, RDCurve], anchor: RDCurve, ax: Axes | None = None) -> Axes:
     """How much more rate than the anchor a codec needs at equal PSNR, in percent, over the PSNR.
 
     BD-rate is the mean of such a line (of its logarithm); where the line crosses zero, the better

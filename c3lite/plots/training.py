@@ -30,35 +30,21 @@ def history(fit: Fit, ax: Axes | None = None) -> Axes:
     ax.plot(steps, rate, color=COLORS[0], label="rate: λ · latent bits / pixels")
     if 0 < int(fit.config.steps) < len(steps):
         ax.axvline(int(fit.config.steps), color="gray", linestyle=":", label="stage 2")
-    return _finished(ax, {})
+    return _finished(ax)
 
 
 def losses(
-    runs: Mapping[str, Fit | Float[ArrayLike, " steps"]],
-    ax: Axes | None = None,
-    *,
-    window: int = 20,
+    runs: Mapping[str, Fit | Float[ArrayLike, " steps"]], ax: Axes | None = None
 ) -> Axes:
-    """The objective of several fits over the steps, each the running mean of `window` steps.
-
-    Colors are those of Okabe and Ito, in turn.
-    """
-    ax = new_axes(ax, figsize=(7, 3.5))
-    for name, run, color in colored(runs):
-        loss = np.asarray(run.history.loss if isinstance(run, Fit) else run, np.float64)
-        size = max(1, min(window, len(loss)))
-        smooth = np.convolve(loss, np.ones(size) / size, "valid")
-        ax.plot(np.arange(len(smooth)) + size - 1, smooth, label=name, color=color, linewidth=1.4)
-    _finished(ax, {"which": "both"})
-    ax.yaxis.set_major_formatter("{x:g}")
-    return ax
+    """The objective of several fits over the steps, each the running mean of 20 steps."""
+    past = {name: np.asarray(run.history.loss if isinstance(run, Fit) else run)
+            for name, run in runs.items()}
+    return loss_bands({name: [(np.arange(len(loss)), loss)] for name, loss in past.items()},
+                      ax, smooth=20)
 
 
 def loss_bands(
-    runs: Mapping[str, Sequence[Curve]],
-    ax: Axes | None = None,
-    *,
-    stage2: int | None = None,
+    runs: Mapping[str, Sequence[Curve]], ax: Axes | None = None, *, stage2: int | None = None,
     smooth: int = 5,
 ) -> Axes:
     """Loss over the steps: the mean over seeds as a line, all seeds within a band.
@@ -79,13 +65,13 @@ def loss_bands(
         ax.plot(steps, losses.mean(0), color=color, linewidth=1.4, label=name)
     if stage2 is not None:
         ax.axvline(stage2, color="gray", linestyle=":", linewidth=1)
-    _finished(ax, {"which": "both"}, {"fontsize": 8})
+    _finished(ax, which="both")
     plain_numbers(ax.yaxis)
     return ax
 
 
-def _finished(ax, grid, legend=None):
-    return finished(ax, grid, legend, yscale="log", xlabel="step",
+def _finished(ax, **grid):
+    return finished(ax, grid, yscale="log", xlabel="step",
                     ylabel="loss (values in [0, 1], squared)")
 
 

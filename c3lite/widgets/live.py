@@ -66,12 +66,8 @@ class LiveFit(Explorer):
     """The one that was started last."""
 
     def __init__(
-        self,
-        image: Float[ArrayLike, "3 *shape"],
-        config: Config = C3_FAST,
-        config2: Config | None = None,
-        *,
-        names: tuple[str, ...] = ("A", "B"),
+        self, image: Float[ArrayLike, "3 *shape"], config: Config = C3_FAST,
+        config2: Config | None = None, *, names: tuple[str, ...] = ("A", "B"),
         key: PRNGKeyArray | None = None,
     ):
         self._image = check_image(image)

@@ -27,8 +27,7 @@ class MaskExplorer(ClipExplorer):
     title = question("Where does the codec look in the frame before?")
 
     def __init__(
-        self,
-        result: LearnedOffsets,
+        self, result: LearnedOffsets,
         video: Float[ArrayLike, "3 frames height width"] | None = None,
         displacement: tuple[float | int, float | int] | None = None,
     ):
