@@ -83,7 +83,8 @@ def _draw_grids(ax, symbols, unit, shape):
 
 
 def _draw_upsampled(ax, fit, unit):
-    up = upsampled(fit.config, fit.shape, fit.coded.symbols, fit.networks.upsampling)
+    up = upsampled(fit.config, fit.shape, fit.coded.symbols,
+                   jax.tree.map(np.asarray, fit.networks.upsampling))
     w, h = unit * fit.shape[1], unit * fit.shape[0]
     step = min(0.09, (2.45 - w) / max(len(up) - 1, 1)) if w < 2.45 else 0.02
     for n in reversed(range(len(up))):  # the coarsest at the back
