@@ -166,6 +166,11 @@ def test_noisy_value_is_what_sampling_gives(T, a, second_is_s):
     np.testing.assert_allclose((low, high), (below, above), atol=0.05)
 
 
+def test_noise_that_the_quantizer_cannot_show_is_refused():
+    with pytest.raises(ValueError, match="this config has gaussian noise"):
+        widgets.QuantizerExplorer(c3.edit(c3.C3, noise="gaussian"))
+
+
 def test_a_fit_is_sent_whole_and_small(fit):
     data = fitted.fitted(fit)
     symbols = np.concatenate([unpack(grid["symbols"]).ravel() for grid in data["grids"]])

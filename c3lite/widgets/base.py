@@ -44,7 +44,10 @@ def question(text: str) -> traitlets.Unicode:
 
 
 class Explorer(anywidget.AnyWidget):
-    """A widget that also is a picture, and says what went wrong where it can be seen."""
+    """A widget that also is a picture, and says what went wrong where it can be seen.
+
+    Traits with `shown=True` are what the browser reads, besides its script and style.
+    """
 
     _css = (STATIC / "widgets.css").read_text("utf-8")
     data = traitlets.Dict().tag(sync=True, shown=True)
@@ -52,10 +55,6 @@ class Explorer(anywidget.AnyWidget):
     error = traitlets.Unicode().tag(sync=True, shown=True)
     """Shown in the widget, in red; empty: nothing is wrong."""
     title = question("")
-
-    def synced(self) -> list[str]:
-        """Names of the traits that the browser reads, besides its script and style."""
-        return sorted(self.traits(shown=True))
 
     def whole(self) -> dict[str, Any]:
         """`data` for a page without Python: with all that a notebook would ask for later."""

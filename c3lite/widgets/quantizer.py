@@ -14,20 +14,21 @@ from c3lite.ingredients.noise import kumaraswamy_b
 from c3lite.model import quantize
 from c3lite.widgets.base import Explorer, question, script
 
-QUANTILES = (np.arange(128) + 0.5) / 128
-
 
 class QuantizerExplorer(Explorer):
     """What the decoder sees of a latent during stage 1, its gradient, and the noise.
 
     Sliders for the temperature T and the noise shape a, and one for the position in stage 1 that
-    sets both as `config` schedules them.
+    sets both as `config` schedules them. Raises `ValueError` for noise of another kind.
     """
 
     _esm = script("quantizer.js")
     title = question("What does the decoder see of a latent in stage 1?")
 
     def __init__(self, config: Config = C3):
+        if config.noise != "kumaraswamy":
+            raise ValueError(f"QuantizerExplorer shows Kumaraswamy noise, and this config has "
+                             f"{config.noise} noise: give it one with noise='kumaraswamy'")
         self._config = config
         super().__init__(data={
             "temperature": _ends(config.temperature), "noise_shape": _ends(config.noise_shape),
@@ -53,11 +54,6 @@ class QuantizerExplorer(Explorer):
         return figure
 
 
-def noise_quantiles(p: np.ndarray, a: float) -> np.ndarray:
-    """The noise below which a share p of all draws lies (Eqs. 22, 23), centered on zero."""
-    return (1 - (1 - p) ** (1 / kumaraswamy_b(a))) ** (1 / a) - 0.5
-
-
 def noisy_value(
     z: np.ndarray, T: float, a: float, second_is_s: bool = False
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -65,14 +61,11 @@ def noisy_value(
 
     Both roundings rise, so that quantiles of the noise give quantiles of the value.
     """
+    p = np.append((np.arange(128) + 0.5) / 128, (0.025, 0.975))
+    u = (1 - (1 - p) ** (1 / kumaraswamy_b(a))) ** (1 / a) - 0.5  # quantiles of Eqs. 22, 23
     outer = quantize.soft_round if second_is_s else quantize.soft_round_conditional_mean
-    inner = quantize.soft_round(jnp.asarray(z), T)
-
-    def at(p):
-        u = noise_quantiles(np.atleast_1d(p), a)
-        return np.asarray(outer(inner[:, None] + u, T))
-
-    return at(QUANTILES).mean(1), at(0.025)[:, 0], at(0.975)[:, 0]
+    values = np.asarray(outer(quantize.soft_round(jnp.asarray(z), T)[:, None] + u, T))
+    return values[:, :-2].mean(1), values[:, -2], values[:, -1]
 
 
 def _ends(anneal: Anneal):
