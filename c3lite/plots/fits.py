@@ -80,13 +80,14 @@ def latent_bits(fit: Fit) -> list[Float[np.ndarray, "..."]]:
 
 
 _bits = functools.partial(jax.jit, static_argnums=3)(entropy.latent_bits)
+_predict = jax.jit(entropy.EntropyModel.__call__)
 
 
 def predicted(fit: Fit) -> tuple[list[Float[np.ndarray, "..."]], list[Float[np.ndarray, "..."]]]:
     """mu and scale of every latent in steps, as the decoder has them, an array for each grid."""
     q = float(fit.config.quantization_step)
     grids = tuple(grid * q for grid in symbol_grids(fit))
-    mu, scale = jax.jit(lambda model, z: model(fit.config, z))(fit.networks.entropy, grids)
+    mu, scale = _predict(fit.networks.entropy, fit.config, grids)
     return _split(mu / q, fit), _split(scale / q, fit)
 
 
