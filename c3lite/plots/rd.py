@@ -65,15 +65,18 @@ def _rate_and_quality(points) -> tuple[np.ndarray, np.ndarray]:
     return rate, quality
 
 
-def published_curves(dataset: str, ax: Axes | None = None) -> Axes:
-    """Some published rate-distortion curves on a data set (averages), from `c3lite.reference`.
+def published_curves(
+    dataset: str, ax: Axes | None = None, codecs: Iterable[str] | None = None
+) -> Axes:
+    """Published rate-distortion curves on a data set (averages over it), from `c3lite.reference`.
 
-    dataset: "kodak", "clic2020-professional-valid", "uvg" or "uvg/<video>". Raises `ValueError` for
-    an unknown name.
+    dataset: "kodak", "clic2020-professional-valid", "uvg" or "uvg/<video>". codecs: names from
+    `reference.codecs(dataset)`; without, a selection. Raises `ValueError` for an unknown name.
     """
-    known = reference.codecs(dataset)
-    chosen = [name for name in _PUBLISHED[dataset.partition("/")[0]] if name in known]
-    ax = rd_curve({name: reference.rd_points(dataset, name) for name in chosen}, ax)
+    if codecs is None:
+        known = reference.codecs(dataset)
+        codecs = [name for name in _PUBLISHED[dataset.partition("/")[0]] if name in known]
+    ax = rd_curve({name: reference.rd_points(dataset, name) for name in codecs}, ax)
     ax.set_title(f"Published results, {dataset}")
     return ax
 
