@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from c3lite.plots import transfers
+from c3lite import plots
 
 
 def test_transfer_matrix(ax):
     rises = {("a", "b"): 12.34, ("b", "a"): -0.5, ("c", "a"): 150.0}
-    assert transfers.transfer_matrix(rises, ax) is ax
+    assert plots.transfer_matrix(rises, ax) is ax
     (image,) = ax.images
     shown = image.get_array()
     assert shown[0, 1] == 12.34 and shown[1, 0] == -0.5 and shown[2, 0] == 150
@@ -17,4 +17,4 @@ def test_transfer_matrix(ax):
     assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
     assert "networks from" in ax.get_ylabel() and "coded" in ax.get_xlabel()
     with pytest.raises(ValueError, match="at least one pair"):
-        transfers.transfer_matrix({})
+        plots.transfer_matrix({})

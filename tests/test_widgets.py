@@ -22,7 +22,7 @@ from hypothesis import given
 from nbconvert import HTMLExporter
 
 import c3lite as c3
-from c3lite import widgets
+from c3lite import plots, widgets
 from c3lite.coding.order import Plan
 from c3lite.config import ADAPTIVE_UVG
 from c3lite.evaluation import anchors as codecs
@@ -31,7 +31,6 @@ from c3lite.fitting.training import History
 from c3lite.model import latents, quantize
 from c3lite.video.masks import LearnedOffsets
 from c3lite.widgets import base, fitted, live
-from c3lite.widgets.context import decoding_steps
 from c3lite.widgets.quantizer import noisy_value
 from tests import made
 from tests.tools import run_notebooks
@@ -167,6 +166,11 @@ def test_noisy_value_is_what_sampling_gives(T, a, second_is_s):
     np.testing.assert_allclose((low, high), (below, above), atol=0.05)
 
 
+def test_noise_that_the_quantizer_cannot_show_is_refused():
+    with pytest.raises(ValueError, match="this config has gaussian noise"):
+        widgets.QuantizerExplorer(c3.edit(c3.C3, noise="gaussian"))
+
+
 def test_a_fit_is_sent_whole_and_small(fit):
     data = fitted.fitted(fit)
     symbols = np.concatenate([unpack(grid["symbols"]).ravel() for grid in data["grids"]])
@@ -192,7 +196,7 @@ def test_band_is_the_matrix(path, method):
 
 def test_decoding_steps_never_need_what_is_not_there(fit):
     config, shape = fit.config, fit.shape
-    steps = decoding_steps(fit)
+    steps = np.concatenate([grid.ravel() for grid in plots.decoding_steps(config, shape)])
     assert steps.min() == 0 and steps.max() + 1 == sum(1 for _ in Plan(config, shape).steps())
     finest = steps[: math.prod(shape)].reshape(shape)
     for dy, dx in [(-1, 0), (0, -1), (-1, 3), (-3, -3)]:

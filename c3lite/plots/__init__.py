@@ -7,53 +7,47 @@ Units: rates in bits per pixel (bpp), PSNR in dB, errors in 8-bit levels (1/255 
 latents in steps (multiples of the bin width q).
 """
 
-from c3lite.plots.clips import correlation_map, film_strip
-from c3lite.plots.coding import coding_intervals, wavefront
-from c3lite.plots.decoding import cost_by_size, published_macs
+from c3lite.plots.clips import context_on_frame, correlation_map, film_strip, mask_heat_map
+from c3lite.plots.coding import coding_intervals, decoding_steps, wavefront
+from c3lite.plots.costs import bd_rate_against_macs, cost_by_size, macs_by_part, published_macs
+from c3lite.plots.effects import bd_rate_bars, changes, loss_rises, transfer_matrix
 from c3lite.plots.fits import (
     PART_NAMES,
     bit_map,
     error,
-    history,
     image,
     latent_bits,
     latent_grids,
     pixel_bits,
+    predicted,
+    symbol_grids,
     where_bits_went,
 )
-from c3lite.plots.lessons import (
-    changes,
+from c3lite.plots.ideas import (
     context_window,
-    decoder_networks,
     influence,
-    learning_rates,
-    losses,
     model_overview,
     prediction,
     rounding_bands,
-    symbol_grids,
     trade_off,
 )
-from c3lite.plots.published import (
-    bd_rate_against_macs,
-    bd_rate_bars,
-    macs_by_part,
+from c3lite.plots.rd import (
+    estimate_against_file,
+    published_curves,
     ranked_curves,
     rate_difference,
+    rd_curve,
 )
-from c3lite.plots.quantization import loss_bands, loss_rises
-from c3lite.plots.rd import estimate_against_file, published_curves, rd_curve
 from c3lite.plots.styles import COLORS, METHOD_STYLE, label, show, style
-from c3lite.plots.transfers import transfer_matrix
-from c3lite.plots.video import context_on_frame, mask_heat_map
+from c3lite.plots.training import history, learning_rates, loss_bands, losses
 
 __all__ = [
     "COLORS", "METHOD_STYLE", "PART_NAMES", "bd_rate_against_macs", "bd_rate_bars", "bit_map",
     "changes", "coding_intervals", "context_on_frame", "context_window", "correlation_map",
-    "cost_by_size", "decoder_networks", "error", "estimate_against_file", "film_strip", "history",
+    "cost_by_size", "decoding_steps", "error", "estimate_against_file", "film_strip", "history",
     "image", "influence", "label", "latent_bits", "latent_grids", "learning_rates", "loss_bands",
     "loss_rises", "losses", "macs_by_part", "mask_heat_map", "model_overview", "pixel_bits",
-    "prediction", "published_curves", "published_macs", "ranked_curves", "rate_difference",
-    "rd_curve", "rounding_bands", "show", "style", "symbol_grids", "trade_off", "transfer_matrix",
-    "wavefront", "where_bits_went",
+    "predicted", "prediction", "published_curves", "published_macs", "ranked_curves",
+    "rate_difference", "rd_curve", "rounding_bands", "show", "style", "symbol_grids", "trade_off",
+    "transfer_matrix", "wavefront", "where_bits_went",
 ]

@@ -1,22 +1,27 @@
-"""Clips: frames side by side with what moves marked, and the surface that measures the motion."""
+"""Clips: frames side by side, contexts drawn on them, and maps over the displacement (dx, dy)."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, SupportsFloat
 
 import numpy as np
 from jaxtyping import ArrayLike, Float, Int
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 
+from c3lite.config import Config
+from c3lite.model import context as ctx
+from c3lite.plots.fits import image
 from c3lite.plots.styles import bare, color_bar, new_axes, style
+from c3lite.video.masks import LearnedOffsets
 
 GAP = 4
 
 
 def film_strip(
-    video: Float[ArrayLike, "3 frames height width"],
-    ax: Axes | None = None,
-    *,
-    displacements: Int[ArrayLike, "steps 2"] | None = None,
-    at_most: int = 5,
+    video: Float[ArrayLike, "3 frames height width"], ax: Axes | None = None, *,
+    displacements: Int[ArrayLike, "steps 2"] | None = None, at_most: int = 5,
 ) -> Axes:
     """The first frames of a clip side by side, `at_most` so many.
 
@@ -51,21 +56,78 @@ def film_strip(
     return ax
 
 
-def correlation_map(
-    surface: Float[ArrayLike, "rows columns"], ax: Axes | None = None
-) -> Axes:
+def correlation_map(surface: Float[ArrayLike, "rows columns"], ax: Axes | None = None) -> Axes:
     """The surface of `motion.correlation`, its peak circled; the gray cross is (0, 0)."""
     surface = np.asarray(surface)
-    ry, rx = (side // 2 for side in surface.shape)
-    peak = np.unravel_index(surface.argmax(), surface.shape)
-    dx, dy = peak[1] - rx, peak[0] - ry
+    y, x = np.unravel_index(surface.argmax(), surface.shape)
+    dx, dy = x - surface.shape[1] // 2, y - surface.shape[0] // 2
+    return _map(surface, ax, "phase correlation", "pixels", (dx, dy),
+                f"peak at ({dx}, {dy})", vmin=0)
+
+
+def mask_heat_map(
+    learned: LearnedOffsets, grid: int = 0, ax: Axes | None = None,
+    *, motion: Sequence[SupportsFloat] | None = None,
+) -> Axes:
+    """Mean |weight| of each offset in the previous frame, and the mask's box in blue (Fig. 15).
+
+    The gray cross is (0, 0): the same place. `motion` = (dx, dy), where it is known, is circled.
+    Raises `ValueError` for a grid without a mask.
+    """
+    if not 0 <= grid < len(learned.heat_maps):
+        raise ValueError(f"grids 0 to {len(learned.heat_maps) - 1} have masks, not {grid}")
+    box = learned.boxes[grid]
+    ax = _map(learned.heat_maps[grid], ax, "mean |weight|", "latents", motion,
+              f"grid {grid}: the box sees dx {box.dx} to {box.dx + box.width - 1}, "
+              f"dy {box.dy} to {box.dy + box.height - 1}")
+    ax.add_patch(Rectangle((box.dx - 0.5, box.dy - 0.5), box.width, box.height, fill=False,
+                           edgecolor=style("HEVC")["color"], linewidth=1.8))
+    return ax
+
+
+def _map(values, ax, label, unit, circled, title, **how: Any) -> Axes:
+    """Values over (dx, dy), in the middle (0, 0) with a cross."""
+    y, x = (side / 2 for side in np.shape(values))
     ax = new_axes(ax, figsize=(5.5, 4.5))
-    drawn = ax.imshow(surface, cmap="magma", interpolation="nearest", vmin=0,
-                      extent=(-rx - 0.5, rx + 0.5, ry + 0.5, -ry - 0.5))
-    color_bar(drawn, ax, "phase correlation")
+    color_bar(ax.imshow(values, cmap="magma", interpolation="nearest", extent=(-x, x, y, -y),
+                        **how), ax, label)
     ax.plot(0, 0, "+", color="#D9D9D9", markersize=9)
-    ax.plot(dx, dy, "o", markersize=16, markerfacecolor="none", markeredgecolor="white")
-    ax.set_xlabel("dx (pixels)")
-    ax.set_ylabel("dy (pixels)")
-    ax.set_title(f"peak at ({dx}, {dy})", fontsize=10)
+    if circled is not None:
+        ax.plot(*circled, "o", markersize=16, markerfacecolor="none", markeredgecolor="white")
+    ax.set(xlabel=f"dx ({unit})", ylabel=f"dy ({unit})")
+    ax.set_title(title, fontsize=10)
+    return ax
+
+
+def context_on_frame(
+    video: Float[ArrayLike, "3 frames height width"], config: Config, position: Sequence[int],
+    ax: Axes | None = None, *, lag: int = 0, grid: int = 0,
+) -> Axes:
+    """The latents of frame `position[0] - lag` that the one at `position` has as its context.
+
+    Orange squares on the frame, each as large as what a latent of this grid stands for; the latent
+    itself is outlined in blue. `position` is (frame, row, column) in latents of the grid.
+
+    Raises `ValueError` for a position or a lag outside the grid.
+    """
+    x = np.asarray(video)
+    scale = 2 ** (grid + (not config.finest_grid))
+    shape = tuple(-(-n // scale) for n in x.shape[1:])
+    frame, row, column = position
+    inside = all(0 <= p < n for p, n in zip(position, shape, strict=True))
+    if not inside or not 0 <= frame - lag < shape[0]:
+        raise ValueError(f"grid {grid} of this clip is {shape}; there is no latent {position} with "
+                         f"a frame {lag} before it")
+    ax = image(x[:, min((frame - lag) * scale, x.shape[1] - 1)], ax)
+
+    def square(y, x, **how):
+        ax.add_patch(Rectangle((x * scale - 0.5, y * scale - 0.5), scale, scale, **how))
+
+    for t, dy, dx in ctx.grid_offsets(config, 3, grid):
+        y, x_ = row + dy, column + dx
+        if t == -lag and 0 <= y < shape[1] and 0 <= x_ < shape[2]:
+            square(y, x_, facecolor=style("COOL-CHIC")["color"], alpha=0.6, linewidth=0)
+    square(row, column, fill=False, edgecolor=style("C3")["color"], linewidth=1.5)
+    when = {0: "this frame", 1: "the frame before"}.get(lag, f"{lag} frames before")
+    ax.set_title(f"context in {when}", fontsize=10)
     return ax

@@ -6,18 +6,18 @@ import itertools
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Int
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 
 from c3lite.coding.order import Plan
 from c3lite.model import context as ctx
+from c3lite.model import latents
 from c3lite.plots.styles import bare, color_bar, new_axes, style
 
 
 def coding_intervals(
-    cumulative: Sequence[int],
-    symbols: Sequence[int],
-    ax: Axes | None = None,
+    cumulative: Sequence[int], symbols: Sequence[int], ax: Axes | None = None,
     names: Sequence[str] | None = None,
 ) -> Axes:
     """How an entropy coder narrows its interval: a row a symbol, each blown up to full width.
@@ -52,6 +52,15 @@ def coding_intervals(
     return ax
 
 
+def decoding_steps(config, shape: tuple[int, ...]) -> tuple[Int[np.ndarray, "..."], ...]:
+    """In which step of the wavefront each latent is decoded, an array for each grid."""
+    plan = Plan(config, shape)
+    steps = np.empty(len(plan.order), np.int32)
+    for n, (places, _) in enumerate(plan.steps()):
+        steps[plan.order[places]] = n
+    return latents.split(steps, plan.shapes)
+
+
 def wavefront(
     config, shape: tuple[int, int], ax: Axes | None = None, *, step: int | None = None
 ) -> Axes:
@@ -64,12 +73,8 @@ def wavefront(
     """
     if len(shape) != 2:
         raise ValueError(f"the wavefront of an image has (height, width), not {shape}")
-    plan = Plan(config, shape)
-    height, width = plan.shapes[0]
-    steps = np.empty(len(plan.order), np.int64)
-    for n, (places, _) in enumerate(plan.steps()):
-        steps[plan.order[places]] = n
-    steps = steps[: height * width].reshape(height, width)
+    steps = decoding_steps(config, shape)[0]
+    height, width = steps.shape
     ax = new_axes(ax, steps[None])
     if step is None:
         color_bar(ax.imshow(steps, cmap="viridis", interpolation="nearest"), ax, "step")

@@ -1,4 +1,4 @@
-"""One fit: its picture, its errors, its latents, where its bits went and how it was fitted."""
+"""One fit: its picture, its errors, its latents, and where its bits went."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ import numpy as np
 from jaxtyping import ArrayLike, Float
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
-from matplotlib.ticker import FuncFormatter
 
 from c3lite.evaluation.report import PART_COLORS
-from c3lite.fitting import parameters
 from c3lite.fitting.fit import Fit
 from c3lite.model import entropy, latents
-from c3lite.plots.styles import OTHER, bare, color_bar, new_axes, picture
+from c3lite.plots.styles import OTHER, bare, color_bar, new_axes, picture, signed_picture
 
 PART_NAMES = {
     "latents": "latents", "synthesis": "synthesis network", "entropy": "entropy network",
@@ -35,28 +33,21 @@ def image(x: Float[ArrayLike, "3 height width"], ax: Axes | None = None) -> Axes
 
 
 def error(
-    x: Float[ArrayLike, "3 height width"],
-    reconstruction: Float[ArrayLike, "3 height width"],
+    x: Float[ArrayLike, "3 height width"], reconstruction: Float[ArrayLike, "3 height width"],
     ax: Axes | None = None,
-    *,
-    signed: bool = False,
 ) -> Axes:
-    """Where a reconstruction is wrong, in 8-bit levels, with a color bar.
+    """Where a reconstruction is wrong, in 8-bit levels, with a color bar: bright is wrong.
 
-    Mean over the three channels of |reconstruction - x| (bright is wrong), or of the difference
-    itself (`signed`: red is too bright, blue too dark). Both values in [0, 1]; raises `ValueError`
-    for different shapes.
+    Mean over the three channels of |reconstruction - x|, both with values in [0, 1]. Raises
+    `ValueError` for different shapes.
     """
     x, reconstruction = picture(x), picture(reconstruction)
     if x.shape != reconstruction.shape:
         raise ValueError(f"cannot compare shape {x.shape} with shape {reconstruction.shape}")
-    difference = 255 * (reconstruction.astype(np.float64) - x)
-    shown = (difference if signed else np.abs(difference)).mean(0)
-    limit = max(float(np.abs(shown).max()), 1e-9)
+    levels = 255 * np.abs(reconstruction.astype(np.float64) - x).mean(0)
     ax = new_axes(ax, x)
-    drawn = ax.imshow(shown, cmap="RdBu_r" if signed else "inferno",
-                      vmin=-limit if signed else 0, vmax=limit, interpolation="nearest")
-    color_bar(drawn, ax, "error (8-bit levels)")
+    color_bar(ax.imshow(levels, cmap="inferno", vmin=0, vmax=max(levels.max(), 1e-9),
+                        interpolation="nearest"), ax, "error (8-bit levels)")
     return bare(ax)
 
 
@@ -71,7 +62,7 @@ def where_bits_went(fit: Fit, ax: Axes | None = None) -> Axes:
         f"{b:,.0f} bits, {b / fit.pixels:.3f} bpp, {b / max(total, 1e-9):.0%}" for b in bits])
     ax.invert_yaxis()
     ax.set_xlim(0, 1.5 * max(bits.max(), 1e-9))  # room for the labels
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    ax.xaxis.set_major_formatter("{x:,.0f}")
     ax.set_xlabel("size (bits)")
     ax.set_title(f"{total:,.0f} bits in all, {fit.bpp_estimate:.3f} bits per pixel")
     ax.spines[["top", "right"]].set_visible(False)
@@ -83,18 +74,30 @@ def latent_bits(fit: Fit) -> list[Float[np.ndarray, "..."]]:
 
     Measured with the networks that the file holds; in all, `fit.bits["latents"]`.
     """
-    coded = fit.coded
-    networks = parameters.from_integers(coded.networks, coded.weight_step, coded.bias_step)
-    bits = np.asarray(_bits(networks.entropy, fit.config,
-                            jnp.asarray(coded.symbols, jnp.float32), fit.shape))
+    bits = _bits(fit.networks.entropy, fit.config,
+                 jnp.asarray(fit.coded.symbols, jnp.float32), fit.shape)
     return _split(bits, fit)
 
 
 _bits = functools.partial(jax.jit, static_argnums=3)(entropy.latent_bits)
+_predict = jax.jit(entropy.EntropyModel.__call__)
 
 
-def _split(flat: np.ndarray, fit: Fit) -> list[np.ndarray]:
-    return list(latents.split(flat, latents.grid_shapes(fit.config, fit.shape)))
+def predicted(fit: Fit) -> tuple[list[Float[np.ndarray, "..."]], list[Float[np.ndarray, "..."]]]:
+    """mu and scale of every latent in steps, as the decoder has them, an array for each grid."""
+    q = float(fit.config.quantization_step)
+    grids = tuple(grid * q for grid in symbol_grids(fit))
+    mu, scale = _predict(fit.networks.entropy, fit.config, grids)
+    return _split(mu / q, fit), _split(scale / q, fit)
+
+
+def symbol_grids(fit: Fit) -> list[Float[np.ndarray, "..."]]:
+    """The quantized latents of a fit in steps (`Fit.grids`) as floats, to calculate with."""
+    return [grid.astype(np.float32) for grid in fit.grids]
+
+
+def _split(flat, fit: Fit) -> list[np.ndarray]:
+    return list(latents.split(np.asarray(flat), latents.grid_shapes(fit.config, fit.shape)))
 
 
 def pixel_bits(fit: Fit) -> Float[np.ndarray, "*shape"]:
@@ -113,7 +116,7 @@ def latent_grids(fit: Fit, ax: Axes | None = None, *, frame: int = 0) -> Axes:
     Values are in steps: white is 0, red positive, blue negative, each grid with a scale of its
     own, given in its title beside its size and its bits. Of a video, the slice that holds `frame`.
     """
-    grids, bits = _split(np.asarray(fit.coded.symbols), fit), latent_bits(fit)
+    grids, bits = fit.grids, latent_bits(fit)
     columns = min(4, len(grids))
     rows = -(-len(grids) // columns)
     height, width = fit.shape[-2:]
@@ -128,8 +131,8 @@ def latent_grids(fit: Fit, ax: Axes | None = None, *, frame: int = 0) -> Axes:
         limit = max(int(np.abs(grid).max()), 1)
         shown = grid if grid.ndim == 2 else grid[min(frame >> e, len(grid) - 1)]
         # the extent is that of the image, so that all panels line up with it
-        panel.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest",
-                     extent=(0, width, height, 0), aspect="auto" if aspect != height / width else 1)
+        signed_picture(panel, shown, limit, extent=(0, width, height, 0),
+                       aspect="auto" if aspect != height / width else 1)
         size = "×".join(map(str, grid.shape))
         panel.set_title(f"{size}, −{limit} to {limit}\n{grid_bits.sum():,.0f} bits", fontsize=9)
         bare(panel)
@@ -170,25 +173,3 @@ def _spread(bits: np.ndarray, exponent: int, shape: tuple[int, ...]) -> np.ndarr
         bits = np.take(bits, owner, axis) * np.expand_dims(
             share[owner], [a for a in range(len(shape)) if a != axis])
     return bits
-
-
-def history(fit: Fit, ax: Axes | None = None) -> Axes:
-    """The objective over the steps and its two sides, MSE and λ · bits per pixel (Eq. 4).
-
-    The dotted line is where stage 2 starts: hard rounding instead of noise.
-    """
-    ax = new_axes(ax, figsize=(7, 3.5))
-    past = fit.history
-    steps = np.arange(len(past.loss))
-    rate = float(fit.config.rd_weight) * np.asarray(past.bits) / fit.pixels
-    ax.plot(steps, past.loss, color="black", label="loss")
-    ax.plot(steps, past.mse, color="#D55E00", label="distortion: MSE")
-    ax.plot(steps, rate, color="#0072B2", label="rate: λ · latent bits / pixels")
-    if 0 < int(fit.config.steps) < len(steps):
-        ax.axvline(int(fit.config.steps), color="gray", linestyle=":", label="stage 2")
-    ax.set_yscale("log")
-    ax.set_xlabel("step")
-    ax.set_ylabel("loss (values in [0, 1], squared)")
-    ax.grid(alpha=0.3)
-    ax.legend()
-    return ax

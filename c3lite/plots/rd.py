@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, PercentFormatter
 
 from c3lite.evaluation import reference
 from c3lite.evaluation.anchors import Coded
+from c3lite.evaluation.reference import RDCurve
 from c3lite.fitting.fit import Fit
-from c3lite.plots.styles import label, new_axes, style
+from c3lite.plots.styles import OTHER, finished, label, new_axes, plain_numbers, signed, style
 
 _PUBLISHED = {
     "kodak": ("C3 (paper)", "C3 adaptive (paper)", "COOL-CHIC", "COOL-CHICv2", "JPEG", "BPG",
@@ -22,11 +23,11 @@ _PUBLISHED = {
     "uvg": ("C3 adaptive (authors, public results file)", "HEVC (medium, no bframes)", "VCT",
             "VTM (17.0, Random Access)", "HiNeRV"),
 }
+_MARKERS = "ov^sDPX<>ph*"
+_AXES = {"xlabel": "rate (bits per pixel)", "ylabel": "PSNR (dB)"}
 
 
-def rd_curve(
-    curves: Mapping[str, Any] | Sequence[Any] | Fit, ax: Axes | None = None
-) -> Axes:
+def rd_curve(curves: Mapping[str, Any] | Sequence[Any] | Fit, ax: Axes | None = None) -> Axes:
     """Rate-distortion points: PSNR in dB over bits per pixel, a line a method, marked points.
 
     `curves` maps a method's name to its points; each may be
@@ -45,8 +46,23 @@ def rd_curve(
         rate, quality = _rate_and_quality(points)
         order = np.argsort(rate)
         ax.plot(rate[order], quality[order], label=label(name), **style(name))
-    _rd_axes(ax)
-    return ax
+    return finished(ax, **_AXES)
+
+
+def _rate_and_quality(points) -> tuple[np.ndarray, np.ndarray]:
+    if hasattr(points, "psnr") and hasattr(points, "bpp"):  # a Fit or a codecs.Coded
+        points = [points]
+    points = list(points)
+    if points and all(hasattr(p, "psnr") and hasattr(p, "bpp") for p in points):
+        points = [[p.bpp for p in points], [p.psnr for p in points]]
+    try:
+        rate, quality = (np.asarray(side, float).reshape(-1) for side in points)
+    except (TypeError, ValueError) as bad:
+        raise ValueError("points are fits, codecs.Coded, or a pair (rates in bpp, PSNRs in dB), "
+                         f"not {points!r:.200}") from bad
+    if rate.size != quality.size or not rate.size or np.isnan([rate, quality]).any():
+        raise ValueError(f"rates {rate} and PSNRs {quality} are no curve")
+    return rate, quality
 
 
 def published_curves(
@@ -57,13 +73,71 @@ def published_curves(
     dataset: "kodak", "clic2020-professional-valid", "uvg" or "uvg/<video>". codecs: names from
     `reference.codecs(dataset)`; without, a selection. Raises `ValueError` for an unknown name.
     """
-    known = reference.codecs(dataset)
     if codecs is None:
-        chosen = _PUBLISHED.get(dataset.partition("/")[0], known)
-        codecs = [name for name in chosen if name in known]
-    rd_curve({name: reference.rd_points(dataset, name) for name in codecs}, ax := new_axes(ax))
+        known = reference.codecs(dataset)
+        codecs = [name for name in _PUBLISHED[dataset.partition("/")[0]] if name in known]
+    ax = rd_curve({name: reference.rd_points(dataset, name) for name in codecs}, ax)
     ax.set_title(f"Published results, {dataset}")
     return ax
+
+
+def ranked_curves(
+    curves: Mapping[str, RDCurve], ax: Axes | None = None, *,
+    rates_percent: Mapping[str, float | int],
+) -> Axes:
+    """A crowd of RD curves: the legend, on the right, lists them from the best BD-rate down.
+
+    The rate's axis is logarithmic: equal distances are equal percentages, as in the BD-rate.
+    Methods without a color of their own are gray, told apart by their markers. A name without a
+    BD-rate comes last.
+    """
+    ax = new_axes(ax, figsize=(9, 5))
+    others = iter(_MARKERS * (1 + len(curves) // len(_MARKERS)))
+    for name in sorted(curves, key=lambda n: rates_percent.get(n, np.inf)):
+        look = style(name)
+        if look["color"] == OTHER["color"]:
+            look |= {"marker": next(others), "color": "#8C8C8C", "markersize": 4.5}
+        rate, quality = curves[name]
+        order = np.argsort(rate)
+        number = f"  {signed(rates_percent[name])} %" if name in rates_percent else ""
+        ax.plot(rate[order], quality[order], label=label(name) + number, **look)
+    finished(ax, xscale="log", **_AXES, legend={
+        "loc": "center left", "bbox_to_anchor": (1.01, 0.5), "frameon": False, "fontsize": 9,
+        "title": "BD-rate" if rates_percent else None})
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    plain_numbers(ax.xaxis)
+    return ax
+
+
+def rate_difference(curves: Mapping[str, RDCurve], anchor: RDCurve, ax: Axes | None = None) -> Axes:
+    """How much more rate than the anchor a codec needs at equal PSNR, in percent, over the PSNR.
+
+    BD-rate is the mean of such a line (of its logarithm); where the line crosses zero, the better
+    codec changes. Between points by piecewise cubics of ln(bpp), only where both curves have
+    points. Raises `ValueError` for curves that share no PSNR with the anchor.
+    """
+    log_anchor = _log_rate(anchor)
+    ax = new_axes(ax)
+    for name, curve in curves.items():
+        log_rate = _log_rate(curve)
+        low = max(log_rate.x[0], log_anchor.x[0])
+        high = min(log_rate.x[-1], log_anchor.x[-1])
+        if not low < high:
+            raise ValueError(f"{name} and the anchor share no range of PSNR")
+        quality = np.linspace(low, high, 200)
+        percent = 100 * np.expm1(log_rate(quality) - log_anchor(quality))
+        ax.plot(quality, percent, label=label(name), **style(name) | {"marker": ""})
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.yaxis.set_major_formatter(PercentFormatter(decimals=0))
+    return finished(ax, xlabel="PSNR (dB)", ylabel="rate against the anchor")
+
+
+def _log_rate(curve: RDCurve):
+    """ln(bpp) as a function of PSNR, through all points."""
+    from scipy.interpolate import PchipInterpolator  # slow to import, and only needed here
+
+    quality, first = np.unique(curve.psnr_db, return_index=True)
+    return PchipInterpolator(quality, np.log(curve.bpp[first]))
 
 
 def estimate_against_file(fits: Iterable[Fit], ax: Axes | None = None) -> Axes:
@@ -83,41 +157,14 @@ def estimate_against_file(fits: Iterable[Fit], ax: Axes | None = None) -> Axes:
     ends = [0.9 * min(estimates.min(), files.min()), 1.1 * max(estimates.max(), files.max())]
     ax.plot(ends, ends, color="gray", linestyle="--", linewidth=1, label="equal", zorder=1)
     ax.scatter(estimates, files, color=style("C3")["color"], zorder=2, label="one fit")
-    ax.set(xscale="log", yscale="log", xlim=ends, ylim=ends, aspect="equal")
+    finished(ax, {"which": "both"}, xscale="log", yscale="log", xlim=ends, ylim=ends,
+             aspect="equal", xlabel="estimate from log-probabilities (bpp)",
+             ylabel="file, every byte counted (bpp)",
+             title=f"file over estimate: mean {excess.mean():+.2f} %, "
+             f"largest {excess[np.argmax(np.abs(excess))]:+.2f} %")
+    wide = ends[1] > 10 * ends[0]
     for axis in (ax.xaxis, ax.yaxis):  # plain numbers, and few of them
-        wide = ends[1] > 10 * ends[0]
         axis.set_major_locator(
             LogLocator(subs=(1, 2, 5)) if wide else MaxNLocator(5, steps=[1, 2, 5]))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_minor_formatter(NullFormatter())
-    ax.set_xlabel("estimate from log-probabilities (bpp)")
-    ax.set_ylabel("file, every byte counted (bpp)")
-    ax.set_title(f"file over estimate: mean {excess.mean():+.2f} %, "
-                 f"largest {excess[np.argmax(np.abs(excess))]:+.2f} %")
-    ax.grid(alpha=0.3, which="both")
-    ax.legend()
+        plain_numbers(axis)
     return ax
-
-
-def _rate_and_quality(points) -> tuple[np.ndarray, np.ndarray]:
-    if hasattr(points, "psnr") and hasattr(points, "bpp"):  # a Fit or a codecs.Coded
-        points = [points]
-    points = list(points)
-    if points and all(hasattr(p, "psnr") and hasattr(p, "bpp") for p in points):
-        points = [[p.bpp for p in points], [p.psnr for p in points]]
-    try:
-        rate, quality = (np.asarray(side, float).reshape(-1) for side in points)
-    except (TypeError, ValueError) as bad:
-        raise ValueError("points are fits, codecs.Coded, or a pair (rates in bpp, PSNRs in dB), "
-                         f"not {points!r:.200}") from bad
-    if rate.size != quality.size or not rate.size or np.isnan([rate, quality]).any():
-        raise ValueError(f"rates {rate} and PSNRs {quality} are no curve")
-    return rate, quality
-
-
-def _rd_axes(ax: Axes) -> None:
-    ax.set_xlabel("rate (bits per pixel)")
-    ax.set_ylabel("PSNR (dB)")
-    ax.grid(alpha=0.3)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.legend()

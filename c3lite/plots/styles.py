@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import html
-from typing import Any
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+T = TypeVar("T")
 
 # Okabe and Ito's eight colors, which stay apart in the common kinds of color blindness, and grays.
 # Ours is blue, COOL-CHIC orange, classic codecs the rest; markers tell apart what color does not.
@@ -34,7 +40,6 @@ METHOD_STYLE: dict[str, dict[str, Any]] = {
 
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#595959")
 """Colors of what is no method, such as settings of C3, in turn: the same eight, and a gray."""
-
 
 _ALIASES = {"Cool-Chic v1.0": "COOL-CHIC", "Cool-Chic v2.0": "COOL-CHICv2"}
 OTHER = {"color": "#A6A6A6", "marker": ".", "linewidth": 1.0, "zorder": 1}
@@ -71,13 +76,62 @@ def show(drawn: Axes | Figure, alt: str) -> None:
     plt.close(figure)
 
 
-def new_axes(ax, picture=None, figsize=(7, 4.5)) -> Axes:
+def new_axes(ax: Axes | None, picture=None, figsize=(7, 4.5)) -> Axes:
+    """`ax`, or those of a new figure, of a picture's proportions where there is one."""
     if ax is not None:
         return ax
     if picture is not None:
         height, width = np.shape(picture)[-2:]
         figsize = (7, float(np.clip(7 * height / width, 1.5, 10)))
     return plt.subplots(figsize=figsize, layout="constrained")[1]
+
+
+def finished(
+    ax: Axes, grid: Mapping[str, Any] | None = None, legend: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Axes:
+    """The axes with `settings` (as for `Axes.set`), a faint grid, no upper and right edge, and a
+    legend where something has a label."""
+    ax.set(**settings)
+    ax.grid(alpha=0.3, **(grid or {}))
+    ax.spines[["top", "right"]].set_visible(False)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(**(legend or {}))
+    return ax
+
+
+def name_rows(ax: Axes, names: Iterable[str], xlabel: str, fontsize: int | None = None) -> Axes:
+    """The axes with a named row for each bar, the first on top, and only the lower edge."""
+    names = list(names)
+    ax.set_yticks(range(len(names)), names, fontsize=fontsize)
+    ax.invert_yaxis()
+    ax.set_xlabel(xlabel)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    return ax
+
+
+def plain_numbers(axis: Axis, minor: str = "") -> None:
+    """No powers of ten on a logarithmic axis; between its main ticks as `minor` formats."""
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(minor)
+
+
+def signed(value: float | np.floating) -> str:
+    """With a sign and one digit, in percent mostly."""
+    return f"{value:+.1f}".replace("-", "−")
+
+
+def colored(items: Mapping[str, T]) -> Iterator[tuple[str, T, str]]:
+    """Names and items, and `COLORS` in turn."""
+    for (name, item), color in zip(items.items(), itertools.cycle(COLORS), strict=False):
+        yield name, item, color
+
+
+def signed_picture(ax: Axes, values, limit: float | int | None = None, **how: Any) -> AxesImage:
+    """Zero is white, `limit` (without it, the largest value, at least 1) red, its opposite blue."""
+    limit = max(float(np.abs(values).max()), 1) if limit is None else limit
+    return ax.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest", **how)
 
 
 def picture(x) -> np.ndarray:

@@ -44,7 +44,10 @@ def question(text: str) -> traitlets.Unicode:
 
 
 class Explorer(anywidget.AnyWidget):
-    """A widget that also is a picture, and says what went wrong where it can be seen."""
+    """A widget that also is a picture, and says what went wrong where it can be seen.
+
+    Traits with `shown=True` are what the browser reads, besides its script and style.
+    """
 
     _css = (STATIC / "widgets.css").read_text("utf-8")
     data = traitlets.Dict().tag(sync=True, shown=True)
@@ -52,10 +55,6 @@ class Explorer(anywidget.AnyWidget):
     error = traitlets.Unicode().tag(sync=True, shown=True)
     """Shown in the widget, in red; empty: nothing is wrong."""
     title = question("")
-
-    def synced(self) -> list[str]:
-        """Names of the traits that the browser reads, besides its script and style."""
-        return sorted(self.traits(shown=True))
 
     def whole(self) -> dict[str, Any]:
         """`data` for a page without Python: with all that a notebook would ask for later."""
@@ -157,29 +156,37 @@ def pack(array: ArrayLike) -> dict[str, Any]:
 
 def lossless(x: np.ndarray) -> dict[str, Any]:
     """A picture (3, height, width) in [0, 1], rounded to 8 bits, as a PNG or a smaller WebP."""
-    picture = pillow(x)
-    files = []
+    picture, files = _pillow(x), []
     for form, options in (("PNG", {}), ("WEBP", {"lossless": True, "quality": 20, "method": 2})):
-        file = io.BytesIO()
         try:
-            picture.save(file, form, **options)
+            files.append(_file(picture, form, **options))
         except (KeyError, OSError):  # a Pillow without WebP, or a side over its 16,383
             continue
-        files.append((len(file.getvalue()), form, file.getvalue()))
-    _, form, data = min(files)
-    return {"mime": f"image/{form.lower()}", "bytes": data,
+    return min(files, key=lambda file: len(file["bytes"]))
+
+
+def jpeg(x: np.ndarray, quality: int, most_width: int | None = None) -> dict[str, Any]:
+    """A picture (3, height, width) in [0, 1] as a small file, at most so many pixels wide."""
+    picture = _pillow(x)
+    if most_width is not None and picture.width > most_width:
+        picture = picture.resize(
+            (most_width, max(1, round(picture.height * most_width / picture.width))))
+    return _file(picture, "JPEG", quality=quality)
+
+
+def middle_frame(x: Float[np.ndarray, "3 *shape"]) -> Float[np.ndarray, "3 height width"]:
+    """An image, or a video's middle frame."""
+    return x if x.ndim == 3 else x[:, x.shape[1] // 2]
+
+
+def _file(picture, form, **options):
+    file = io.BytesIO()
+    picture.save(file, form, **options)
+    return {"mime": f"image/{form.lower()}", "bytes": file.getvalue(),
             "width": picture.width, "height": picture.height}
 
 
-def jpeg(picture: PIL.Image.Image, quality: int) -> dict[str, Any]:
-    """A picture as a small file."""
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=quality)
-    return {"mime": "image/jpeg", "bytes": file.getvalue()}
-
-
-def pillow(x: np.ndarray) -> PIL.Image.Image:
-    """A picture (3, height, width) in [0, 1] for Pillow, rounded to 8 bits."""
+def _pillow(x):
     x = np.asarray(x)
     if x.ndim != 3 or x.shape[0] != 3 or x.size == 0:
         raise ValueError(f"a picture is (3, height, width), not {x.shape}; of a video, one frame")

@@ -42,7 +42,7 @@ def export_html(widget: Widget, path: str | os.PathLike) -> Path:
     """
     if not isinstance(widget, Explorer):
         raise TypeError(f"export_html writes c3lite's own widgets, not {type(widget).__name__}")
-    state = {name: _plain(getattr(widget, name)) for name in widget.synced()}
+    state = {name: _plain(getattr(widget, name)) for name in widget.traits(shown=True)}
     state["data"] = _plain(widget.whole())
     words = widget.describe()
     page = PAGE.format(

@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 
 from c3lite import plots
 from c3lite.fitting.fit import Fit
-from c3lite.widgets.base import ClipExplorer, lossless, question, script
-from c3lite.widgets.fitted import BITS_UNIT, fitted
+from c3lite.widgets.base import ClipExplorer, lossless, middle_frame, question, script
+from c3lite.widgets.fitted import fitted
 
 
 class LatentExplorer(ClipExplorer):
@@ -26,7 +26,7 @@ class LatentExplorer(ClipExplorer):
         codec = fitted(fit)
         video = np.reshape(fit.image, (3, *codec["shape"]))  # an image: one frame
         clip = self.send_frames(video, lossless, first=video.shape[1] // 2)
-        super().__init__(data={"codec": codec, "bits_unit": BITS_UNIT, "clip": clip})
+        super().__init__(data={"codec": codec, "clip": clip})
 
     def describe(self) -> str:
         fit = self._fit
@@ -41,8 +41,6 @@ class LatentExplorer(ClipExplorer):
         aspect = float(np.clip(height / width, 0.2, 2))
         figure = Figure(figsize=(9, 1.3 + 9 * 0.4 * aspect), layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(2, 3))
-        x = fit.reconstruction
-        frame = 0 if x.ndim == 3 else x.shape[1] // 2
-        plots.image(x if x.ndim == 3 else x[:, frame], left).set_title("reconstruction")
-        plots.latent_grids(fit, right, frame=frame)
+        plots.image(middle_frame(fit.reconstruction), left).set_title("reconstruction")
+        plots.latent_grids(fit, right, frame=0 if len(fit.shape) == 2 else fit.shape[0] // 2)
         return figure

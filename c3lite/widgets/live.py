@@ -24,8 +24,7 @@ from c3lite.fitting.fit import Fit, check_image, finish
 from c3lite.fitting.loop import chunks
 from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax
 from c3lite.fitting.warm_up import best_start, from_window
-from c3lite.model import latents
-from c3lite.widgets.base import Explorer, jpeg, pillow, question, script
+from c3lite.widgets.base import Explorer, jpeg, middle_frame, question, script
 
 UPDATE_S = 2.0
 """The browser hears of the fit about this often."""
@@ -67,12 +66,8 @@ class LiveFit(Explorer):
     """The one that was started last."""
 
     def __init__(
-        self,
-        image: Float[ArrayLike, "3 *shape"],
-        config: Config = C3_FAST,
-        config2: Config | None = None,
-        *,
-        names: tuple[str, ...] = ("A", "B"),
+        self, image: Float[ArrayLike, "3 *shape"], config: Config = C3_FAST,
+        config2: Config | None = None, *, names: tuple[str, ...] = ("A", "B"),
         key: PRNGKeyArray | None = None,
     ):
         self._image = check_image(image)
@@ -86,9 +81,10 @@ class LiveFit(Explorer):
         self._began = self._worked_s = 0.0
         self._finishing = threading.Lock()
         self._fits: list[Fit] = []
-        self._display_id = ""
+        self._display_id, self._shown = uuid.uuid4().hex, False
         super().__init__(data={
-            "original": _jpeg(_frame(self._image)), "total": max(run.total for run in self._runs),
+            "original": jpeg(middle_frame(self._image), 90, PICTURE_WIDTH),
+            "total": max(run.total for run in self._runs),
             "stage2": sorted({int(c.steps) for c in configs if int(c.stage2_steps)})})
         self._show()
         self.on_msg(self._receive)
@@ -157,16 +153,20 @@ class LiveFit(Explorer):
         An interrupt (Ctrl-C, the notebook's stop button) stops the fit and keeps the best so far.
         Raises `RuntimeError` when the fit was not started or has failed.
         """
-        if self._thread is None:
-            raise RuntimeError("this fit was not started: press start, or call start()")
+        thread = self._started()
         try:
-            self._thread.join(timeout_s)
+            thread.join(timeout_s)
         except KeyboardInterrupt:
             self.stop()
-            self._thread.join()
-        if self._thread.is_alive():
+            thread.join()
+        if thread.is_alive():
             return None
         return self.fit if len(self._runs) == 1 else self.fits
+
+    def _started(self) -> threading.Thread:
+        if self._thread is None:
+            raise RuntimeError("this fit was not started: press start, or call start()")
+        return self._thread
 
     @property
     def fits(self) -> list[Fit]:
@@ -174,10 +174,9 @@ class LiveFit(Explorer):
 
         Raises `RuntimeError` when it is not started, still running, or has failed.
         """
-        if self._thread is None:
-            raise RuntimeError("this fit was not started: press start, or call start()")
+        thread = self._started()
         if self._end or self.status == "finishing":
-            self._thread.join()
+            thread.join()
         if self.status == "failed":
             raise RuntimeError(f"the fit failed: {self.error}")
         if self.status != "done":
@@ -221,8 +220,9 @@ class LiveFit(Explorer):
             self.status = "failed"
         finally:
             atexit.unregister(self._abandon)
-            if self._end != ABANDONED:
-                self._update_still()
+            if self._shown and self._end != ABANDONED:
+                # so that what is saved has the end of the fit, not its beginning
+                self._ipython_display_(update=True)
 
     def _fit(self) -> None:
         for run in self._runs:
@@ -274,17 +274,10 @@ class LiveFit(Explorer):
             self.clock = {"elapsed_s": self._worked_s, "beat": self.clock["beat"] + 1,
                           "left_s": None if None in left else sum(left)}
 
-    def _ipython_display_(self) -> None:
-        self._display_id = self._display_id or uuid.uuid4().hex
-        data, metadata = self._repr_mimebundle_()
-        publish_display_data(data, metadata, transient={"display_id": self._display_id})
-
-    def _update_still(self) -> None:
-        """So that what is saved has the end of the fit, not its beginning."""
-        if self._display_id:
-            data, metadata = self._repr_mimebundle_()
-            publish_display_data(
-                data, metadata, transient={"display_id": self._display_id}, update=True)
+    def _ipython_display_(self, update: bool = False) -> None:
+        self._shown = True
+        publish_display_data(*self._repr_mimebundle_(), update=update,
+                             transient={"display_id": self._display_id})
 
     def describe(self) -> str:
         if self.status == "ready":
@@ -296,7 +289,7 @@ class LiveFit(Explorer):
     def figure(self) -> Figure:
         if not all(run.done for run in self._runs):  # no curve yet
             figure = Figure(figsize=(5, 3), layout="constrained")
-            plots.image(_frame(self._image), figure.subplots()).set_title(
+            plots.image(middle_frame(self._image), figure.subplots()).set_title(
                 "the original: nothing is fitted yet", fontsize=9)
             return figure
         figure = Figure(figsize=(9, 4.6), layout="constrained")
@@ -318,7 +311,7 @@ class LiveFit(Explorer):
         for run, report, ax in zip(self._runs, reports, axes, strict=False):
             plots.image(run.picture(), ax).set_title(
                 f"{run.name}\n" + report["words"].replace("; ", "\n"), fontsize=8)
-        plots.image(_frame(self._image), axes[-1]).set_title("the original", fontsize=8)
+        plots.image(middle_frame(self._image), axes[-1]).set_title("the original", fontsize=8)
         return figure
 
 
@@ -383,8 +376,8 @@ class _Run:
         Before the start, the original.
         """
         if self.final is not None:
-            return _frame(self.final.reconstruction)
-        return _frame(self.x if self.state is None else _decoded(self.config, self.state))
+            return middle_frame(self.final.reconstruction)
+        return middle_frame(self.x if self.state is None else _decoded(self.config, self.state))
 
     def report(self) -> dict[str, Any]:
         past, pixels, done = joined(self.past), self.x[0].size, self.done
@@ -403,29 +396,15 @@ class _Run:
         else:
             words += "; this is the original"
         return {"name": self.name, "done": done, "total": self.total, "words": words, **mean,
-                "step": [int(s[-1]) + 1 for s in steps], "picture": _jpeg(self.picture())}
-
-
-def _frame(x: np.ndarray) -> np.ndarray:
-    """An image, or a video's middle frame."""
-    return x if x.ndim == 3 else x[:, x.shape[1] // 2]
-
-
-def _jpeg(x: np.ndarray) -> dict[str, Any]:
-    picture = pillow(x)
-    if picture.width > PICTURE_WIDTH:
-        picture = picture.resize(
-            (PICTURE_WIDTH, max(1, round(picture.height * PICTURE_WIDTH / picture.width))))
-    return {**jpeg(picture, 90), "width": picture.width, "height": picture.height}
+                "step": [int(s[-1]) + 1 for s in steps],
+                "picture": jpeg(self.picture(), 90, PICTURE_WIDTH)}
 
 
 def _decoded(config: Config, state: State) -> np.ndarray:
     """The reconstruction with hard rounding and unquantized networks, without a compilation."""
     codec = state.codec
-    gains = (latents.initial_gains(config) if codec.log2_gains is None
-             else np.maximum(2.0 ** np.asarray(codec.log2_gains), config.gain_floor))
     symbols = np.concatenate([
         np.rint(gain * np.asarray(z).ravel() / config.quantization_step)
-        for gain, z in zip(gains, codec.grids, strict=True)]).astype(np.int32)
+        for gain, z in zip(np.asarray(codec.gains(config)), codec.grids, strict=True)])
     arrays = [np.asarray(a) for a in jax.tree.leaves(parameters.networks_of(codec))]
-    return decoder.synthesize(config, codec.shape, symbols, arrays, 1.0, 1.0)
+    return decoder.synthesize(config, codec.shape, symbols.astype(np.int32), arrays, 1.0, 1.0)

@@ -10,7 +10,7 @@ from c3lite.fitting.fit import check_image
 from c3lite.model import context as ctx
 from c3lite.model import latents
 from c3lite.video.masks import LearnedOffsets
-from c3lite.widgets.base import ClipExplorer, jpeg, pack, pillow, question, script
+from c3lite.widgets.base import ClipExplorer, jpeg, pack, question, script
 
 
 class MaskExplorer(ClipExplorer):
@@ -27,8 +27,7 @@ class MaskExplorer(ClipExplorer):
     title = question("Where does the codec look in the frame before?")
 
     def __init__(
-        self,
-        result: LearnedOffsets,
+        self, result: LearnedOffsets,
         video: Float[ArrayLike, "3 frames height width"] | None = None,
         displacement: tuple[float | int, float | int] | None = None,
     ):
@@ -38,7 +37,7 @@ class MaskExplorer(ClipExplorer):
         clip = None
         if video is not None:  # the last frame is shown first
             video = check_image(video)
-            clip = self.send_frames(video, lambda x: jpeg(pillow(x), 88), first=video.shape[1] - 1)
+            clip = self.send_frames(video, lambda x: jpeg(x, 88), first=video.shape[1] - 1)
         super().__init__(data={
             "heat_maps": [pack(heat) for heat in result.heat_maps],
             "boxes": [[box.dy, box.dx] for box in result.boxes],

@@ -13,7 +13,7 @@ from c3lite.evaluation import metrics
 from c3lite.widgets.base import Explorer, lossless, question, script
 
 
-def compare(images: Mapping[str, Any]) -> Compare:
+class Compare(Explorer):
     """A viewer to wipe or flip between pictures of one scene, all at one zoom.
 
     Args:
@@ -24,11 +24,6 @@ def compare(images: Mapping[str, Any]) -> Compare:
     Raises:
         ValueError: for fewer than two pictures, of different shapes, or not pictures.
     """
-    return Compare(images)
-
-
-class Compare(Explorer):
-    """See `compare`."""
 
     _esm = script("pictures.js")
     title = question("Can you see the difference?")
@@ -71,3 +66,6 @@ class Compare(Explorer):
             plots.image(x, ax).set_title(self._words[name].replace(" bits per pixel", " bpp"),
                                          fontsize=9)
         return figure
+
+
+compare = Compare

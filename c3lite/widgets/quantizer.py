@@ -8,25 +8,27 @@ import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
 
+from c3lite import plots
 from c3lite.config import C3, Anneal, Config
 from c3lite.ingredients.noise import kumaraswamy_b
 from c3lite.model import quantize
 from c3lite.widgets.base import Explorer, question, script
-
-QUANTILES = (np.arange(128) + 0.5) / 128
 
 
 class QuantizerExplorer(Explorer):
     """What the decoder sees of a latent during stage 1, its gradient, and the noise.
 
     Sliders for the temperature T and the noise shape a, and one for the position in stage 1 that
-    sets both as `config` schedules them.
+    sets both as `config` schedules them. Raises `ValueError` for noise of another kind.
     """
 
     _esm = script("quantizer.js")
     title = question("What does the decoder see of a latent in stage 1?")
 
     def __init__(self, config: Config = C3):
+        if config.noise != "kumaraswamy":
+            raise ValueError(f"QuantizerExplorer shows Kumaraswamy noise, and this config has "
+                             f"{config.noise} noise: give it one with noise='kumaraswamy'")
         self._config = config
         super().__init__(data={
             "temperature": _ends(config.temperature), "noise_shape": _ends(config.noise_shape),
@@ -41,22 +43,15 @@ class QuantizerExplorer(Explorer):
     def figure(self) -> Figure:
         figure = Figure(figsize=(8.5, 3), layout="constrained")
         z = np.linspace(-1.5, 1.5, 241)
-        for progress, ax in zip((0, 1), figure.subplots(1, 2, sharey=True), strict=True):
-            T = float(self._config.temperature.linear(progress))
-            a = float(self._config.noise_shape.linear(progress))
-            mean, low, high = noisy_value(z, T, a, self._config.second_rounding_is_s)
-            ax.fill_between(z, low, high, color="#0072B2", alpha=0.25, label="95 % of all draws")
-            ax.plot(z, np.round(z), color="gray", linestyle="--", label="rounding")
-            ax.plot(z, mean, color="#0072B2", label="mean of what the decoder sees")
-            ax.set_title(f"{('start', 'end')[progress]} of stage 1: T = {T:g}, a = {a:g}")
-            ax.set_xlabel("latent z (steps)")
-        ax.legend(fontsize=8)
+        config = self._config
+        for name, progress, ax in zip(
+                ("start", "end"), (0, 1), figure.subplots(1, 2, sharey=True), strict=True):
+            T = float(config.temperature.linear(progress))
+            a = float(config.noise_shape.linear(progress))
+            band = noisy_value(z, T, a, config.second_rounding_is_s)
+            plots.rounding_bands(z, {"mean, and 95 % of all draws": band}, ax)
+            ax.set_title(f"{name} of stage 1: T = {T:g}, a = {a:g}")
         return figure
-
-
-def noise_quantiles(p: np.ndarray, a: float) -> np.ndarray:
-    """The noise below which a share p of all draws lies (Eqs. 22, 23), centered on zero."""
-    return (1 - (1 - p) ** (1 / kumaraswamy_b(a))) ** (1 / a) - 0.5
 
 
 def noisy_value(
@@ -66,14 +61,11 @@ def noisy_value(
 
     Both roundings rise, so that quantiles of the noise give quantiles of the value.
     """
+    p = np.append((np.arange(128) + 0.5) / 128, (0.025, 0.975))
+    u = (1 - (1 - p) ** (1 / kumaraswamy_b(a))) ** (1 / a) - 0.5  # quantiles of Eqs. 22, 23
     outer = quantize.soft_round if second_is_s else quantize.soft_round_conditional_mean
-    inner = quantize.soft_round(jnp.asarray(z), T)
-
-    def at(p):
-        u = noise_quantiles(np.atleast_1d(p), a)
-        return np.asarray(outer(inner[:, None] + u, T))
-
-    return at(QUANTILES).mean(1), at(0.025)[:, 0], at(0.975)[:, 0]
+    values = np.asarray(outer(quantize.soft_round(jnp.asarray(z), T)[:, None] + u, T))
+    return values[:, :-2].mean(1), values[:, -2], values[:, -1]
 
 
 def _ends(anneal: Anneal):

@@ -11,6 +11,7 @@ import pytest
 
 from c3lite import plots
 from c3lite.coding import pixels as decoder
+from c3lite.ingredients.activations import ACTIVATIONS
 from c3lite.model import latents
 from c3lite.widgets import base
 from c3lite.widgets.export import _plain
@@ -43,6 +44,24 @@ def run(page, fit, code):
       {restore}
       const codec = new FittedCodec(await unpack(restore({data})));
       {code} }}""")
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activates_as_python_does(page, name):
+    x = np.linspace(-10, 10, 1001, dtype=np.float32)
+    y = page.evaluate(f"""() => {{
+      {base.script("codec.js")}
+      const y = Float64Array.from({x.tolist()});
+      activation("{name}")(y, 1, y.length - 1);
+      return [...y]; }}""")
+    assert y[0] == x[0]  # is not to be touched
+    np.testing.assert_allclose(y[1:], ACTIVATIONS[name].decode(x)[1:], atol=1e-5)
+
+
+def test_an_activation_that_it_lacks_is_an_error(page):
+    fit = fits.fit((37, 50), fits.CONFIGS["C3"])
+    with pytest.raises(playwright.Error, match='does not have the activation "swish"'):
+        run(page, fit, 'new FittedCodec({ ...codec, activation: "swish" });')
 
 
 PREDICT = """return codec.grids.map(({ shape: [T, H, W] }, n) => {

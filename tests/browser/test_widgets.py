@@ -17,7 +17,6 @@ import c3lite as c3
 from c3lite import plots, widgets
 from c3lite.evaluation import anchors as codecs
 from c3lite.widgets import pictures
-from c3lite.widgets.context import decoding_steps
 from c3lite.widgets.quantizer import noisy_value
 from tests.browser import fits
 from tests.browser.looking import latency, pixels, put
@@ -243,7 +242,8 @@ def test_context_is_stepped_through_as_the_decoder_does(lab, fit):
     rows, columns = np.indices(SHAPE)
     assert (before == (4 * rows + columns <= 4 * y + x)).all()  # the wavefront of a 7x7 window
     # bits of all that was decoded before this step, in all grids
-    steps = decoding_steps(fit)
+    steps = np.concatenate(
+        [grid.ravel() for grid in plots.decoding_steps(fit.config, fit.shape)])
     bits = np.concatenate([b.ravel() for b in plots.latent_bits(fit)])
     wanted = bits[steps < steps[y * SHAPE[1] + x]].sum()
     told = re.search(r"step ([\d,]+) of ([\d,]+) bits", said).groups()

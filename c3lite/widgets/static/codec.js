@@ -1,16 +1,26 @@
 // The decoder and the entropy model of a fit, from the arrays of fitted.py: a second decoder beside
-// c3lite/decoder.py, so that every combination of grids can be seen without asking Python.
+// c3lite/coding/pixels.py, so that every combination of grids can be seen without asking Python.
 //
 // An image is a video of one frame here: shapes are [frames, height, width]. Latents, mu and scale
 // are in steps. A test in a browser holds both decoders together.
 
-// The activation, looked up: the tanh approximation of GELU between -8 and 8, or ReLU
-function activation(name) {
-  if (name === "relu") return (y, from, n) => {
+// What c3lite/ingredients/activations.py names, in place: entries `from` to `from + n` of y
+const ACTIVATIONS = {
+  relu(y, from, n) {
     for (let p = from; p < from + n; p++) if (y[p] < 0) y[p] = 0;
-  };
-  const gelu = (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
-  const table = Float64Array.from({ length: 16 * 512 + 2 }, (_, i) => gelu(-8 + i / 512));
+  },
+  // its tanh approximation, from a table between -8 and 8
+  gelu: tabulated((x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)))),
+};
+
+function activation(name) {
+  if (Object.hasOwn(ACTIVATIONS, name)) return ACTIVATIONS[name];
+  throw new Error(`the decoder in the browser does not have the activation "${name}": add it to ACTIVATIONS in codec.js`);
+}
+
+// f, which is 0 below -8 and x above 8
+function tabulated(f) {
+  const table = Float64Array.from({ length: 16 * 512 + 2 }, (_, i) => f(-8 + i / 512));
   return (y, from, n) => {
     for (let p = from; p < from + n; p++) {
       const x = y[p];
@@ -142,7 +152,7 @@ class FittedCodec {
     };
   }
 
-  // by the learned kernel, of images: twice as large from grid to grid (decoder.py: double)
+  // by the learned kernel, of images: twice as large from grid to grid (latents.py: double)
   learned(n) {
     if (this.cache.has(n)) return this.cache.get(n);
     let { shape: [, h, w], symbols } = this.grids[n];

@@ -203,12 +203,17 @@ function showWithin(canvas, mostWidth, mostHeight) {
 
 const clamp = (v, low, high) => Math.min(high, Math.max(low, v));
 
-// a small ring over a canvas: call it with a place in 0..1 along both sides
-function marker(canvas, parent) {
-  const ring = make("div", { class: "c3-mark", "aria-hidden": "true" });
+// lay elements over a canvas
+function overlay(canvas, ...above) {
   const frame = make("div", { class: "c3-frame" });
-  parent.replaceChild(frame, canvas);
-  frame.append(canvas, ring);
+  canvas.replaceWith(frame);
+  frame.append(canvas, ...above);
+}
+
+// a small ring over a canvas: call it with a place in 0..1 along both sides
+function marker(canvas) {
+  const ring = make("div", { class: "c3-mark", "aria-hidden": "true" });
+  overlay(canvas, ring);
   return (x, y) => {
     ring.style.left = `${100 * x}%`;
     ring.style.top = `${100 * y}%`;
@@ -387,36 +392,39 @@ const errorColor = colorMap("000004 1b0c41 4a0c6b 781c6d a52c60 cf4446 ed6925 fb
 const signedColor = colorMap("053061 2166ac 4393c3 92c5de d1e5f0 f7f7f7 fddbc7 f4a582 d6604d b2182b 67001f");  // RdBu_r
 const latentColor = (value, limit) => signedColor(0.5 + value / (2 * limit));
 
-// paint values of a grid's frame; color: value -> [r, g, b], tabulated over whole values
-function paint(canvas, values, from, color) {
-  const { width, height } = canvas, count = width * height, seen = new Map();
-  const image = new ImageData(width, height), pixels = new Uint32Array(image.data.buffer);
-  for (let p = 0; p < count; p++) {
-    const value = values[from + p];
-    let word = seen.get(value);
-    if (word === undefined) {
-      const [r, g, b] = color(value);
-      seen.set(value, (word = (255 << 24) | (b << 16) | (g << 8) | r));
-    }
-    pixels[p] = word;
-  }
-  canvas.getContext("2d").putImageData(image, 0, 0);
+// a color [r, g, b] as a pixel of ImageData; the same for values, each looked up once
+const pixelOf = ([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
+function pixelsOf(values, color) {
+  const seen = new Map();
+  return Uint32Array.from(values, (value) => {
+    if (!seen.has(value)) seen.set(value, pixelOf(color(value)));
+    return seen.get(value);
+  });
+}
+
+// a picture of {width, height, rgba} on a canvas, which becomes as large
+function put(canvas, { width, height, rgba }) {
+  if (canvas.width !== width || canvas.height !== height) [canvas.width, canvas.height] = [width, height];
+  canvas.getContext("2d").putImageData(new ImageData(rgba, width, height), 0, 0);
+}
+
+// values of a grid's frame, color: value -> [r, g, b], on a canvas of its size
+function paint(canvas, width, height, values, color) {
+  put(canvas, { width, height, rgba: new Uint8ClampedArray(pixelsOf(values, color).buffer) });
 }
 
 // how far two pictures of RGBA are apart, as a picture: mean over the colors, `most` levels at most
 function errorPicture(a, b, width, most) {
-  const image = new ImageData(width, a.length / 4 / width), colors = [];
-  for (let i = 0; i <= 3 * most; i++) colors.push(errorColor(i / (3 * most)));
+  const off = new Uint16Array(a.length / 4);
   for (let p = 0; p < a.length; p += 4) {
-    const off = Math.abs(a[p] - b[p]) + Math.abs(a[p + 1] - b[p + 1]) + Math.abs(a[p + 2] - b[p + 2]);
-    image.data.set(colors[Math.min(off, 3 * most)], p);
-    image.data[p + 3] = 255;
+    off[p / 4] = Math.abs(a[p] - b[p]) + Math.abs(a[p + 1] - b[p + 1]) + Math.abs(a[p + 2] - b[p + 2]);
   }
-  return image;
+  const rgba = new Uint8ClampedArray(pixelsOf(off, (levels) => errorColor(levels / (3 * most))).buffer);
+  return { width, height: off.length / width, rgba };
 }
 
-// the pixels of a bitmap
-function pixelsOf(image) {
+// RGBA of a bitmap
+function rgbaOf(image) {
   const { width, height } = image, canvas = make("canvas", { width, height });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.drawImage(image, 0, 0);

@@ -32,7 +32,7 @@ export default explorer("The decoder knows only what came before (colored). From
 
   // bits of all grids before each step
   const bitsBefore = new Float64Array(data.step_count + 1);
-  data.steps.forEach((steps, n) => steps.forEach((s, i) => { bitsBefore[s + 1] += codec.grids[n].bits[i] / data.bits_unit; }));
+  data.steps.forEach((steps, n) => steps.forEach((s, i) => { bitsBefore[s + 1] += codec.grids[n].bits[i] / codec.bits_unit; }));
   for (let s = 0; s < data.step_count; s++) bitsBefore[s + 1] += bitsBefore[s];
 
   const controls = ui.row(ui.body, "c3-row c3-controls");
@@ -58,7 +58,7 @@ export default explorer("The decoder knows only what came before (colored). From
   left.style.flex = "0 1 370px";
   const frameSlider = codec.shape[0] > 1 ? ui.slider(left, { label: "Frame of the grid", min: 0, max: 1 },
     (t) => moveTo([t, state.at[1], state.at[2]])) : null;
-  let canvas, mark, words;  // made anew for every grid, which has a size of its own
+  let canvas, mark, colors;  // made anew for every grid, which has a size of its own
   const holder = ui.row(left, "c3-column");
   const note = ui.row(left, "c3-note");
   note.textContent = "Dark: not decoded yet. Orange: decoded in this step. Ring: the latent at right.";
@@ -69,7 +69,7 @@ export default explorer("The decoder knows only what came before (colored). From
   const stride = Math.ceil(Math.max(codec.shape[1] / 130, codec.shape[2] / 200));
   const photo = make("canvas", { role: "img" }), place = ui.row(right);
   place.append(photo);
-  const showPlace = marker(photo, place);
+  const showPlace = marker(photo);
   let photoOf = -1;
   const say = ui.readout(ui.body);
 
@@ -79,17 +79,13 @@ export default explorer("The decoder knows only what came before (colored). From
     state.n = n;
     limit = 1;
     for (const v of symbols) limit = Math.max(limit, Math.abs(v));
-    const seen = new Map();
-    words = Uint32Array.from(symbols, (v) => {
-      if (!seen.has(v)) seen.set(v, toWord(latentColor(v, limit)));
-      return seen.get(v);
-    });
+    colors = pixelsOf(symbols, (v) => latentColor(v, limit));
     holder.replaceChildren();
     canvas = ui.picture(holder, "", w, h, { hint: "Click a latent, or focus and use the arrow keys",
       move: (dx, dy) => moveTo([state.at[0], state.at[1] + dy, state.at[2] + dx]),
       point: (x, y) => moveTo([state.at[0], Math.floor(y), Math.floor(x)]) });
     showWithin(canvas, 370, 300);
-    mark = marker(canvas, holder);
+    mark = marker(canvas);
     stepSlider.input.max = orderOf(n).starts.length - 2;
     if (frameSlider) frameSlider.input.max = codec.grids[n].shape[0] - 1;
     moveTo(at);
@@ -123,21 +119,18 @@ export default explorer("The decoder knows only what came before (colored). From
     if (place >= 0 && place < order.length) moveTo(unflat(order[place], shape));
   }
 
-  const toWord = ([r, g, b]) => ((255 << 24) | (b << 16) | (g << 8) | r) >>> 0;
-
   function draw() {
     const { n, at } = state, { shape, offsets, previous } = codec.grids[n], [, h, w] = shape;
     const { steps, starts, rung } = orderOf(n), step = steps[flat(at, shape)];
     state.rung = rung.get(step);
     stepSlider.set(state.rung, `${whole(state.rung + 1)} of ${whole(starts.length - 1)}`);
     frameSlider?.set(at[0]);
-    const image = new ImageData(w, h), pixels = new Uint32Array(image.data.buffer), from = at[0] * h * w;
-    const ahead = toWord(AHEAD), now = toWord(NOW);
+    const from = at[0] * h * w, ahead = pixelOf(AHEAD), now = pixelOf(NOW), pixels = new Uint32Array(h * w);
     for (let p = 0; p < h * w; p++) {
       const s = steps[from + p];
-      pixels[p] = s < step ? words[from + p] : s === step ? now : ahead;
+      pixels[p] = s < step ? colors[from + p] : s === step ? now : ahead;
     }
-    canvas.getContext("2d").putImageData(image, 0, 0);
+    put(canvas, { width: w, height: h, rgba: new Uint8ClampedArray(pixels.buffer) });
     mark((at[2] + 0.5) / w, (at[1] + 0.5) / h);
     const done = starts[state.rung];
     canvas.setAttribute("aria-label", `Grid ${n} at step ${step + 1}: ${done} of ${steps.length} latents decoded; ` +
@@ -173,9 +166,7 @@ export default explorer("The decoder knows only what came before (colored). From
     const { n, at } = state, size = 2 ** codec.grids[n].exponent, [frames, height, width] = codec.shape;
     const t = Math.min(frames - 1, at[0] * size);
     if (photoOf !== t) {
-      const image = finish(codec.decode(codec.grids.map(() => true), t, Math.max(2, stride)));
-      [photo.width, photo.height] = [image.width, image.height];
-      photo.getContext("2d").putImageData(new ImageData(image.rgba, image.width, image.height), 0, 0);
+      put(photo, finish(codec.decode(codec.grids.map(() => true), t, Math.max(2, stride))));
       showWithin(photo, 224, 130);
       photoOf = t;
       codec.release();

@@ -40,7 +40,7 @@ export default explorer("The decoder builds the picture from all grids together.
     point: (x, y) => pointTo(Math.floor(y), Math.floor(x)),
     hint: "Click, or focus and use the arrow keys (with Shift: 8 pixels)" });
   showWithin(canvas, 540, 270);
-  const mark = marker(canvas, left);
+  const mark = marker(canvas);
 
   const first = ui.row(right, "c3-row c3-controls");
   const ladder = ui.slider(first, { label: "Coarse to fine", min: 0, max: count, value: count,
@@ -85,7 +85,7 @@ export default explorer("The decoder builds the picture from all grids together.
       move: (dx, dy) => { const [, y, x] = here(); move(clamp(y + dy, 0, h - 1), clamp(x + dx, 0, w - 1)); },
       point: (x, y) => move(...[y * (h / small.height), x * (w / small.width)].map(Math.floor)) });
     small.style.width = "100%";
-    const dot = marker(small, tile);
+    const dot = marker(small);
     small.parentNode.style.maxWidth = `${Math.round((110 * w) / h)}px`;
     const text = make("div", { class: "c3-readout" });
     tile.append(text);
@@ -98,16 +98,14 @@ export default explorer("The decoder builds the picture from all grids together.
       paint() {
         const t = codec.latentAt(n, state.at)[0];
         small.setAttribute("aria-label", [`Latents of grid ${n}, from ${low} to ${high}`,
-          `Bits of grid ${n}, at most ${number(most / data.bits_unit)} a latent`, `What is lost without grid ${n}`][state.tiles]);
+          `Bits of grid ${n}, at most ${number(most / codec.bits_unit)} a latent`, `What is lost without grid ${n}`][state.tiles]);
         if (state.tiles === LOST) {
           const whole = preview(rung(count)), without = preview(state.on.map((_, m) => m !== n));
-          const image = errorPicture(whole.rgba, without.rgba, whole.width, MOST_ERROR);
-          [small.width, small.height] = [image.width, image.height];
-          return small.getContext("2d").putImageData(image, 0, 0);
+          return put(small, errorPicture(whole.rgba, without.rgba, whole.width, MOST_ERROR));
         }
-        [small.width, small.height] = [w, h];
-        if (state.tiles === BITS) paint(small, grid.bits, t * h * w, (v) => bitsColor(Math.sqrt(v / most)));
-        else paint(small, grid.symbols, t * h * w, (v) => latentColor(v, limit));
+        const frameOf = (values) => values.subarray(t * h * w, (t + 1) * h * w);
+        if (state.tiles === BITS) paint(small, w, h, frameOf(grid.bits), (v) => bitsColor(Math.sqrt(v / most)));
+        else paint(small, w, h, frameOf(grid.symbols), (v) => latentColor(v, limit));
       },
       read() {
         const [t, y, x] = here(), { value, mu, scale, bits } = codec.predict(n, [t, y, x]);
@@ -150,23 +148,20 @@ export default explorer("The decoder builds the picture from all grids together.
     if (frames > 1) await new Promise((done) => setTimeout(done, 100));
     const image = t === state.frame && await frameOf(t);
     if (!image || t !== state.frame) return;
-    original = { t, rgba: pixelsOf(image) };
+    original = { t, rgba: rgbaOf(image) };
     said();
   });
 
   // decoded, or how far that is from the same decoding (a preview or not) of all grids
-  function put({ rgba, width: w, height: h }) {
+  function show(image) {
+    const isWhole = image.width === width && image.height === height;
     if (state.lost) {
-      const whole = w === width && h === height ? kept.get(keyOf(rung(count))) : preview(rung(count));
-      if (!whole) return put(preview(state.on));  // until fillLadder has it
-      rgba = errorPicture(whole.rgba, rgba, w, MOST_ERROR).data;
+      const all = isWhole ? kept.get(keyOf(rung(count))) : preview(rung(count));
+      if (!all) return show(preview(state.on));  // until fillLadder has it
+      image = errorPicture(all.rgba, image.rgba, image.width, MOST_ERROR);
     }
-    const context = canvas.getContext("2d");
-    if (w === width && h === height) return context.putImageData(new ImageData(rgba, w, h), 0, 0);
-    coarse.width = w;
-    coarse.height = h;
-    coarse.getContext("2d").putImageData(new ImageData(rgba, w, h), 0, 0);
-    context.drawImage(coarse, 0, 0, width, height);
+    put(isWhole ? canvas : coarse, image);
+    if (!isWhole) canvas.getContext("2d").drawImage(coarse, 0, 0, width, height);
   }
   const coarse = document.createElement("canvas");
 
@@ -183,14 +178,14 @@ export default explorer("The decoder builds the picture from all grids together.
     else ladder.away(`${used} of ${count} grids`);
     const done = (image) => {
       keep(key, image);
-      put(image);
+      show(image);
       describe(on, image);
       fillLadder();
     };
     findOriginal();
     const ready = kept.get(key) ?? (small ? preview(on) : null);
     if (ready) return done(ready);
-    put(preview(on));
+    show(preview(on));
     describe(on, null);
     stop = inSlices(codec.decode(on, state.frame), ui.guard(done));
   }

@@ -100,8 +100,8 @@ export default explorer("The map says how much weight each offset got in a short
   function mapOf(n) {
     if (!maps.has(n)) {
       const values = data.heat_maps[n], most = Math.max(...values) || 1;
-      maps.set(n, { canvas: make("canvas", { width: window, height: window }), most });
-      paint(maps.get(n).canvas, values, 0, (v) => heatColor(v / most));
+      maps.set(n, { canvas: make("canvas"), most });
+      paint(maps.get(n).canvas, window, window, values, (v) => heatColor(v / most));
     }
     return maps.get(n);
   }

@@ -39,9 +39,7 @@ export default explorer("Drag the line to wipe. Click the picture or press Space
     } });
   canvas.style.imageRendering = "auto";  // it is drawn as large as it is shown
   const tags = [0, 1].map(() => make("div", { class: "c3-tag" }));
-  const frame = make("div", { class: "c3-frame" });
-  canvas.replaceWith(frame);
-  frame.append(canvas, ...tags);
+  overlay(canvas, ...tags);
   const onLine = (x) => state.mode === WIPE && Math.abs(x - state.wipe * shownWidth) < 12;
   ui.listen(canvas, "pointermove", (event) => {
     if (!event.buttons) canvas.style.cursor = onLine((event.offsetX * shownWidth) / canvas.clientWidth) ? "ew-resize" : "grab";
@@ -97,8 +95,8 @@ export default explorer("Drag the line to wipe. Click the picture or press Space
   async function errorOf(a, b) {
     if (error.of === `${a} ${b}`) return;
     error = { of: `${a} ${b}` };
-    const image = errorPicture(pixelsOf(bitmaps[a]), pixelsOf(bitmaps[b]), width, MOST_ERROR);
-    error = { of: `${a} ${b}`, bitmap: await createImageBitmap(image) };
+    const { rgba } = errorPicture(rgbaOf(bitmaps[a]), rgbaOf(bitmaps[b]), width, MOST_ERROR);
+    error = { of: `${a} ${b}`, bitmap: await createImageBitmap(new ImageData(rgba, width)) };
     draw();
   }
 

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
+from c3lite import plots
 from c3lite.evaluation import reference
 from c3lite.evaluation.complexity import MACs
-from c3lite.plots import decoding
 
 
 def test_cost_by_size(ax):
     costs = {(20, 30): MACs(6.0, 3.0, 1.0), (10, 15): MACs(2.0, 1.0, 1.0)}
-    assert decoding.cost_by_size(costs, ax, unit="MACs") is ax
+    assert plots.cost_by_size(costs, ax, unit="MACs") is ax
     lines = {line.get_label(): line for line in ax.lines}
     assert lines["entropy network"].get_ydata().tolist() == [2, 6]
     assert lines["in all"].get_xdata().tolist() == [150, 600]
@@ -19,11 +19,11 @@ def test_cost_by_size(ax):
     assert [t.get_text() for t in ax.get_xticklabels()] == ["10×15", "20×30"]
     assert "MACs" in ax.get_ylabel()
     with pytest.raises(ValueError, match="at least one shape"):
-        decoding.cost_by_size({})
+        plots.cost_by_size({})
 
 
 def test_published_macs_in_order(ax):
-    assert decoding.published_macs("kodak", {"C3": 1770.0}, ax) is ax
+    assert plots.published_macs("kodak", {"C3": 1770.0}, ax) is ax
     names = [t.get_text() for t in ax.get_yticklabels()]
     known = [name for name, info in reference.codecs("kodak").items()
              if info.macs_per_pixel_min or info.macs_per_pixel_max]

@@ -1,8 +1,7 @@
-"""Pictures of single ideas, as the lessons need them: the model, its contexts, rounding, noise."""
+"""Single ideas, as the lessons need them: the model, a context, a prediction, rounding."""
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Mapping, Sequence
 
@@ -12,39 +11,26 @@ from jaxtyping import ArrayLike, Float, Num
 from matplotlib.axes import Axes
 from matplotlib.colors import SymLogNorm
 from matplotlib.patches import FancyArrowPatch, Rectangle
-from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from c3lite.fitting import parameters
+from c3lite.coding.pixels import upsampled
 from c3lite.fitting.fit import Fit
 from c3lite.model import context as ctx
-from c3lite.model import entropy, latents
-from c3lite.plots.fits import _split, latent_bits
-from c3lite.plots.styles import bare, color_bar, new_axes
+from c3lite.model import entropy
+from c3lite.plots.fits import latent_bits, predicted, symbol_grids
+from c3lite.plots.styles import (
+    COLORS,
+    bare,
+    color_bar,
+    colored,
+    finished,
+    new_axes,
+    plain_numbers,
+    signed_picture,
+)
 
-BLUE, ORANGE, GREEN, RED, GRAY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#595959"
-
-
-def symbol_grids(fit: Fit) -> list[Float[np.ndarray, "..."]]:
-    """The quantized latents of a fit in steps, an array for each grid, finest first."""
-    return _split(np.asarray(fit.coded.symbols, np.float32), fit)
-
-
-def decoder_networks(fit: Fit) -> parameters.Networks:
-    """The networks as the file holds them, as floats: what a decoder runs."""
-    return parameters.from_integers(
-        fit.coded.networks, fit.coded.weight_step, fit.coded.bias_step)
-
+BLUE, ORANGE, *_, GRAY = COLORS
 
 _laplace_bits = jax.jit(entropy.laplace_bits)  # eagerly, each operation would be compiled alone
-_upsample = functools.partial(jax.jit, static_argnums=2)(latents.upsample)
-
-
-def _laplace(fit: Fit) -> list[list[np.ndarray]]:
-    """mu and scale in steps, each an array for each grid."""
-    q = float(fit.config.quantization_step)
-    grids = tuple(grid * q for grid in symbol_grids(fit))
-    out = jax.jit(lambda model, z: model(fit.config, z))(decoder_networks(fit).entropy, grids)
-    return [_split(np.asarray(flat) / q, fit) for flat in out]
 
 
 def model_overview(fit: Fit, ax: Axes | None = None, *, grid: int = 1) -> Axes:
@@ -66,7 +52,7 @@ def model_overview(fit: Fit, ax: Axes | None = None, *, grid: int = 1) -> Axes:
     height, width = fit.shape
     unit = min(2.0 / width, 1.75 / height)  # axes units a pixel
     _draw_grids(ax, symbols, unit, fit.shape)
-    _draw_upsampled(ax, fit, symbols, 1.15 * unit)
+    _draw_upsampled(ax, fit, 1.15 * unit)
     _arrow(ax, (3.85, 4.6), (4.45, 4.6), "upsample")
     widths = "→".join(map(str, (config.num_grids, *config.synthesis_widths, 3)))
     _arrow(ax, (7.0, 4.6), (8.35, 4.6), f"synthesis\n$f_\\theta$\n{widths}")
@@ -91,37 +77,32 @@ def _draw_grids(ax, symbols, unit, shape):
     x = 0.0
     for n, grid in enumerate(symbols):
         w, h = (max(unit * side / 2**n, 0.05) for side in (shape[1], shape[0]))
-        limit = max(float(np.abs(grid).max()), 1)
-        _panel(ax, x, 3.8, w, h).imshow(grid, cmap="RdBu_r", vmin=-limit, vmax=limit,
-                                        interpolation="nearest", aspect="auto")
+        signed_picture(_panel(ax, x, 3.8, w, h), grid, aspect="auto")
         x += w + 0.06
     ax.text(0, 3.75, "latent grids: whole numbers\n(white: 0)", va="top", fontsize=9)
 
 
-def _draw_upsampled(ax, fit, symbols, unit):
-    q = float(fit.config.quantization_step)
-    up = np.asarray(_upsample(fit.config, tuple(grid * q for grid in symbols), fit.shape,
-                              decoder_networks(fit).upsampling))
+def _draw_upsampled(ax, fit, unit):
+    up = upsampled(fit.config, fit.shape, fit.coded.symbols,
+                   jax.tree.map(np.asarray, fit.networks.upsampling))
     w, h = unit * fit.shape[1], unit * fit.shape[0]
     step = min(0.09, (2.45 - w) / max(len(up) - 1, 1)) if w < 2.45 else 0.02
     for n in reversed(range(len(up))):  # the coarsest at the back
-        limit = max(float(np.abs(up[n]).max()), 1e-6)
         panel = _panel(ax, 4.5 + n * step, 4.55 - h / 2 + (n - 3) * step, w, h)
-        panel.imshow(up[n], cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest",
-                     aspect="auto")
+        signed_picture(panel, up[n], max(float(np.abs(up[n]).max()), 1e-6), aspect="auto")
         panel.set_zorder(2 - n / 100)
 
 
 def _draw_entropy(ax, fit, symbols, n):
     offsets = ctx.grid_offsets(fit.config, 2, n)
-    grid, bits = symbols[n], latent_bits(fit)[n]
+    grid, bits = symbols[n], latent_bits(fit)
     reach = _reach(offsets)
     inner = np.zeros(grid.shape, bool)
     inner[reach:-reach, reach:-reach] = True
     if not inner.any():
         raise ValueError(f"grid {n} is too small to hold a context of {2 * reach + 1} entries")
-    y, x = np.unravel_index(np.where(inner, abs(bits - 3), np.inf).argmin(), grid.shape)
-    mu, scale = (float(part[n][y, x]) for part in _laplace(fit))
+    y, x = np.unravel_index(np.where(inner, abs(bits[n] - 3), np.inf).argmin(), grid.shape)
+    mu, scale = (float(part[n][y, x]) for part in predicted(fit))
     panel = ax.inset_axes((0.1, 0.35, 2.3, 2.3), transform=ax.transData)
     context_window(offsets, panel, values=grid[y - reach:y + reach + 1, x - reach:x + reach + 1])
     ax.text(0.1, 2.75, f"grid {n} around row {y}, column {x}", fontsize=9)
@@ -129,8 +110,7 @@ def _draw_entropy(ax, fit, symbols, n):
     _arrow(ax, (2.7, 1.5), (4.9, 1.5), f"entropy network $g_\\psi$\n{widths}")
     panel = ax.inset_axes((5.5, 0.6, 3.1, 1.8), transform=ax.transData)
     prediction(mu, scale, int(grid[y, x]), panel)
-    shares = [f"grid {k}: {b.sum() / bits_all:.0%}" for bits_all in [fit.bits["latents"]]
-              for k, b in enumerate(latent_bits(fit))]
+    shares = [f"grid {k}: {part.sum() / fit.bits['latents']:.0%}" for k, part in enumerate(bits)]
     ax.text(9.1, 2.3, "share of the\nlatents' bits", fontsize=9, va="top")
     ax.text(9.1, 1.8, "\n".join(shares), fontsize=8, va="top")
 
@@ -140,9 +120,7 @@ def _reach(offsets) -> int:
 
 
 def context_window(
-    offsets: Sequence[Sequence[int]],
-    ax: Axes | None = None,
-    *,
+    offsets: Sequence[Sequence[int]], ax: Axes | None = None, *,
     values: Num[ArrayLike, "rows columns"] | None = None,
 ) -> Axes:
     """A latent (orange) and its context (blue), cells numbered in the order of the inputs.
@@ -173,9 +151,7 @@ def context_window(
     return bare(ax)
 
 
-def prediction(
-    mu: float, scale: float, latent: int | None = None, ax: Axes | None = None
-) -> Axes:
+def prediction(mu: float, scale: float, latent: int | None = None, ax: Axes | None = None) -> Axes:
     """The probability of every whole number under an integrated Laplace distribution (Eq. 12).
 
     mu and scale are in steps. The bar of `latent`, if given, is orange and its cost in the title.
@@ -199,11 +175,8 @@ def prediction(
 
 
 def influence(
-    gradient: Float[ArrayLike, "rows columns"],
-    ax: Axes | None = None,
-    *,
-    at: tuple[int, int] | None = None,
-    label: str = "gradient",
+    gradient: Float[ArrayLike, "rows columns"], ax: Axes | None = None, *,
+    at: tuple[int, int] | None = None, label: str = "gradient",
 ) -> Axes:
     """A gradient with respect to a grid: what an output depends on. Exactly 0 is white.
 
@@ -227,36 +200,8 @@ def influence(
     return bare(ax)
 
 
-def losses(
-    runs: Mapping[str, Fit | Float[ArrayLike, " steps"]],
-    ax: Axes | None = None,
-    *,
-    window: int = 20,
-) -> Axes:
-    """The objective of several fits over the steps, each the running mean of `window` steps.
-
-    Colors are those of Okabe and Ito, in turn.
-    """
-    ax = new_axes(ax, figsize=(7, 3.5))
-    for (name, run), color in zip(runs.items(), _colors(), strict=False):
-        loss = np.asarray(run.history.loss if isinstance(run, Fit) else run, np.float64)
-        size = max(1, min(window, len(loss)))
-        smooth = np.convolve(loss, np.ones(size) / size, "valid")
-        ax.plot(np.arange(len(smooth)) + size - 1, smooth, label=name, color=color,
-                linewidth=1.4)
-    ax.set_yscale("log")
-    ax.set_xlabel("step")
-    ax.set_ylabel("loss (values in [0, 1], squared)")
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
-    ax.grid(alpha=0.3, which="both")
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.legend()
-    return ax
-
-
 def rounding_bands(
-    z: Float[ArrayLike, " n"],
-    bands: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]],
+    z: Float[ArrayLike, " n"], bands: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]],
     ax: Axes | None = None,
 ) -> Axes:
     """What stands in for rounding (Figs. 3 and 12, bottom): mean and interval over z, in steps.
@@ -268,27 +213,16 @@ def rounding_bands(
     edges = np.arange(np.floor(z.min()) - 0.5, np.ceil(z.max()) + 1)
     ax.step(edges, edges + 0.5, where="post", color="black", linestyle="--", linewidth=1,
             label="rounding")
-    for (name, (mean, low, high)), color in zip(bands.items(), _colors(), strict=False):
+    for name, (mean, low, high), color in colored(bands):
         ax.fill_between(z, low, high, color=color, alpha=0.22, linewidth=0)
         ax.plot(z, mean, color=color, label=name)
-    ax.set(xlabel="latent z (steps)", ylabel="seen by the networks (steps)",
-           xlim=(z.min(), z.max()))
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(alpha=0.3)
-    ax.legend(fontsize=9)
-    return ax
-
-
-def _colors():
-    return itertools.cycle([BLUE, ORANGE, GREEN, RED, "#CC79A7", "#56B4E9", "#000000", GRAY])
+    return finished(ax, None, {"fontsize": 9}, xlabel="latent z (steps)", xlim=(z.min(), z.max()),
+                    ylabel="seen by the networks (steps)")
 
 
 def trade_off(
-    settings: Float[ArrayLike, " n"],
-    quantities: Mapping[str, Float[ArrayLike, " n"]],
-    ax: Axes | None = None,
-    *,
-    label: str = "temperature T",
+    settings: Float[ArrayLike, " n"], quantities: Mapping[str, Float[ArrayLike, " n"]],
+    ax: Axes | None = None, *, label: str = "temperature T",
 ) -> Axes:
     """Quantities that a setting trades against each other, a marked line each, both axes log.
 
@@ -299,81 +233,14 @@ def trade_off(
     finite = np.isfinite(settings)
     at = np.where(finite, settings, 4 * settings[finite].max())
     order = np.argsort(at)
-    for (name, values), color, marker in zip(
-            quantities.items(), _colors(), itertools.cycle("osD^"), strict=False):
+    for (name, values, color), marker in zip(
+            colored(quantities), itertools.cycle("osD^"), strict=False):
         ax.plot(at[order], np.asarray(values)[order], marker=marker, color=color, label=name)
-    ax.set(xscale="log", yscale="log", xlabel=label)
+    finished(ax, {"which": "both"}, xscale="log", yscale="log", xlabel=label)
     ticks = sorted(set(at))
     ax.set_xticks(ticks, ["∞" if not np.isfinite(settings[at == t]).all() else f"{t:g}"
                           for t in ticks])
-    ax.xaxis.set_minor_formatter(NullFormatter())
-    plain = FuncFormatter(lambda value, _: f"{value:g}")
-    ax.yaxis.set_major_formatter(plain)
+    ax.xaxis.set_minor_formatter("")
     low, high = ax.get_ylim()  # within a decade the ticks between powers of ten are all there is
-    ax.yaxis.set_minor_formatter(plain if high < 8 * low else NullFormatter())
-    ax.grid(alpha=0.3, which="both")
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.legend()
-    return ax
-
-
-def changes(
-    ours: Mapping[str, float | Sequence[float] | np.ndarray],
-    ax: Axes | None = None,
-    *,
-    published: Mapping[str, float] | None = None,
-    spread: float | None = None,
-    label: str = "change of the loss (%)",
-) -> Axes:
-    """What each change of a setting does, in percent: a bar a setting, worse to the right.
-
-    A setting with several values, one for each seed or picture, gets a bar as long as their mean,
-    and a circle for each. Diamonds are `published` figures of the same settings, where there are
-    any. The gray band is plus and minus `spread`, what another random seed alone does.
-    """
-    ax = new_axes(ax, figsize=(8, 0.9 + 0.42 * len(ours)))
-    rows = np.arange(len(ours))
-    single = [np.atleast_1d(np.asarray(values, np.float64)) for values in ours.values()]
-    means = [float(values.mean()) for values in single]
-    if spread is not None:
-        ax.axvspan(-spread, spread, color="#D9D9D9", label="another random seed", zorder=0)
-    several = any(values.size > 1 for values in single)
-    ax.barh(rows, means, 0.55, color=BLUE, label="mean" if several else "here", zorder=2)
-    if several:
-        ax.plot(np.concatenate(single), np.repeat(rows, [values.size for values in single]), "o",
-                color="white", markeredgecolor="black", markersize=5, label="one fit", zorder=3)
-    shown = [(row, published[name]) for row, name in zip(rows, ours, strict=True)
-             if published and name in published]
-    if shown:
-        ax.plot([v for _, v in shown], [row for row, _ in shown], "D", color=ORANGE,
-                markeredgecolor="black", label="paper (BD-rate, %)", zorder=3)
-    for row, mean, values in zip(rows, means, single, strict=True):
-        ax.annotate(f"{round(mean, 1) + 0:+.1f}", (max(values.max(), 0), row), (6, 0),
-                    textcoords="offset points", va="center", fontsize=9, zorder=4)
-    ax.axvline(0, color="black", linewidth=0.8)
-    ax.set_yticks(rows, list(ours))
-    ax.invert_yaxis()
-    ax.margins(x=0.12)
-    ax.set_xlabel(label)
-    ax.spines[["top", "right"]].set_visible(False)
-    if shown or several or spread is not None:
-        ax.legend(fontsize=9)
-    return ax
-
-
-def learning_rates(fits: Mapping[str, Fit], ax: Axes | None = None) -> Axes:
-    """The learning rate over the steps, as fits recorded it (Fig. 11), on a logarithmic axis.
-
-    The dotted line is where stage 2 of the first fit starts.
-    """
-    ax = new_axes(ax, figsize=(7, 3.2))
-    for (name, fit), color in zip(fits.items(), _colors(), strict=False):
-        rate = np.asarray(fit.history.learning_rate)
-        ax.plot(np.arange(len(rate)), rate, color=color, label=name)
-    steps = int(next(iter(fits.values())).config.steps)
-    ax.axvline(steps, color="gray", linestyle=":", label="stage 2")
-    ax.set(xlabel="step", ylabel="learning rate", yscale="log")
-    ax.grid(alpha=0.3)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.legend()
+    plain_numbers(ax.yaxis, minor="{x:g}" if high < 8 * low else "")
     return ax

@@ -1,7 +1,5 @@
 """Lessons' plots draw what they are given, and refuse what they cannot draw."""
 
-import inspect
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -28,7 +26,7 @@ def test_symbols_and_networks_are_the_files(fit):
     assert [grid.shape for grid in grids] == [(20, 33), (10, 17), (5, 9), (3, 5)]
     np.testing.assert_array_equal(np.concatenate([grid.ravel() for grid in grids]),
                                   fit.coded.symbols)
-    weight = plots.decoder_networks(fit).synthesis.layers[0].weight
+    weight = fit.networks.synthesis.layers[0].weight
     whole = fit.coded.networks.synthesis.layers[0].weight
     np.testing.assert_allclose(weight, whole * np.float32(fit.coded.weight_step))
 
@@ -81,18 +79,6 @@ def test_influence_leaves_zeros_white(ax):
     assert np.isfinite(plots.influence(np.zeros((2, 2))).images[0].get_clim()).all()
 
 
-def test_losses_are_running_means(fit, ax):
-    loss = np.arange(1.0, 51)
-    assert plots.losses({"mine": loss, "a fit": fit}, ax, window=10) is ax
-    mine, of_fit = ax.lines
-    assert mine.get_xdata()[0] == 9 and mine.get_ydata()[0] == pytest.approx(loss[:10].mean())
-    assert mine.get_xdata()[-1] == 49 and mine.get_ydata()[-1] == pytest.approx(loss[-10:].mean())
-    assert of_fit.get_xdata()[-1] == len(fit.history.loss) - 1
-    assert mine.get_color() != of_fit.get_color()
-    assert ax.get_yscale() == "log" and "step" in ax.get_xlabel()
-    assert inspect.unwrap(plots.losses)({"short": loss[:3]}).lines[0].get_xdata().tolist() == [2]
-
-
 def test_rounding_bands(ax):
     z = np.linspace(-1, 1, 5)
     assert plots.rounding_bands(z, {"mine": (z, z - 0.5, z + 0.5)}, ax) is ax
@@ -133,10 +119,3 @@ def test_changes_of_several_fits(ax):
     assert circles.get_xydata().tolist() == [[1, 0], [4, 0], [-2, 1], [-1, 1], [0, 1]]
     assert texts(ax) == ["+2.5", "-1.0"]
     assert len(ax.get_legend().get_texts()) == 2
-
-
-def test_learning_rates_are_the_recorded_ones(fit, ax):
-    assert plots.learning_rates({"C3": fit}, ax) is ax
-    line, stage2 = ax.lines
-    np.testing.assert_array_equal(line.get_ydata(), fit.history.learning_rate)
-    assert set(stage2.get_xdata()) == {fit.config.steps}

@@ -1,0 +1,150 @@
+"""What a change does, in percent: of a setting, of a codec, of the picture networks come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from jaxtyping import ArrayLike, Float
+from matplotlib.axes import Axes
+from matplotlib.colors import SymLogNorm
+
+from c3lite.plots.styles import COLORS, label, name_rows, new_axes, signed, style
+
+
+def bd_rate_bars(
+    rates_percent: Mapping[str, float | int], ax: Axes | None = None, *,
+    beside: Mapping[str, float | int] | None = None,
+) -> Axes:
+    """BD-rates in percent, a bar each, in the mapping's order from the top; negative is better.
+
+    `beside` marks another figure for some of the names with a black line, such as the paper's.
+    Raises `ValueError` without a bar.
+    """
+    if not rates_percent:
+        raise ValueError("bd_rate_bars needs at least one BD-rate")
+    ax = new_axes(ax, figsize=(6, 0.8 + 0.36 * len(rates_percent)))
+    beside = {name: other for name, other in (beside or {}).items() if name in rates_percent}
+    for row, (name, value) in enumerate(rates_percent.items()):
+        ax.barh(row, value, 0.7, color=style(name)["color"])
+        away, outer, side = (4, max, "left") if value >= 0 else (-4, min, "right")
+        ax.annotate(signed(value), (outer(value, beside.get(name, 0)), row),
+                    xytext=(away, 0), textcoords="offset points", fontsize=9, va="center", ha=side,
+                    zorder=3, bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
+    if beside:
+        rows = np.array([list(rates_percent).index(name) for name in beside])
+        ax.vlines(list(beside.values()), rows - 0.42, rows + 0.42, color="black", linewidth=2,
+                  label="the paper's")
+        ax.legend()
+    low, high = (pick(0, *rates_percent.values(), *beside.values()) for pick in (min, max))
+    room = 0.22 * (high - low or 1)  # for the numbers
+    ax.set_xlim(low - room * (low < 0), high + room * (high > 0))
+    ax.axvline(0, color="black", linewidth=0.8)
+    return name_rows(ax, map(label, rates_percent), "BD-rate (%)")
+
+
+def changes(
+    ours: Mapping[str, float | Sequence[float] | np.ndarray], ax: Axes | None = None, *,
+    published: Mapping[str, float] | None = None, spread: float | None = None,
+    label: str = "change of the loss (%)",
+) -> Axes:
+    """What each change of a setting does, in percent: a bar a setting, worse to the right.
+
+    A setting with several values, one for each seed or picture, gets a bar as long as their mean,
+    and a circle for each. Diamonds are `published` figures of the same settings, where there are
+    any. The gray band is plus and minus `spread`, what another random seed alone does.
+    """
+    ax = new_axes(ax, figsize=(8, 0.9 + 0.42 * len(ours)))
+    rows = np.arange(len(ours))
+    single = [np.atleast_1d(np.asarray(values, np.float64)) for values in ours.values()]
+    means = [float(values.mean()) for values in single]
+    if spread is not None:
+        ax.axvspan(-spread, spread, color="#D9D9D9", label="another random seed", zorder=0)
+    several = any(values.size > 1 for values in single)
+    ax.barh(rows, means, 0.55, color=COLORS[0], label="mean" if several else "here", zorder=2)
+    if several:
+        ax.plot(np.concatenate(single), np.repeat(rows, [values.size for values in single]), "o",
+                color="white", markeredgecolor="black", markersize=5, label="one fit", zorder=3)
+    shown = {row: published[name] for row, name in enumerate(ours) if name in (published or {})}
+    if shown:
+        ax.plot(shown.values(), shown.keys(), "D", color=COLORS[1], markeredgecolor="black",
+                label="paper (BD-rate, %)", zorder=3)
+    for row, mean, values in zip(rows, means, single, strict=True):
+        ax.annotate(f"{round(mean, 1) + 0:+.1f}", (max(values.max(), 0), row), (6, 0),
+                    textcoords="offset points", va="center", fontsize=9, zorder=4)
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.margins(x=0.12)
+    if shown or several or spread is not None:
+        ax.legend(fontsize=9)
+    return name_rows(ax, ours, label)
+
+
+def loss_rises(
+    rises_percent: Mapping[str, Float[ArrayLike, "..."]], ax: Axes | None = None, *,
+    beside: Mapping[str, float] | None = None,
+) -> Axes:
+    """Rises of a loss in percent: a dot a fit, a black bar at their mean, a row a name.
+
+    The axis is linear to 10 % and logarithmic beyond, because failures are orders of magnitude
+    larger than effects. `beside` marks other figures, such as the paper's, with a cross.
+    Values that are not finite are left out. Raises `ValueError` without a row.
+    """
+    if not rises_percent:
+        raise ValueError("loss_rises needs at least one row")
+    ax = new_axes(ax, figsize=(7, 0.9 + 0.34 * len(rises_percent)))
+    for row, values in enumerate(rises_percent.values()):
+        values = np.asarray(values, float)
+        values = values[np.isfinite(values)]
+        reach = 0.22 * (len(values) > 1)
+        ax.plot(values, row + np.linspace(-reach, reach, len(values)), "o", color=COLORS[0],
+                alpha=0.6, markersize=4)
+        if len(values):
+            ax.vlines(values.mean(), row - 0.36, row + 0.36, color="black", linewidth=2)
+    crosses = {row: beside[name] for row, name in enumerate(rises_percent)
+               if name in (beside or {})}
+    if crosses:
+        ax.plot(crosses.values(), crosses.keys(), "x", color=COLORS[3], markersize=7,
+                label="the paper's")
+        ax.legend()
+    ax.set_xscale("symlog", linthresh=10)
+    ax.xaxis.set_major_formatter(
+        lambda value, _: f"{value:+g}".replace("-", "−") if value else "0")
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.grid(alpha=0.3, axis="x")
+    return name_rows(ax, rises_percent, "RD loss against the base (%)")
+
+
+def transfer_matrix(
+    rises_percent: Mapping[tuple[str, str], float], ax: Axes | None = None, *, title: str = ""
+) -> Axes:
+    """Rises of the RD loss in percent, sources as rows and targets as columns.
+
+    The mapping is by (source, target), as `network_transfer.rises` gives; pairs that are not in
+    it stay gray. Colors are logarithmic beyond 1 %: red is worse than the target's own fit, blue
+    better. Raises `ValueError` without a pair.
+    """
+    if not rises_percent:
+        raise ValueError("transfer_matrix needs at least one pair (source, target)")
+    names = list(dict.fromkeys(name for pair in rises_percent for name in pair))
+    matrix = np.full((len(names), len(names)), np.nan)
+    for (source, target), value in rises_percent.items():
+        matrix[names.index(source), names.index(target)] = value
+    side = 1.6 + 0.85 * len(names)
+    ax = new_axes(ax, figsize=(side + 1.2, side))
+    limit = max(2.0, float(np.nanmax(np.abs(matrix))))
+    ax.set_facecolor("#DDDDDD")
+    ax.imshow(np.ma.masked_invalid(matrix), cmap="RdBu_r",
+              norm=SymLogNorm(1.0, vmin=-limit, vmax=limit))
+    for (row, column), value in np.ndenumerate(matrix):
+        if np.isfinite(value):
+            strong = np.log1p(abs(value)) > 0.6 * np.log1p(limit)
+            ax.text(column, row, signed(value), ha="center", va="center",
+                    fontsize=9, color="white" if strong else "black")
+    ax.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=8)
+    ax.set_yticks(range(len(names)), names, fontsize=8)
+    ax.set_xlabel("coded picture")
+    ax.set_ylabel("networks from")
+    ax.set_title(title or "RD loss against the picture's own fit (%)", fontsize=10)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
+    return ax
