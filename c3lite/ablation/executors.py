@@ -354,7 +354,7 @@ class SlurmWork:
 
     def __call__(self, groups: Sequence[Group], arrays: Arrays) -> None:
         jobs = [job for group in groups for job in group]
-        progress = Progress(sum(job.cost for job in jobs), len(jobs), True)
+        progress = Progress(sum(job.cost for job in jobs), len(jobs))
         environments = _environments(groups, devices.visible_gpus() if self.gpus else [])
         for group, records in _in_processes(environments, groups, Store(self.folder), arrays,
                                             progress):

@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -21,27 +21,17 @@ from c3lite.ablation.executors import Executor, executor_of
 from c3lite.ablation.images import Images
 from c3lite.ablation.jobs import WHOLE, Job, Patch, Progress, Result, grouped
 from c3lite.ablation.rows import Row, annealing, knockouts
-from c3lite.ablation.store import Record, Store, canonical, key_of
+from c3lite.ablation.store import Record, Store, fit_key
 from c3lite.config import C3, COOL_CHIC, COOL_CHIC_V2, Config, edit
 from c3lite.data.patches import patch_size
 from c3lite.data.progress import with_bar
 from c3lite.fitting.batch import COMMON
 
 
-class Place(NamedTuple):
-    """Where a fit belongs in a table."""
-
-    row: str
-    image: str
-    rd_weight: float
-    seed: int
-    patch: Patch
-
-
 def plan(
     rows: Sequence[Row], images: Images | Mapping | Sequence, rd_weights: Sequence[float],
     seeds: Sequence[int], progress: bool = False,
-) -> list[tuple[Job, list[Place]]]:
+) -> list[tuple[Job, list[Result]]]:
     """Every different fit, with the places it has in the table.
 
     A clip larger than the paper's patches for a rate weight (`patch_size`) is fitted patch by
@@ -55,24 +45,23 @@ def plan(
             raise ValueError(f"a sweep needs at least one {what}")
     if len({row.name for row in rows}) < len(rows):
         raise ValueError(f"two rows have one name: {', '.join(row.name for row in rows)}")
-    # what depends on the config alone, once and not for every image and seed
-    variants = [(row.name, config, canonical(config), _program(config))
-                for row in rows for rd_weight in rd_weights
+    variants = [(row.name, config, _program(config)) for row in rows for rd_weight in rd_weights
                 for config in (edit(config, rd_weight=rd_weight) for config in row.configs)]
-    jobs: dict[str, tuple[Job, list[Place]]] = {}
+    jobs: dict[str, tuple[Job, list[Result]]] = {}
     for name in images:
         parts = {w: _parts(images, name, w) for w in map(float, rd_weights)}
         distinct = {part: None for each in parts.values() for part, _ in each}
         for part in with_bar(distinct, "reading", "patch", show=progress):
             images.digest(part)  # which reads those that are not held
         for seed in seeds:
-            for row, config, identity, program in variants:
+            for row, config, program in variants:
                 weight = float(config.rd_weight)
                 for part, patch in parts[weight]:
                     digest = images.digest(part)
-                    key = key_of(identity, digest, seed)
+                    key = fit_key(config, digest, seed)
                     job = Job(key, row, config, part, digest, images.shape(part), seed, program)
-                    jobs.setdefault(key, (job, []))[1].append(Place(row, name, weight, seed, patch))
+                    jobs.setdefault(key, (job, []))[1].append(
+                        Result(row, name, weight, seed, None, patch))
     return list(jobs.values())
 
 
@@ -137,39 +126,30 @@ def sweep(
 
 
 def _run(planned, groups, store, images, run, minutes, enabled) -> Iterator[Result]:
-    progress = Progress(sum(job.cost for job, _ in planned), len(planned), enabled)
     places = {job.key: where for job, where in planned}
 
     def results(found: Record) -> Iterator[Result]:
-        for row, image, rd_weight, seed, patch in places[found.key]:
-            yield Result(row, image, rd_weight, seed, found, patch)
+        for place in places[found.key]:
+            yield place._replace(record=found)
 
-    pending = []
-    for group in groups:
-        missing = []
-        for job in group:
-            found = store.get(job.key)
-            if found is None:
-                missing.append(job)
-            else:
-                progress.skip(job.cost)
-                yield from results(found)
-        if missing:
-            pending.append(missing)
-    progress.start()
+    known = {job.key: found for job, _ in planned if (found := store.get(job.key)) is not None}
+    for found in known.values():
+        yield from results(found)
+    pending = [missing for group in groups
+               if (missing := [job for job in group if job.key not in known])]
+    progress = Progress(math.fsum(job.cost for group in pending for job in group), len(planned),
+                        enabled, len(known))
     if not pending:
         return
     with contextlib.closing(run(pending, store, images, progress)) as finished:
-        while True:
-            if progress.minutes() >= minutes:
-                return progress.stop()
-            try:
-                group, records = next(finished)
-            except StopIteration:
-                return None
+        while progress.seconds() < 60 * minutes:
+            group, records = next(finished, (None, None))
+            if group is None:
+                return
             progress.done_group(group, records)
             for found in records:
                 yield from results(found)
+        progress.stop()
 
 
 def stores(folder: str | os.PathLike) -> dict[str, list[Result]]:
@@ -204,7 +184,7 @@ def row_name(record: Record) -> str | None:
 
 
 def _without_schedule(config: Config) -> str:
-    return canonical(edit(config, rd_weight=1.0, steps=1, stage2_steps=0))
+    return edit(config, rd_weight=1.0, steps=1, stage2_steps=0).canonical_json()
 
 
 @functools.cache

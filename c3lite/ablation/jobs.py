@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import os
@@ -77,7 +76,8 @@ class Result(NamedTuple):
     image: str
     rd_weight: float
     seed: int
-    record: Record
+    record: Record | None
+    """None in a plan, where the fit is yet to come."""
     patch: Patch = WHOLE
     """Of the clip `image`, where that was fitted in several (`table.joined_clips` joins them)."""
 
@@ -137,7 +137,8 @@ def run_group(
         records.append(record(result, job.key, config, job.image, job.image_sha256, job.shape,
                               job.seed, seconds, len(jobs)))
         store.add(records[-1])
-        store.forget_mask(job.key)
+        if len(job.shape) == 3:
+            store.mask(job.key).unlink(missing_ok=True)
     return records
 
 
@@ -161,7 +162,7 @@ def run_missing(jobs: Group, folder: str | os.PathLike, arrays: Arrays) -> list[
 
 
 def _image(job: Job, arrays: Arrays) -> Float[np.ndarray, "3 *shape"]:
-    with contextlib.suppress(KeyError):
+    if job.image in arrays:
         return arrays[job.image]
     x = images.load(job.image)
     if images.digest(x) != job.image_sha256:
@@ -173,44 +174,31 @@ def _image(job: Job, arrays: Arrays) -> Float[np.ndarray, "3 *shape"]:
 class Progress:
     """Plain text lines with the time left: readable in a notebook, under papermill and in a log."""
 
-    def __init__(self, cost: float, fits: int, enabled: bool):
-        self.cost, self.fits, self.enabled = cost, fits, enabled
-        self.finished, self.cost_done, self.cost_skipped = 0, 0.0, 0.0
+    def __init__(self, cost: float, fits: int, enabled: bool = True, finished: int = 0):
+        """cost: of the fits to come, which are `fits` less those `finished`, found in the store."""
+        self.cost, self.fits, self.enabled, self.finished = cost, fits, enabled, finished
+        self.cost_done = 0.0
         self.began = self.last_line_at = time.monotonic()
+        if finished:
+            self.line(f"{finished} of {fits} fits were in the store")
 
-    def skip(self, cost: float) -> None:
-        """A fit was in the store."""
-        self.finished += 1
-        self.cost_skipped += cost
-
-    def start(self) -> None:
-        """All skips are known."""
-        self.began = self.last_line_at = time.monotonic()
-        if self.enabled and self.finished:
-            print(f"{self.finished} of {self.fits} fits were in the store", flush=True)
-
-    def minutes(self) -> float:
+    def seconds(self) -> float:
         """Since the start."""
-        return (time.monotonic() - self.began) / 60
+        return time.monotonic() - self.began
 
     def left(self, more: float = 0.0) -> str:
         """Time left at the speed so far, as text. more: work done of fits under way."""
         done = self.cost_done + more
-        if not done:
-            return "time left unknown"
-        seconds = (time.monotonic() - self.began) / done * (
-            self.cost - self.cost_skipped - done)
-        return f"{duration(seconds)} left"
+        return (f"{duration(self.seconds() / done * (self.cost - done))} left" if done
+                else "time left unknown")
 
-    @property
-    def silent_for_long(self) -> bool:
-        """Whether a line is due."""
+    def _silent_for_long(self) -> bool:
         return self.enabled and time.monotonic() - self.last_line_at > SECONDS_BETWEEN_LINES
 
     def during(self, group: Group):
         """A callback for the group's fits, which speaks up when they take long."""
         def callback(state):
-            if self.silent_for_long:
+            if self._silent_for_long():
                 done = int(state.step) / max(group[0].steps, 1) * sum(job.cost for job in group)
                 self.line(f"  {group[0].row}, {group[0].image}: step {int(state.step)} of "
                           f"{group[0].steps}; {self.left(done)}")
@@ -219,7 +207,7 @@ class Progress:
     def elsewhere(self, workers: str, groups: Iterable[Group], store: Store) -> None:
         """Speak up when fits in other processes take long; their checkpoints say how far they are.
         """
-        if self.silent_for_long:
+        if self._silent_for_long():
             done = float(sum(steps_done(store.checkpoint(job.key for job in group))
                              * math.prod(job.shape) for group in groups for job in group))
             self.line(f"  {workers}, {self.finished} of {self.fits} fits done; {self.left(done)}")
@@ -239,7 +227,7 @@ class Progress:
 
     def stop(self) -> None:
         """The time is used up."""
-        self.line(f"stopped after {self.minutes():.1f} minutes with {self.finished} of "
+        self.line(f"stopped after {self.seconds() / 60:.1f} minutes with {self.finished} of "
                   f"{self.fits} fits done; run it again to go on")
 
     def line(self, line: str) -> None:

@@ -24,6 +24,7 @@ import platform
 import re
 import time
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -106,20 +107,14 @@ class Record:
         return self.bits["latents"] / self.pixels
 
 
-def canonical(config: Config) -> str:
-    """What of a config enters the hash: the fields that are not at their defaults, sorted."""
-    return config.canonical_json()
-
-
-def key_of(canonical_config: str, digest: str, seed: int) -> str:
-    """The name of a fit: a hash of all that determines its result."""
-    text = json.dumps([canonical_config, digest, int(seed), NUMERICS])
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
 def fit_key(config: Config, digest: str, seed: int) -> str:
-    """`key_of` for a config."""
-    return key_of(canonical(config), digest, seed)
+    """The name of a fit: a hash of all that determines its result."""
+    return short_hash(json.dumps([config.canonical_json(), digest, int(seed), NUMERICS]))
+
+
+def short_hash(text: str) -> str:
+    """32 hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def thinned(history: History) -> dict[str, list[float | int]]:
@@ -140,10 +135,12 @@ def record(
         "key": key, "numerics": NUMERICS, "config": json.loads(config.to_json()), "image": image,
         "image_sha256": digest, "shape": tuple(shape), "seed": int(seed),
         "seconds": round(seconds, 3), "batch": batch, "device": _device(),
-        "versions": _versions(), "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        "versions": {"c3lite": _own_version(), "jax": jax.__version__,
+                     "python": platform.python_version()},
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     if isinstance(result, FitError):
-        return Record(**about, bits={}, psnr_db=float("nan"), loss=float("nan"), steps=0,
-                      history={}, error=str(result))
+        return Record(**about, bits={}, psnr_db=math.nan, loss=math.nan, steps=0, history={},
+                      error=str(result))
     return Record(**about, bits=result.bits, psnr_db=result.psnr, loss=result.loss,
                   steps=len(result.history.loss), history=thinned(result.history),
                   frame_mse=_frame_mse(result), file_bytes=len(encode(result)),
@@ -164,12 +161,11 @@ def _device() -> str:
     return device.device_kind
 
 
-def _versions() -> dict[str, str]:
+def _own_version() -> str:
     try:
-        own = importlib.metadata.version("c3lite")
+        return importlib.metadata.version("c3lite")
     except importlib.metadata.PackageNotFoundError:
-        own = "not installed"
-    return {"c3lite": own, "jax": jax.__version__, "python": platform.python_version()}
+        return "not installed"
 
 
 class Store:
@@ -179,41 +175,33 @@ class Store:
         self.folder = Path(folder).expanduser()
         if self.folder.exists() and not self.folder.is_dir():
             raise ValueError(f"the store {self.folder} is not a folder")
+        self.fits = self.folder / "fits"
         self._known: dict[str, Record] = {}
-
-    @property
-    def fits(self) -> Path:
-        """Where the finished fits are."""
-        return self.folder / "fits"
 
     def checkpoint(self, keys: Iterable[str]) -> Path:
         """Where a batch of these fits keeps its state while it is under way."""
-        folder = self.folder / "checkpoints"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / hashlib.sha256("".join(keys).encode()).hexdigest()[:32]
+        return self._place("checkpoints", short_hash("".join(keys)))
 
     def mask(self, key: str) -> Path:
         """Where the mask that a video's fit has learned is kept until the fit is done."""
-        folder = self.folder / "masks"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / key
+        return self._place("masks", key)
 
-    def forget_mask(self, key: str) -> None:
-        """The fit is done."""
-        (self.folder / "masks" / key).unlink(missing_ok=True)
+    def _place(self, folder: str, name: str) -> Path:
+        path = self.folder / folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def _write(self, folder: str, name: str, text: str) -> None:
+        write_atomically(self._place(folder, name), lambda file: file.write(text.encode()))
 
     def checkpoints(self) -> list[Path]:
         """The checkpoints there are."""
-        folder = self.folder / "checkpoints"
-        return sorted(folder.glob("[!.]*")) if folder.is_dir() else []
+        return sorted((self.folder / "checkpoints").glob("[!.]*"))
 
     def keep_plan(self, label: str, costs: dict[str, float]) -> None:
         """Remember what a sweep wants: the work (steps times pixels) of each fit."""
-        folder = self.folder / "plans"
-        folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps({"label": label, "numerics": NUMERICS, "costs": costs})
-        name = re.sub(r"[^\w.-]+", "_", label)
-        write_atomically(folder / f"{name}.json", lambda file: file.write(text.encode()))
+        self._write("plans", re.sub(r"[^\w.-]+", "_", label) + ".json", text)
 
     def plans(self) -> dict[str, dict[str, float]]:
         """The costs of the fits of each plan of this numerics version, by label."""
@@ -233,52 +221,31 @@ class Store:
 
     def get(self, key: str) -> Record | None:
         """A finished fit; None where there is none, or none that can be read (with a warning)."""
-        if key not in self._known:
-            found = self._read(self.path(key))
-            if found is None:
-                return None
-            self._known[key] = found
-        return self._known[key]
+        path = self.path(key)
+        if key not in self._known and path.exists():
+            try:
+                self._known[key] = _parse(path.read_text("utf-8"), key)
+            except (OSError, ValueError) as error:
+                warnings.warn(f"{path} is skipped: {error}", stacklevel=2)
+        return self._known.get(key)
 
     def add(self, record: Record) -> None:
         """Write a fit, whole or not at all. Raises `OSError` when that fails (a full disk)."""
-        self.fits.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(dataclasses.asdict(record), separators=(",", ":"))
-        write_atomically(self.path(record.key), lambda file: file.write(text.encode()))
+        self._write("fits", f"{record.key}.json", _text(record))
         self._known[record.key] = record
 
     def records(self) -> Iterator[Record]:
         """All fits that can be read, of any numerics version."""
-        for path in self._files():
-            key = path.stem
-            found = self._known.get(key) or self._read(path)
-            if found is not None:
-                self._known[key] = found
+        for path in sorted(self.fits.glob("[!.]*.json")):
+            if (found := self.get(path.stem)) is not None:
                 yield found
-
-    def _files(self) -> list[Path]:
-        return sorted(self.fits.glob("[!.]*.json")) if self.fits.is_dir() else []
-
-    def _read(self, path: Path) -> Record | None:
-        try:
-            return _parse(path.read_text("utf-8"), path.stem)
-        except FileNotFoundError:
-            return None
-        except (OSError, UnicodeDecodeError, BadRecord) as error:
-            warnings.warn(f"{path} is skipped: {error}", stacklevel=3)
-            return None
 
     def export(self, path: str | os.PathLike) -> int:
         """Write all readable fits into one compressed file. Returns their number."""
-        records = [dataclasses.asdict(r) for r in self.records()]
-
-        def write(file):
-            with gzip.open(file, "wt", encoding="utf-8") as text:
-                for r in records:
-                    text.write(json.dumps(r, separators=(",", ":")) + "\n")
-
-        write_atomically(path, write)
-        return len(records)
+        lines = [_text(r) + "\n" for r in self.records()]
+        data = gzip.compress("".join(lines).encode())
+        write_atomically(path, lambda file: file.write(data))
+        return len(lines)
 
     def merge(self, path: str | os.PathLike) -> tuple[int, int]:
         """Add the fits of an exported file, or of another store's folder, that are not here.
@@ -286,42 +253,33 @@ class Store:
         Returns how many were added and how many were here already. Raises `ValueError` for a file
         that is not an export.
         """
-        path = Path(path)
-        others = Store(path).records() if path.is_dir() else _exported(path)
-        added = known = 0
-        for r in others:
-            if self.path(r.key).exists():
-                known += 1
-            else:
-                self.add(r)
-                added += 1
-        return added, known
+        others = list(Store(path).records() if Path(path).is_dir() else _exported(Path(path)))
+        new = [r for r in others if not self.path(r.key).exists()]
+        for r in new:
+            self.add(r)
+        return len(new), len(others) - len(new)
 
 
-class BadRecord(ValueError):
-    """A file that is not a stored fit; the message says why."""
-
-
-_FIELDS = {f.name for f in dataclasses.fields(Record)}
-_NEEDED = _FIELDS - {"file_bytes", "frame_mse", "collapsed"}
+def _text(record: Record) -> str:
+    return json.dumps(dataclasses.asdict(record), separators=(",", ":"))
 
 
 def _parse(text: str, key: str | None = None) -> Record:
     try:
         values = json.loads(text)
+        found = Record(**values | {"shape": tuple(values["shape"])})
     except json.JSONDecodeError as error:
-        raise BadRecord("it is torn or not JSON") from error
-    if not isinstance(values, dict) or not _NEEDED <= set(values) <= _FIELDS:
-        raise BadRecord("it is not a fit of c3lite")
-    if key is not None and values["key"] != key:
-        raise BadRecord(f"it holds the fit {values['key']}")
-    return Record(**values | {"shape": tuple(values["shape"])})
+        raise ValueError("it is torn or not JSON") from error
+    except (KeyError, TypeError) as error:
+        raise ValueError("it is not a fit of c3lite") from error
+    if key not in (None, found.key):
+        raise ValueError(f"it holds the fit {found.key}")
+    return found
 
 
-def _exported(path: Path) -> Iterator[Record]:
+def _exported(path: Path) -> list[Record]:
     try:
-        with gzip.open(path, "rt", encoding="utf-8") as lines:
-            for line in lines:
-                yield _parse(line)
-    except (EOFError, gzip.BadGzipFile, UnicodeDecodeError, BadRecord) as error:
+        text = gzip.decompress(path.read_bytes()).decode()
+        return [_parse(line) for line in text.splitlines()]
+    except (EOFError, gzip.BadGzipFile, zlib.error, ValueError) as error:
         raise ValueError(f"{path} is not a whole export of a store ({error})") from error
