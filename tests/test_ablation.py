@@ -413,15 +413,15 @@ def test_a_missing_parameter_is_named():
         notebook.check_parameters({k: v for k, v in GOOD.items() if k != "steps"})
 
 
-def test_clic_stands_in_where_it_is_not(monkeypatch, tmp_path):
+def test_clic_stands_in_where_it_is_not(monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(REPOSITORY)
     monkeypatch.setenv("C3LITE_DATA", str(tmp_path))
     about = notebook.Study("table10", {**GOOD, "store": str(tmp_path)})
     assert about.dataset == "kodak"
+    assert "other than in the preset: images" in capsys.readouterr().out
     text = about.describe(about.choose(ablation.knockouts(about.config(c3.C3_CLIC))),
                           Images(about.image_names))
     assert "clic2020 is not in C3LITE_DATA" in text and "different fits" in text and "GB" in text
-    assert "other than in the preset: images" in text
     clips = notebook.Study("table12", {**GOOD, "store": str(tmp_path)})
     assert clips.other_images and not notebook.Study("table12", {
         **GOOD, "images": {"video": ["uvg/Beauty"]}, "store": str(tmp_path)}).other_images

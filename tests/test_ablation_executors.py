@@ -234,17 +234,18 @@ def test_processes_end_with_a_killed_sweep(script, tmp_path):
 
 
 @pytest.mark.parametrize(("executor", "words"), [
-    ("cluster", "no executor 'cluster'"), ({"slurm": {"patition": "gpu"}}, "partition"),
-    ({"local": {"gpus": 1}}, "it has workers"), ({"process": {"workers": 2}}, "it has none"),
-    ({"local": {}, "slurm": {}}, "one executor")])
+    ("cluster", "no executor 'cluster'"), ({"x": {}}, "no executor 'x'"),
+    ({"slurm": {"patition": "gpu"}}, "partition"), ({"local": {"gpus": 1}}, "it has workers"),
+    ({"process": {"workers": 2}}, "it has none"), ({"local": {}, "slurm": {}}, "one executor")])
 def test_unknown_executors_and_options_are_refused(executor, words):
     with pytest.raises(ValueError, match=words):
         executor_of(executor)
 
 
 def test_a_notebook_may_give_options():
-    assert all(map(notebook.is_executor, ({"slurm": {"partition": "gpu"}}, "local", "process")))
-    assert not any(map(notebook.is_executor, ("cluster", {"slurm": "gpu"}, {}, {"x": {}}, None)))
+    holds = notebook.PARAMETERS["executor"].holds
+    assert all(map(holds, ({"slurm": {"partition": "gpu"}}, "local", "process")))
+    assert not any(map(holds, ("cluster", {"slurm": "gpu"}, {}, {"local": {}, "slurm": {}}, None)))
 
 
 def test_without_slurm(tmp_path, monkeypatch):

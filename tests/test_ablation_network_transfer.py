@@ -104,4 +104,4 @@ def test_stills_are_pictures_of_one_frame():
 
 def test_one_picture_is_no_study(images):
     with pytest.raises(ValueError, match="at least two"):
-        t.transfers({"kodim23": images["kodim23"]}, SMALL, store="unused")
+        next(t.transfers({"kodim23": images["kodim23"]}, SMALL, store="unused"))

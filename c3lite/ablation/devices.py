@@ -7,6 +7,7 @@ import os
 import subprocess
 
 import jax
+import psutil
 
 BYTES_FIXED = 700e6
 """Of a process that fits, without the fit (measured on a CPU)."""
@@ -23,14 +24,9 @@ LARGEST_BATCH = 32
 def memory() -> float | None:
     """Bytes that fits may take: free main memory, or the GPU's; None where unknown."""
     device = jax.devices()[0]
-    if device.platform != "cpu":
-        return (device.memory_stats() or {}).get("bytes_limit")
-    try:
-        with open("/proc/meminfo") as lines:
-            sizes = dict(line.split(":") for line in lines)
-        return 1024.0 * int(sizes["MemAvailable"].split()[0])
-    except (OSError, KeyError, ValueError):
-        return None
+    if device.platform == "cpu":
+        return float(psutil.virtual_memory().available)
+    return (device.memory_stats() or {}).get("bytes_limit")
 
 
 def fit_bytes(shape: tuple[int, ...]) -> float:
@@ -66,10 +62,8 @@ def cores() -> int:
 
 def cpu_workers(shape: tuple[int, ...], batch: int = 1) -> int:
     """Processes of one thread that fit side by side: one a core, as far as memory goes."""
-    available = memory()
-    if available is None:
-        return cores()
-    return max(1, min(cores(), int(available / (BYTES_FIXED + batch * fit_bytes(shape)))))
+    needed = BYTES_FIXED + batch * fit_bytes(shape)
+    return max(1, int(min(cores(), (memory() or math.inf) / needed)))
 
 
 def one_thread() -> dict[str, str]:

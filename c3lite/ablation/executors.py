@@ -242,7 +242,34 @@ def slurm(
         "gpus_per_node": gpus or None, "signal_delay_s": min(90, 15 * time_limit_min),
         "array_parallelism": jobs, "stderr_to_stdout": True,
         "additional_parameters": {"requeue": True}, **(sbatch or {})})
-    return _on_cluster(executor, gpus, fits_per_job, groups, store, images, progress)
+    missing = {job.key: job for group in groups for job in group}
+    for attempt in range(TRIES):
+        if attempt:
+            progress.line(f"{len(missing)} fits are missing although their Slurm jobs have ended: "
+                          "submitted again")
+        left = [group for group in groups if any(job.key in missing for job in group)]
+        lists = _lists(left, fits_per_job)
+        submitted = _submit(executor, SlurmWork(store, gpus), lists,
+                            [_arrays(each, images) for each in lists])
+        names = {job.job_id for job in submitted}
+        try:
+            for here in _until_over(names, store):
+                for key in here & missing.keys():
+                    if (found := store.get(key)) is not None:
+                        yield [missing.pop(key)], [found]
+                if not missing:
+                    return
+                progress.elsewhere(f"Slurm jobs: {len(submitted)}", left, store)
+        finally:  # jobs that run although nothing is missing end by themselves
+            _slurm_command("scancel", *([] if missing else ["--state", "PENDING"]), *names)
+    job = next(iter(missing.values()))
+    log = next(work.paths.stdout for each, work in zip(lists, submitted, strict=True)
+               if any(job in group for group in each))
+    raise ExecutorError(
+        f"{len(missing)} fits are still missing after {TRIES} submissions; all others are stored. "
+        f"The first is {job.row} on {job.image}; " + (
+            f"the log {log} ends with\n" + _last_lines(log.read_text("utf-8", "replace"))
+            if log.exists() else "there is no log of its job"))
 
 
 def _submitit(folder: Path, parameters: Mapping[str, Any]):
@@ -262,40 +289,6 @@ def _submitit(folder: Path, parameters: Mapping[str, Any]):
     except ValueError as error:
         raise ValueError(f"sbatch: {error}") from error
     return executor
-
-
-def _on_cluster(
-    executor, gpus: int, fits_per_job: int, groups: Sequence[Group], store: Store, images: Images,
-    progress: Progress,
-) -> Finished:
-    """Submit jobs, and again for what they left, and yield results as they land in the store."""
-    missing = {job.key: job for group in groups for job in group}
-    for attempt in range(TRIES):
-        if attempt:
-            progress.line(f"{len(missing)} fits are missing although their Slurm jobs have ended: "
-                          "submitted again")
-        left = [group for group in groups if any(job.key in missing for job in group)]
-        lists = _lists(left, fits_per_job)
-        submitted = _submit(executor, SlurmWork(store, gpus), lists,
-                            [_arrays(each, images) for each in lists])
-        try:
-            for here in _until_over({job.job_id for job in submitted}, store):
-                for key in here & missing.keys():
-                    if (found := store.get(key)) is not None:
-                        yield [missing.pop(key)], [found]
-                if not missing:
-                    return
-                progress.elsewhere(f"Slurm jobs: {len(submitted)}", left, store)
-        finally:  # jobs that run although nothing is missing end by themselves
-            _cancel(submitted, [] if missing else ["--state", "PENDING"])
-    job = next(iter(missing.values()))
-    log = next(work.paths.stdout for each, work in zip(lists, submitted, strict=True)
-               if any(job in group for group in each))
-    raise ExecutorError(
-        f"{len(missing)} fits are still missing after {TRIES} submissions; all others are stored. "
-        f"The first is {job.row} on {job.image}; " + (
-            f"the log {log} ends with\n" + _last_lines(log.read_text("utf-8", "replace"))
-            if log.exists() else "there is no log of its job"))
 
 
 def _lists(groups: Sequence[Group], fits_per_job: int) -> list[list[Group]]:
@@ -331,10 +324,6 @@ def _until_over(jobs: set[str], store: Store) -> Iterator[set[str]]:
                                     "--format", "%i")
             queued = queued if answer is None else queued & set(answer.split())
         yield {path.stem for path in store.fits.glob("*.json")}  # after the queue
-
-
-def _cancel(jobs: Sequence, options: Sequence[str]) -> None:
-    _slurm_command("scancel", *options, *(job.job_id for job in jobs))
 
 
 def _slurm_command(*command: str) -> str | None:

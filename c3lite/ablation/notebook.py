@@ -9,12 +9,14 @@ from __future__ import annotations
 import functools
 import math
 import os
+import re
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jsonschema
 import yaml
 
 from c3lite import config as configs
@@ -32,66 +34,47 @@ from c3lite.plots.styles import show
 
 
 class Parameter(NamedTuple):
-    """What a parameter must be: in words, and as a test."""
+    """What a parameter must be: in words, and as a JSON Schema (draft 4, where 1.0 is no integer).
+    """
 
     wish: str
-    holds: Callable[[Any], bool]
+    schema: dict[str, Any]
+
+    def holds(self, value) -> bool:
+        """Whether `value` is as wished."""
+        return jsonschema.Draft4Validator(self.schema).is_valid(value)
 
 
-def is_integer(v, lowest=0) -> bool:
-    """Whether `v` is a whole number, `lowest` or more."""
-    return isinstance(v, int) and not isinstance(v, bool) and v >= lowest
+def list_of(items: Mapping[str, Any], least: int = 0) -> dict[str, Any]:
+    """The schema of a list of so many items, or more."""
+    return {"type": "array", "items": items, "minItems": least}
 
 
-def is_positive_integer(v) -> bool:
-    """Whether `v` is a whole number above 0."""
-    return is_integer(v, 1)
-
-
-def is_number(v) -> bool:
-    """Whether `v` is a number, not text that looks like one."""
-    return isinstance(v, int | float) and not isinstance(v, bool)
-
-
-def is_list(values, holds) -> bool:
-    """Whether `values` is a list of which each `holds`."""
-    return isinstance(values, list | tuple) and all(map(holds, values))
-
-
-def is_text(v) -> bool:
-    """Whether `v` is text."""
-    return isinstance(v, str)
-
-
-def is_executor(v) -> bool:
-    """A name, or a mapping of one name to its options."""
-    return (v in EXECUTORS if is_text(v) else isinstance(v, dict) and len(v) == 1 and all(
-        name in EXECUTORS and isinstance(options, dict) for name, options in v.items()))
-
-
-POSITIVE_INTEGER = Parameter("a whole number above 0", is_positive_integer)
-POSITIVE_NUMBER = Parameter("a number above 0", lambda v: is_number(v) and v > 0)
+TEXT = {"type": "string"}
+COUNT = Parameter("a whole number, 0 or more", {"type": "integer", "minimum": 0})
+POSITIVE_COUNT = Parameter("a whole number above 0", {"type": "integer", "minimum": 1})
+POSITIVE_NUMBER = Parameter("a number above 0", {
+    "type": "number", "minimum": 0, "exclusiveMinimum": True})
 
 PARAMETERS: dict[str, Parameter] = {
-    "preset": Parameter("a name", lambda v: is_text(v) and bool(v)),
-    "images": Parameter(
-        "a mapping from data sets (kodak, clic2020, video) to lists of names",
-        lambda v: isinstance(v, dict) and set(v) <= {"kodak", "clic2020", "video"}
-        and all(is_list(names, is_text) for names in v.values())),
-    "rd_weights": Parameter(
-        "a list of numbers above 0",
-        lambda v: is_list(v, lambda w: is_number(w) and 0 < w < math.inf) and len(v) > 0),
-    "steps": Parameter("a whole number, 0 or more", is_integer),
-    "stage2_steps": Parameter("a whole number, 0 or more", is_integer),
-    "seeds": Parameter("a list of whole numbers, 0 or more",
-                        lambda v: is_list(v, is_integer) and len(v) > 0),
-    "rows": Parameter("a list of names of rows (empty: all)", lambda v: is_list(v, is_text)),
-    "batch": Parameter("a whole number, 0 or more", is_integer),
-    "minutes": Parameter("a number, 0 or more", lambda v: is_number(v) and v >= 0),
-    "executor": Parameter("local, process or slurm, or one of them with options, as in "
-                          "{slurm: {partition: gpu}}", is_executor),
-    "store": Parameter("a folder (empty: beside the table's results)", is_text),
-    "is_result": Parameter("True or False", lambda v: isinstance(v, bool)),
+    "preset": Parameter("a name", {"type": "string", "minLength": 1}),
+    "images": Parameter("a mapping from data sets (kodak, clic2020, video) to lists of names", {
+        "type": "object", "additionalProperties": False,
+        "properties": dict.fromkeys(("kodak", "clic2020", "video"), list_of(TEXT))}),
+    "rd_weights": Parameter("a list of numbers above 0", list_of(POSITIVE_NUMBER.schema, 1)),
+    "steps": COUNT,
+    "stage2_steps": COUNT,
+    "seeds": Parameter("a list of whole numbers, 0 or more", list_of(COUNT.schema, 1)),
+    "rows": Parameter("a list of names of rows (empty: all)", list_of(TEXT)),
+    "batch": COUNT,
+    "minutes": Parameter("a number, 0 or more", {"type": "number", "minimum": 0}),
+    "executor": Parameter(
+        "local, process or slurm, or one of them with options, as in {slurm: {partition: gpu}}",
+        {"anyOf": [{"enum": list(EXECUTORS)}, {
+            "type": "object", "minProperties": 1, "maxProperties": 1,
+            "additionalProperties": {"type": "object"}}]}),
+    "store": Parameter("a folder (empty: beside the table's results)", TEXT),
+    "is_result": Parameter("True or False", {"type": "boolean"}),
 }
 """What a notebook may set, by name. The templates say what each is for."""
 
@@ -119,49 +102,34 @@ def check_parameters(
         if name not in known:
             raise ValueError(f"no parameter {name!r}{configs.nearest(name, known)}; there are "
                              + ", ".join(known))
-        wish, holds = known[name]
-        if not holds(value):
-            raise TypeError(f"{name} must be {wish}, got {value!r}{_hint(value)}")
+        if not known[name].holds(value):
+            raise TypeError(f"{name} must be {known[name].wish}, got {value!r}{_hint(value)}")
     if missing := [name for name in known if name not in given]:
         raise ValueError(f"the parameters {', '.join(missing)} are missing")
 
 
 def _hint(value) -> str:
-    for v in value if isinstance(value, list | tuple) else [value]:
-        if isinstance(v, str):
-            try:
-                float(v)
-            except ValueError:
-                continue
-            return (f": {v!r} is text. YAML reads a number with an exponent only with a point, as "
-                    "1.0e-3")
-    return ""
-
-
-def _read(
-    notebook: str, namespace: Mapping[str, Any], known: Mapping[str, Parameter]
-) -> tuple[types.SimpleNamespace, list[str]]:
-    """The parameters of a notebook, checked, with its `Store`; what the preset does not have."""
-    values = _parameters(namespace)
-    check_parameters(values, known)
-    changed = _changed(values, notebook)
-    if "store" in values:
-        values["store"] = Store(
-            values["store"] or _beside("results") / notebook / values["preset"] / "store")
-    return types.SimpleNamespace(**values), changed
+    texts = [v for v in (value if isinstance(value, list) else [value])
+             if isinstance(v, str) and re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", v, re.IGNORECASE)]
+    return (f": {texts[0]!r} is text. YAML reads a number with an exponent only with a point, as "
+            "1.0e-3") if texts else ""
 
 
 def read_parameters(
-    notebook: str, namespace: Mapping[str, Any], known: Mapping[str, Parameter]
+    notebook: str, namespace: Mapping[str, Any], known: Mapping[str, Parameter] = PARAMETERS
 ) -> types.SimpleNamespace:
-    """The parameters of a notebook that is no table, checked; says what the preset does not have.
+    """The parameters of a notebook, checked; says what the preset does not have.
 
-    `store`, if it is one, is made a `Store`, as in `Study`. Errors as there.
+    `store`, if it is one, is made a `Store`. Errors as of `Study`.
     """
-    parameters, changed = _read(notebook, namespace, known)
-    if changed:
+    values = _parameters(namespace)
+    check_parameters(values, known)
+    if changed := _changed(values, notebook):
         print("other than in the preset: " + ", ".join(changed))
-    return parameters
+    if "store" in values:
+        values["store"] = Store(
+            values["store"] or _beside("results") / notebook / values["preset"] / "store")
+    return types.SimpleNamespace(**values)
 
 
 class Study:
@@ -176,19 +144,15 @@ class Study:
             raise ValueError(f"no table {table!r}{configs.nearest(table, paper.TABLES)}; "
                              "there are " + ", ".join(paper.TABLES))
         self.name, self.about = table, paper.TABLES[table]
-        self.parameters, self.changed = _read(table, namespace, PARAMETERS)
+        self.parameters = read_parameters(table, namespace)
         executor_of(self.parameters.executor)  # refuses unknown options before JAX is asked
         self.store = self.parameters.store
-        self.dataset = self._dataset()
+        self.dataset = self.about.dataset
+        root = os.environ.get("C3LITE_DATA")
+        if self.dataset == "clic2020" and not (
+                root and (Path(root).expanduser() / "clic2020").is_dir()):
+            self.dataset = "kodak"  # stands in
         self.image_names = self._image_names()
-
-    def _dataset(self) -> str:
-        """The paper's data set where it is at hand, otherwise Kodak."""
-        if self.about.dataset == "clic2020":
-            root = os.environ.get("C3LITE_DATA")
-            if not root or not (Path(root).expanduser() / "clic2020").is_dir():
-                return "kodak"
-        return self.about.dataset
 
     def _image_names(self) -> list[str]:
         names = self.parameters.images.get(self.dataset, [])
@@ -227,39 +191,30 @@ class Study:
         p = self.parameters
         planned = plan(rows, images, p.rd_weights, p.seeds, progress=True)
         jobs = [job for job, _ in planned]
-        patches = {name: set() for name in images}
-        for _, places in planned:
-            for place in places:
-                patches[place.image].add(place.patch.count)
         missing = [job for job in jobs if not self.store.path(job.key).exists()]
         seconds = devices.expected_seconds(math.fsum(job.cost for job in missing))
         largest = max((job.shape for job in jobs), key=math.prod)
         batch = p.batch or devices.batch_size(largest)
-        processes = self._processes(largest, batch)
+        on_cpu = p.executor == "local" and jax.default_backend() == "cpu"
+        processes = devices.cpu_workers(largest, batch) if on_cpu else 1
         memory = processes * (devices.BYTES_FIXED + batch * devices.fit_bytes(largest)) / 1e9
         lines = [
             f"{self.name}, preset {p.preset}: {len(rows)} rows, {len(images)} images, "
             f"{len(p.rd_weights)} rate weights ({', '.join(f'{w:g}' for w in p.rd_weights)}), "
             f"{len(p.seeds)} seeds, up to {max(job.steps for job in jobs):,} steps",
-            "images: " + ", ".join(_size(name, images.shape(name), patches[name])
-                                   for name in images),
+            "images: " + ", ".join(_size(name, images.shape(name), {
+                place.patch.count for _, places in planned for place in places
+                if place.image == name}) for name in images),
             f"{len(jobs)} different fits, {len(jobs) - len(missing)} of them in the store; the "
             "others take about " + (duration(seconds) if seconds is not None
                                     else "a time not measured on this device")
             + f" and {memory:.1f} GB of memory ({processes * batch} at once)"]
-        if self.changed:
-            lines.append("other than in the preset: " + ", ".join(self.changed))
         if self.dataset != self.about.dataset:
             lines.append(f"{self.about.dataset} is not in C3LITE_DATA: {self.dataset} stands in, "
                          "so the paper's numbers are of other images")
         elif self.other_images:
             lines.append("these clips are not UVG's: the paper's numbers are of other clips")
         return "\n".join(lines)
-
-    def _processes(self, shape: tuple[int, ...], batch: int) -> int:
-        """How many processes on this machine's CPU fit side by side."""
-        on_cpu = self.parameters.executor == "local" and jax.default_backend() == "cpu"
-        return devices.cpu_workers(shape, batch) if on_cpu else 1
 
     @property
     def other_images(self) -> bool:
@@ -287,11 +242,9 @@ class Study:
 
     def hevc(self, qps: Iterable[int] = (17, 22, 27, 32, 37, 42)) -> Anchor:
         """The anchor of Table 12: HEVC's curve on each clip of this run, from its real streams."""
-        curves = {}
         images = Images.of(self.image_names)
-        for name in images:
-            curves[name] = codecs.hevc_curve(functools.partial(images.frames, name), qps)
-        return curves
+        return {name: codecs.hevc_curve(functools.partial(images.frames, name), qps)
+                for name in images}
 
     def show(self, results: Iterable[Result], table: Table) -> None:
         """Put the RD curves and the bars of BD-rates into the notebook."""

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections.abc import Iterable, Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
+from jaxtyping import Float
 from matplotlib.axes import Axes
 
 from c3lite.ablation.jobs import Result
-from c3lite.ablation.table import Table, mean_curve
+from c3lite.ablation.table import Estimate, Table, mean_curve
 from c3lite.evaluation import reference
 from c3lite.plots.styles import new_axes, style
 
+PUBLISHED = ("C3 (paper)", "COOL-CHICv2", "VTM", "BPG", "JPEG")
+"""Codecs that are drawn beside a table's rows."""
 
-def row_curves(
-    results: Iterable[Result],
-    ax: Axes | None = None,
-    *,
-    dataset: str | None = None,
-    codecs: Iterable[str] = ("C3 (paper)", "COOL-CHICv2", "VTM", "BPG", "JPEG"),
-) -> Axes:
+
+def row_curves(results: Iterable[Result], dataset: str | None = None) -> Axes:
     """The mean RD curve of each row (whole rate, all images), and published codecs in gray.
 
     dataset: of `reference.datasets`, whose codecs are drawn for orientation: they are means over
@@ -30,65 +29,60 @@ def row_curves(
     complete image are left out. Raises `ValueError` when no row has one.
     """
     results = list(results)
-    ax = new_axes(ax, figsize=(8, 5))
+    ax = new_axes(None, figsize=(8, 5))
     colors = itertools.cycle(plt.get_cmap("tab20").colors[2:])  # no second blue beside C3's
-    drawn = False
     for row in dict.fromkeys(r.row for r in results):
-        try:
+        with contextlib.suppress(ValueError):
             bpp, _, psnr_db = mean_curve(results, row)
-        except ValueError:
-            continue
-        first = style("C3") if not drawn else {"color": next(colors), "marker": ".",
-                                               "linewidth": 1.2}
-        ax.plot(bpp, psnr_db, label=row, **first)
-        drawn = True
-    if not drawn:
+            ax.plot(bpp, psnr_db, label=row, **(style("C3") if not ax.lines else {
+                "color": next(colors), "marker": ".", "linewidth": 1.2}))
+    if not ax.lines:
         raise ValueError("no row has an image with all its rate weights yet")
-    high = ax.get_xlim()[1]
     if dataset is not None:
-        known = reference.codecs(dataset)
-        lines = itertools.cycle(("-", "--", ":", "-.", (0, (1, 3))))
-        for codec, line in zip((c for c in codecs if c in known), lines, strict=False):
-            points = reference.rd_points(dataset, codec)
-            ax.plot(points.bpp, points.psnr_db, color="#A6A6A6", linestyle=line, linewidth=1,
-                    label=f"{codec}, published", zorder=1)
+        high, known = ax.get_xlim()[1], reference.codecs(dataset)
+        for codec, line in zip(PUBLISHED, ("-", "--", ":", "-.", (0, (1, 3))), strict=True):
+            if codec in known:
+                points = reference.rd_points(dataset, codec)
+                ax.plot(points.bpp, points.psnr_db, color="#A6A6A6", linestyle=line, linewidth=1,
+                        label=f"{codec}, published", zorder=1)
         ax.set_xlim(0, 1.1 * high)
-    ax.set(xlabel="rate (bits per pixel)", ylabel="PSNR (dB)")
-    ax.grid(alpha=0.3)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9)
+    _open(ax, xlabel="rate (bits per pixel)", ylabel="PSNR (dB)")
+    _legend_beside(ax)
     return ax
 
 
-def bars(table: Table, ax: Axes | None = None) -> Axes:
+def _open(ax: Axes, **labels) -> None:
+    ax.set(**labels)
+    ax.grid(alpha=0.3)
+    ax.spines[["top", "right"]].set_visible(False)
+
+
+def _legend_beside(ax: Axes) -> None:
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9)
+
+
+def bars(table: Table) -> Axes:
     """BD-rates of a table: of the whole rate and of the latents alone, the paper's as black lines.
 
     Whiskers are the bootstrap intervals. Positive is worse than the anchor. A logarithmic axis
     beyond 1 % where bars differ by more than a factor of 20, so that small ones stay visible.
     Raises `ValueError` for a table without any rate.
     """
-    lines = [line for line in table.lines if line.note != "anchor" and not line.note.startswith(
-        "anchor;")]
+    lines = [line for line in table.lines if line.note.partition(";")[0] != "anchor"]
     numbers = [x for line in lines for x in (line.bd_rate.value, line.latents_bd_rate.value,
                                              line.paper) if x is not None and not math.isnan(x)]
     if not numbers:
         raise ValueError("the table has no BD-rate to draw")
-    ax = new_axes(ax, figsize=(8, 1.2 + 0.55 * len(lines)))
+    ax = new_axes(None, figsize=(8, 1.2 + 0.55 * len(lines)))
     kinds = (("whole rate", "bd_rate", style("C3")["color"], -0.2),
              ("latents alone", "latents_bd_rate", style("COOL-CHICv2")["color"], 0.2))
     for name, field, color, shift in kinds:
-        estimates = [getattr(line, field) for line in lines]
-        values = np.array([e.value for e in estimates])
-        if np.isnan(values).all():
-            continue
-        away = np.array([(e.value - e.low, e.high - e.value) for e in estimates]).T
-        rows = np.arange(len(lines)) + shift
-        ax.barh(rows, values, 0.36, color=color, label=f"measured, {name}")
-        known = ~np.isnan(away).any(axis=0)
-        if known.any():
-            # a mean can lie outside the percentiles of few draws
-            ax.errorbar(values[known], rows[known], xerr=np.maximum(away[:, known], 0), fmt="none",
-                        ecolor="#404040", capsize=3, linewidth=1)
+        values, whiskers = _with_whiskers([getattr(line, field) for line in lines])
+        if not np.isnan(values).all():
+            rows = np.arange(len(lines)) + shift
+            ax.barh(rows, values, 0.36, color=color, label=f"measured, {name}")
+            ax.errorbar(values, rows, xerr=whiskers, fmt="none", ecolor="#404040", capsize=3,
+                        linewidth=1)
     papers = [(row, line.paper) for row, line in enumerate(lines) if line.paper is not None]
     if papers:
         rows, values = np.array(papers).T
@@ -102,36 +96,38 @@ def bars(table: Table, ax: Axes | None = None) -> Axes:
     ax.invert_yaxis()
     ax.set_xlabel(f"BD-rate over {table.anchor} (%), more is worse")
     ax.spines[["top", "right", "left"]].set_visible(False)
-    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9)
+    _legend_beside(ax)
     return ax
 
 
-def effects_of_length(tables: Mapping[int, Table], ax: Axes | None = None) -> Axes:
+def _with_whiskers(
+    estimates: Iterable[Estimate],
+) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, "2 rows"]]:
+    """Values, and the lengths below and above them of their intervals, NaN where there is none."""
+    values, low, high = np.array(list(estimates)).T
+    # a mean can lie outside the percentiles of few draws
+    return values, np.maximum([values - low, high - values], 0)
+
+
+def effects_of_length(tables: Mapping[int, Table]) -> Axes:
     """How each row's RD loss against the anchor's changes with the steps of the schedule.
 
-    tables: by steps of stage 1. Whiskers are the bootstrap intervals. Raises `ValueError` without
-    a table.
+    tables: by steps of stage 1. Whiskers are the bootstrap intervals.
     """
-    if not tables:
-        raise ValueError("effects_of_length needs at least one table")
-    ax = new_axes(ax, figsize=(7, 4))
+    ax = new_axes(None, figsize=(7, 4))
     first = next(iter(tables.values()))
     for i, row in enumerate(line.row for line in first.lines if line.row != first.anchor):
         found = {n: line.loss for n, table in tables.items() for line in table.lines
                  if line.row == row and not math.isnan(line.loss.value)}
-        if not found:
-            continue
-        steps = np.array(list(found)) * 1.02**i  # beside each other
-        values, low, high = np.array(list(found.values())).T
-        away = np.nan_to_num(np.maximum([values - low, high - values], 0))
-        ax.errorbar(steps, values, yerr=away, marker="o", capsize=3, label=row)
+        if found:
+            values, whiskers = _with_whiskers(found.values())
+            steps = np.array(list(found)) * 1.02**i  # beside each other
+            ax.errorbar(steps, values, yerr=whiskers, marker="o", capsize=3, label=row)
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set_xscale("log")
     ax.set_xticks(list(tables), [f"{n:,}" for n in tables])
     ax.minorticks_off()
-    ax.set(xlabel="steps of stage 1", ylabel=f"RD loss over {first.anchor} (%), more is worse")
-    ax.grid(alpha=0.3)
-    ax.spines[["top", "right"]].set_visible(False)
+    _open(ax, xlabel="steps of stage 1", ylabel=f"RD loss over {first.anchor} (%), more is worse")
     if ax.get_legend_handles_labels()[0]:
         ax.legend(frameon=False)
     return ax
@@ -165,10 +161,8 @@ def loss_by_length(
                            (by_seconds, [np.mean([r.seconds for r in row]) for row in records])):
             ax.plot(values, change, label=method, **style(method))
     for ax, what in ((by_steps, "steps"), (by_seconds, "seconds of a fit")):
-        ax.set(xscale="log", xlabel=what)
+        _open(ax, xscale="log", xlabel=what)
         ax.axhline(0, color="#A6A6A6", linewidth=1, zorder=1)
-        ax.grid(alpha=0.3)
-        ax.spines[["top", "right"]].set_visible(False)
     by_steps.set_ylabel(f"RD loss over {anchor} (%)")
     by_steps.legend(frameon=False)
     return by_steps, by_seconds

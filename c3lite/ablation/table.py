@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,6 @@ from jaxtyping import Float
 
 from c3lite.ablation.jobs import Result
 from c3lite.ablation.store import Record
-from c3lite.ablation.text_table import TextTable
 from c3lite.evaluation.metrics import bd_rate
 
 RESAMPLES = 300
@@ -20,6 +20,35 @@ RESAMPLES = 300
 
 COVERAGE = 0.95
 """Of an interval."""
+
+
+class TextTable(NamedTuple):
+    """A head and rows of as many cells, and a line below them."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    footnote: str = ""
+
+    def __str__(self) -> str:
+        lines = [self.head, *self.rows]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        text = "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
+                         for line in lines)
+        return f"{text}\n{self.footnote}" if self.footnote else text
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        head, *body = (
+            "<tr>" + "".join(f"<{tag}>{html.escape(c)}</{tag}>" for c in line) + "</tr>"
+            for tag, line in [("th", self.head), *(("td", row) for row in self.rows)])
+        footnote = f"<p>{html.escape(self.footnote)}</p>" if self.footnote else ""
+        return f"<table>{head}{''.join(body)}</table>{footnote}"
+
+
+def number(value: float, places: int = 1, sign: bool = False) -> str:
+    """For a cell: "-" for NaN."""
+    return "-" if math.isnan(value) else f"{value:{'+' if sign else ''},.{places}f}"
 
 
 class Estimate(NamedTuple):
@@ -128,22 +157,19 @@ def bd_table(
     if not rows:
         raise ValueError("there are no results to tabulate")
     if isinstance(anchor, Mapping):
-        codec = {image: _outside(*curve) for image, curve in anchor.items()}
-
-        def other(image, seed):
-            return codec.get(image)
+        places = {place for curves in rows.values() for place in curves if place[0] in anchor}
+        theirs = {place: _outside(*anchor[place[0]]) for place in places}
     else:
-        anchor = next(iter(rows)) if anchor is None else anchor
+        anchor = anchor_name = next(iter(rows)) if anchor is None else anchor
         if anchor not in rows:
             raise ValueError(f"the anchor {anchor!r} is not among the rows: {', '.join(rows)}")
-        anchor_name = anchor
-
-        def other(image, seed):
-            return rows[anchor].get((image, seed))
+        theirs = rows[anchor]
     lines = []
     for name, curves in rows.items():
         fits = [r.record for r in results if r.row == name]
-        pairs = _pairs(curves, other)
+        pairs: dict[str, list[tuple[Curve, Curve]]] = {}  # by image, of each seed
+        for place in (place for place in curves if place in theirs):
+            pairs.setdefault(place[0], []).append((curves[place], theirs[place]))
         if name == anchor:
             values, note = [Estimate(0.0)] * 3, "anchor"
         else:
@@ -203,19 +229,15 @@ def loss_changes(results: Iterable[Result]) -> dict[str, dict[float, float]]:
     Geometric means over the images and seeds that both have.
     """
     results = list(results)
-    logs: dict[str, dict[float, dict[tuple[str, int], float]]] = {r.row: {} for r in results}
+    logs: dict[tuple[str, float], dict[tuple[str, int], float]] = {}
     for r in best_results(results):
-        logs[r.row].setdefault(r.rd_weight, {})[r.image, r.seed] = math.log(r.record.loss)
-    first = next(iter(logs.values()), {})
-    changes: dict[str, dict[float, float]] = {}
-    for row, weights in logs.items():
-        for weight, losses in sorted(weights.items()):
-            both = [loss - first[weight][place] for place, loss in losses.items()
-                    if place in first.get(weight, {})]
-            if both:
-                mean = math.expm1(float(np.mean(both)))
-                changes.setdefault(row, {})[weight] = 100 * mean
-    return changes
+        logs.setdefault((r.row, r.rd_weight), {})[r.image, r.seed] = math.log(r.record.loss)
+    changes: dict[str, dict[float, float]] = {r.row: {} for r in results}
+    for (row, weight), mine in sorted(logs.items()):
+        first = logs.get((results[0].row, weight), {})
+        if both := [loss - first[place] for place, loss in mine.items() if place in first]:
+            changes[row][weight] = 100 * math.expm1(float(np.mean(both)))
+    return {row: by_weight for row, by_weight in changes.items() if by_weight}
 
 
 def best_results(results: Iterable[Result]) -> list[Result]:
@@ -226,10 +248,8 @@ def best_results(results: Iterable[Result]) -> list[Result]:
     best: dict[tuple, Result] = {}
     for r in joined_clips(results):
         place = r.row, r.image, r.seed, r.rd_weight
-        if r.record.error is None and (
-                place not in best or r.record.loss < best[place].record.loss):
-            best[place] = r
-    return [best[place] for place in sorted(best)]
+        best[place] = min(best.get(place, r), r, key=_loss)
+    return [best[place] for place in sorted(best) if best[place].record.error is None]
 
 
 def _curves(
@@ -257,36 +277,24 @@ def _outside(bpp: Sequence[float], psnr_db: Sequence[float]) -> Curve:
     return np.array([bpp, nothing, psnr_db, nothing])
 
 
-Pairs = dict[str, list[tuple[Curve, Curve]]]
-"""By image, of each seed: the row's curve and the anchor's."""
-
-
-def _pairs(
-    curves: Mapping[tuple[str, int], Curve], other: Callable[[str, int], Curve | None]
-) -> Pairs:
-    """The row's curves, each with the anchor's for the same image and seed, where that has one."""
-    pairs: Pairs = {}
-    for (image, seed), mine in curves.items():
-        if (theirs := other(image, seed)) is not None:
-            pairs.setdefault(image, []).append((mine, theirs))
-    return pairs
-
-
-def _values(units, resamples: int) -> tuple[list[Estimate], str]:
+def _values(units: Sequence[Sequence[tuple[Curve, Curve]]], resamples: int):
     """The three estimates of a row from its pairs of curves by image, and what to note."""
-    nothing = [Estimate(math.nan)] * 3
     if not units:
-        return nothing, "no image has all its rate weights yet"
+        return [Estimate(math.nan)] * 3, "no image has all its rate weights yet"
     # all pairs in a row: the measures of points by rate weight, ours and the anchor's
     mine, theirs = (np.array([pair[side] for seeds in units for pair in seeds])
                     for side in (0, 1))
     *values, error = _measure(mine, theirs, np.ones(len(mine)))
     if len(mine) == 1:
         return [Estimate(v) for v in values], error or "no interval: one image, one seed"
-    intervals = _bootstrap(mine, theirs, list(map(len, units)), resamples)
+    draws = _draws(list(map(len, units)), resamples)
+    different, which = np.unique(draws, axis=0, return_inverse=True)
+    samples = np.array([_measure(mine, theirs, draw)[:3] for draw in different])[which.ravel()]
+    tail = 50 * (1 - COVERAGE)
     # a value that only draws have is none
-    estimates = [Estimate(v, *(() if math.isnan(v) else i))
-                 for v, i in zip(values, intervals, strict=True)]
+    estimates = [Estimate(v) if math.isnan(v) or np.isnan(drawn).all() else
+                 Estimate(v, *np.nanpercentile(drawn, [tail, 100 - tail]).tolist())
+                 for v, drawn in zip(values, samples.T, strict=True)]
     return estimates, error or ("within noise" if estimates[0].within_noise else "")
 
 
@@ -310,25 +318,15 @@ def _measure(
     return whole, latents, loss, ""
 
 
-def _bootstrap(mine, theirs, seeds: Sequence[int], resamples: int):
-    """(low, high) for each of `_measure`'s values. seeds: of each image, in the pairs' order."""
+def _draws(seeds: Sequence[int], resamples: int) -> Float[np.ndarray, "resamples pairs"]:
+    """How often each pair is drawn: images, then of each as many seeds as it has (`seeds`)."""
     rng = np.random.default_rng(0)  # the same table every time
     firsts = np.cumsum([0, *seeds[:-1]])
-    seen: dict[bytes, tuple[float, float, float]] = {}
-    samples = []
-    for _ in range(resamples):
-        counts = np.zeros(len(mine))
+    draws = np.zeros((resamples, sum(seeds)))
+    for counts in draws:
         for image in rng.integers(len(seeds), size=len(seeds)):
-            drawn = firsts[image] + rng.integers(seeds[image], size=seeds[image])
-            np.add.at(counts, drawn, 1)
-        draw = counts.tobytes()
-        if draw not in seen:
-            seen[draw] = _measure(mine, theirs, counts)[:3]
-        samples.append(seen[draw])
-    tail = 50 * (1 - COVERAGE)
-    columns = np.array(samples).T
-    return [tuple(np.nanpercentile(c, [tail, 100 - tail]).tolist()) if not np.isnan(c).all()
-            else () for c in columns]
+            np.add.at(counts, firsts[image] + rng.integers(seeds[image], size=seeds[image]), 1)
+    return draws
 
 
 def joined_clips(results: Iterable[Result]) -> list[Result]:
@@ -337,25 +335,20 @@ def joined_clips(results: Iterable[Result]) -> list[Result]:
     Each patch takes the fit of least RD loss of the row's configs. Clips of which a patch is
     missing are left out; one of which all fits of a patch failed is a failed result.
     """
-    joined: list[Result] = []
+    whole: list[Result] = []
     clips: dict[tuple, dict[int, Result]] = {}
-    for result in results:
-        if result.patch.count == 1:
-            joined.append(result)
-            continue
-        patches = clips.setdefault(result[:4], {})
-        known = patches.get(result.patch.number)
-        if known is None or _rank(result.record) < _rank(known.record):
-            patches[result.patch.number] = result
-    for place, patches in clips.items():
-        count = next(iter(patches.values())).patch.count
-        if len(patches) == count:
-            joined.append(Result(*place, _joined(place[1], patches)))
-    return joined
+    for r in results:
+        if r.patch.count == 1:
+            whole.append(r)
+        else:
+            patches = clips.setdefault(r[:4], {})
+            patches[r.patch.number] = min(patches.get(r.patch.number, r), r, key=_loss)
+    return whole + [Result(*place, _joined(place[1], patches)) for place, patches in clips.items()
+                    if len(patches) == next(iter(patches.values())).patch.count]
 
 
-def _rank(record: Record) -> float:
-    return math.inf if record.error is not None else record.loss
+def _loss(result: Result) -> float:
+    return math.inf if result.record.error is not None else result.record.loss
 
 
 def _joined(clip: str, patches: Mapping[int, Result]) -> Record:

@@ -12,8 +12,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from c3lite.ablation.jobs import Result
-from c3lite.ablation.table import best_results, collapses
-from c3lite.ablation.text_table import TextTable, number
+from c3lite.ablation.table import TextTable, best_results, collapses, number
 from c3lite.evaluation import reference
 from c3lite.evaluation.metrics import bd_rate
 

@@ -12,7 +12,8 @@ import jax
 import numpy as np
 
 from c3lite.ablation import notebook
-from c3lite.ablation.text_table import TextTable, number
+from c3lite.ablation.notebook import POSITIVE_COUNT, Parameter, list_of
+from c3lite.ablation.table import TextTable, number
 from c3lite.coding import one as bitstream
 from c3lite.coding import pixels as decoder
 from c3lite.config import PRESETS, Config
@@ -23,17 +24,13 @@ from c3lite.model.codec import Codec
 
 PARAMETERS = {name: notebook.PARAMETERS[name] for name in (
     "preset", "steps", "stage2_steps", "is_result")} | {
-    "image": notebook.Parameter("the name of an image", notebook.is_text),
+    "image": Parameter("the name of an image", notebook.TEXT),
     "rd_weight": notebook.POSITIVE_NUMBER,
-    "codecs": notebook.Parameter(
-        "a list of " + ", ".join(PRESETS),
-        lambda v: notebook.is_list(v, lambda name: name in PRESETS) and len(v) > 0),
-    "shapes": notebook.Parameter(
-        "a list of pairs [height, width]",
-        lambda v: notebook.is_list(v, lambda s: notebook.is_list(
-            s, notebook.is_positive_integer) and len(s) == 2) and len(v) > 0),
-    "starts": notebook.POSITIVE_INTEGER,
-    "repeats": notebook.POSITIVE_INTEGER,
+    "codecs": Parameter("a list of " + ", ".join(PRESETS), list_of({"enum": list(PRESETS)}, 1)),
+    "shapes": Parameter("a list of pairs [height, width]", list_of(
+        list_of(POSITIVE_COUNT.schema, 2) | {"maxItems": 2}, 1)),
+    "starts": POSITIVE_COUNT,
+    "repeats": POSITIVE_COUNT,
 }
 """What `complexity.ipynb` may set."""
 

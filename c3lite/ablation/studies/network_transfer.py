@@ -8,7 +8,6 @@ again, any other is, which gives the same networks.
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
 import json
 import time
@@ -22,10 +21,10 @@ from jaxtyping import Float
 from c3lite.ablation import images as named_images
 from c3lite.ablation import notebook
 from c3lite.ablation.jobs import Progress, attempt
-from c3lite.ablation.store import Record, Store, fit_key, record
-from c3lite.ablation.studies.stand_ins import latents_loss
-from c3lite.ablation.table import collapses
-from c3lite.ablation.text_table import TextTable, number
+from c3lite.ablation.notebook import POSITIVE_COUNT, Parameter, list_of
+from c3lite.ablation.store import Record, Store, fit_key, record, short_hash
+from c3lite.ablation.studies.stand_ins import latents_loss, loss_curve
+from c3lite.ablation.table import TextTable, collapses, number
 from c3lite.config import Config, edit
 from c3lite.fitting.fit import Fit, fit
 from c3lite.fitting.transfer import refit
@@ -33,15 +32,12 @@ from c3lite.fitting.transfer import refit
 KINDS = ("own", "frozen", "warm")
 """Fitted from scratch; latents alone with the source's networks; everything, starting from them."""
 
-
 PARAMETERS = {name: notebook.PARAMETERS[name] for name in (
     "preset", "steps", "stage2_steps", "store", "is_result")} | {
-    "images": notebook.Parameter("a list of two or more names", lambda v: notebook.is_list(
-        v, notebook.is_text) and len(v) > 1),
+    "images": Parameter("a list of two or more names", list_of(notebook.TEXT, 2)),
     "rd_weight": notebook.POSITIVE_NUMBER,
-    "short_steps": notebook.Parameter("a list of whole numbers above 0", lambda v: notebook.is_list(
-        v, notebook.is_positive_integer)),
-    "seed": notebook.Parameter("a whole number, 0 or more", notebook.is_integer),
+    "short_steps": Parameter("a list of whole numbers above 0", list_of(POSITIVE_COUNT.schema)),
+    "seed": notebook.COUNT,
 }
 """What `transfer.ipynb` may set."""
 
@@ -62,8 +58,7 @@ class Transfer(NamedTuple):
 
 def transfer_key(target_key: str, source_key: str, kind: str) -> str:
     """The name in the store of a fit that takes its networks from another."""
-    text = json.dumps([kind, target_key, source_key])
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return short_hash(json.dumps([kind, target_key, source_key]))
 
 
 def transfers(
@@ -71,14 +66,14 @@ def transfers(
     base: Config,
     *,
     store: Store | str,
-    steps: Sequence[int] | None = None,
+    steps: Sequence[int] = (),
     seed: int = 0,
     progress: bool = True,
 ) -> Iterator[Transfer]:
     """Every picture on its own, and from the networks of every other, as they finish.
 
     images: as for `sweep`. base: its structure must do for all of them. The sources are fitted by
-    `base`; targets also by shorter schedules, `steps` of stage 1, stage 2 in proportion.
+    `base`; targets also by other schedules, `steps` of stage 1, stage 2 in proportion.
 
     Raises `ValueError` for fewer than two pictures.
     """
@@ -86,57 +81,44 @@ def transfers(
     if len(images) < 2:
         raise ValueError("transfer needs at least two pictures")
     store = store if isinstance(store, Store) else Store(store)
-    return _run(images, base, store, list(steps or [base.steps]), seed, progress)
+    schedules = {n: edit(base, steps=n, stage2_steps=round(base.stage2_steps * n / base.steps))
+                 for n in dict.fromkeys([base.steps, *steps])}
+    own_keys = {(name, n): fit_key(config, images.digest(name), seed)
+                for name in images for n, config in schedules.items()}
+    options = {"key": jax.random.key(seed), "progress": False}
 
+    @functools.lru_cache(len(schedules))
+    def own(source: str, n: int) -> Fit:
+        return fit(images[source], schedules[n], **options)
 
-def shortened(base: Config, steps: int) -> Config:
-    """`base` with another stage 1, and stage 2 in proportion."""
-    return edit(base, steps=steps, stage2_steps=round(base.stage2_steps * steps / base.steps))
+    def make(kind: str, source: str, target: str, n: int) -> Fit:
+        if kind == "own":
+            return own(source, n)
+        return refit(images[target], own(source, base.steps), schedules[n],
+                     frozen=kind == "frozen", **options)
 
+    def places() -> Iterator[tuple[str, str, str, int]]:
+        for source in images:
+            yield from itertools.product(["own"], [source], [source], schedules)
+            if store.get(own_keys[source, base.steps]).error is None:  # it has networks to take
+                for target in (name for name in images if name != source):
+                    yield from itertools.product(KINDS[1:], [source], [target], schedules)
 
-def _run(images, base, store, steps, seed, progress) -> Iterator[Transfer]:
-    schedules = {n: shortened(base, n) for n in dict.fromkeys([base.steps, *steps])}
-    total = len(images) * (len(schedules) + 2 * len(steps) * (len(images) - 1))
+    total = len(schedules) * len(images) * (1 + 2 * (len(images) - 1))
     lines = Progress(float(total), total, progress)
-
-    def run(key, config, target, make) -> Record:
-        """From the store, or made and stored."""
+    for kind, source, target, n in places():
+        key = own_keys[target, n]
+        if kind != "own":
+            key = transfer_key(key, own_keys[source, base.steps], kind)
         if (found := store.get(key)) is None:
             began = time.perf_counter()
-            result = attempt(make)
-            found = record(result, key, config, target, images.digest(target),
+            result = attempt(functools.partial(make, kind, source, target, n))
+            found = record(result, key, schedules[n], target, images.digest(target),
                            images.shape(target), seed, time.perf_counter() - began, 1)
             store.add(found)
-        return found
-
-    def of_source(source: str) -> Iterator[Transfer]:
-        @functools.cache
-        def own(n: int) -> Fit:
-            return fit(images[source], schedules[n], key=jax.random.key(seed), progress=False)
-
-        for n, config in schedules.items():
-            key = fit_key(config, images.digest(source), seed)
-            found = run(key, config, source, functools.partial(own, n))
-            yield Transfer("own", source, source, n, found)
-        source_key = fit_key(base, images.digest(source), seed)
-        if store.get(source_key).error is not None:
-            return  # no networks to take
-
-        def moved(target: str, kind: str, config: Config) -> Fit:
-            return refit(images[target], own(base.steps), config, frozen=kind == "frozen",
-                         key=jax.random.key(seed), progress=False)
-
-        others = [name for name in images if name != source]
-        for target, kind, n in itertools.product(others, KINDS[1:], steps):
-            config = schedules[n]
-            key = transfer_key(fit_key(config, images.digest(target), seed), source_key, kind)
-            found = run(key, config, target, functools.partial(moved, target, kind, config))
-            yield Transfer(kind, source, target, n, found)
-
-    for source in images:
-        for transfer in of_source(source):
-            lines.done(_description(transfer), 1.0)
-            yield transfer
+        transfer = Transfer(kind, source, target, n, found)
+        lines.done(_description(transfer), 1.0)
+        yield transfer
 
 
 def _description(transfer: Transfer) -> str:
@@ -220,7 +202,5 @@ def curves(results: Iterable[Transfer], source: str, target: str) -> dict[str, l
     for r in results:
         mine = r.kind == "own" or r.source == source
         if r.target == target and mine and r.record.error is None:
-            past = r.record.history
-            found[f"{_WORDS[r.kind]}, {r.steps} steps"] = [
-                (np.array(past["step"]), np.array(past["loss"]))]
+            found[f"{_WORDS[r.kind]}, {r.steps} steps"] = [loss_curve(r.record)]
     return found

@@ -16,8 +16,8 @@ from jaxtyping import Float
 from c3lite.ablation.jobs import Result
 from c3lite.ablation.rows import BASE, Row
 from c3lite.ablation.store import Record
-from c3lite.ablation.text_table import TextTable, number
-from c3lite.config import Config, edit, nearest
+from c3lite.ablation.table import TextTable, number
+from c3lite.config import Config, edit
 
 STAND_INS: dict[str, dict[str, Any]] = {
     "start held": {},
@@ -43,32 +43,25 @@ HARD = ("straight-through", "hard, slope of T=0.3", "hard, slope of T=1e-4")
 """Rows without a stage 1."""
 
 
-def stand_ins(base: Config, names: Iterable[str] | None = None) -> list[Row]:
-    """The base, then the rows of `STAND_INS`, all or those named.
+def stand_ins(base: Config) -> list[Row]:
+    """The base, then the rows of `STAND_INS`.
 
     Rows that round from the first step are a stage 2 alone, as long as both stages of the base and
     from the learning rate that stage 1 starts with; it falls when a hundredth of the steps (at
     least stage 2's usual patience) bring nothing.
-
-    Raises `ValueError` for an unknown name.
     """
-    names = list(STAND_INS) if names is None else list(names)
-    for name in names:
-        if name not in STAND_INS:
-            raise ValueError(f"no stand-in {name!r}{nearest(name, STAND_INS)}; there are "
-                             + ", ".join(STAND_INS))
-    return [Row(BASE, (base,)), *(Row(name, (_config(base, name),)) for name in names)]
+    return [Row(BASE, (base,)), *(Row(name, (_config(base, name),)) for name in STAND_INS)]
 
 
 def _config(base: Config, name: str) -> Config:
     config = edit(base, **STAND_INS[name])
     if name in HELD:
         p = HELD[name]
-        config = edit(config, **{field: (1 - p) * anneal.start + p * anneal.end for field, anneal in
-                                 (("temperature", base.temperature),
-                                  ("noise_shape", base.noise_shape))})
+        return edit(config, **{field: (1 - p) * anneal.start + p * anneal.end for field, anneal in
+                               (("temperature", base.temperature),
+                                ("noise_shape", base.noise_shape))})
     if name in HARD:
-        config = edit(
+        return edit(
             config, steps=0, stage2_steps=base.steps + base.stage2_steps,
             stage2_learning_rate=base.learning_rate.start,
             stage2_patience=max(base.stage2_patience, base.steps // 100))
@@ -115,23 +108,22 @@ class Stability(NamedTuple):
     """Median over the fits."""
 
 
-def stability(results: Iterable[Result], reference: str = BASE) -> list[Stability]:
-    """How each row's losses compare with the reference's, and how they scatter over seeds.
+def stability(results: Iterable[Result]) -> list[Stability]:
+    """How each row's losses compare with the base's, and how they scatter over seeds.
 
-    In the order in which rows first appear, the reference first. Raises `ValueError` when the
-    reference has no finished fit for an image and rate weight that another row has.
+    In the order in which rows first appear, the base first. Raises `ValueError` when the base has
+    no finished fit for an image and rate weight that another row has.
     """
-    cells: dict[str, dict[tuple[str, float], list[Record]]] = {}
+    cells: dict[str, dict[tuple[str, float], list[Record]]] = {BASE: {}}
     for r in results:
         cells.setdefault(r.row, {}).setdefault((r.image, r.rd_weight), []).append(r.record)
-    base = {cell: np.mean(_losses(records)) for cell, records in cells.get(reference, {}).items()
-            if _losses(records).size}
+    base = {cell: losses.mean() for cell, records in cells[BASE].items()
+            if (losses := _losses(records)).size}
     if missing := {cell for row in cells.values() for cell in row} - set(base):
         image, rd_weight = min(missing)
-        raise ValueError(f"the row {reference!r} has no finished fit of {image} at rate weight "
+        raise ValueError(f"the row {BASE!r} has no finished fit of {image} at rate weight "
                          f"{rd_weight:g} to compare with")
-    names = sorted(cells, key=lambda row: row != reference)  # stable: the others keep their order
-    return [_stability(row, cells[row], base) for row in names]
+    return [_stability(row, some, base) for row, some in cells.items() if some]
 
 
 def _losses(records: Sequence[Record]) -> np.ndarray:
@@ -141,21 +133,17 @@ def _losses(records: Sequence[Record]) -> np.ndarray:
 def _stability(row, cells: Mapping[tuple, Sequence[Record]], base: Mapping[tuple, float]):
     records = [record for some in cells.values() for record in some]
     rises = [100 * (_losses(some) / base[cell] - 1) for cell, some in cells.items()]
-    done = [some for some in rises if some.size]
-    variances = [some.var(ddof=1) for some in done if some.size > 1]
-    jumps = [jump_percent(r) for r in records if r.error is None]
-    jumps = [jump for jump in jumps if not math.isnan(jump)]
+    variances = [some.var(ddof=1) for some in rises if some.size > 1]
+    finished = [r for r in records if r.error is None]
+    jumps = [jump for r in finished if not math.isnan(jump := jump_percent(r))]
+    collapsed = [r.collapsed for r in finished]
     return Stability(
-        row, len(records), sum(r.error is not None for r in records), _collapsed(records),
-        float(np.mean([some.mean() for some in done])) if done else math.nan,
-        np.concatenate(rises) if rises else np.zeros(0),
+        row, len(records), len(records) - len(finished),
+        None if None in collapsed else sum(collapsed),
+        float(np.mean([some.mean() for some in rises if some.size])) if finished else math.nan,
+        np.concatenate(rises),
         math.sqrt(np.mean(variances)) if variances else math.nan,
         float(np.median(jumps)) if jumps else math.nan)
-
-
-def _collapsed(records: Iterable[Record]) -> int | None:
-    known = [r.collapsed for r in records if r.error is None]
-    return None if None in known else sum(known)
 
 
 def stability_table(rows: Iterable[Stability]) -> TextTable:
@@ -169,22 +157,15 @@ def stability_table(rows: Iterable[Stability]) -> TextTable:
          for row in rows])
 
 
-def curves(
-    results: Iterable[Result], image: str | None = None, rd_weight: float | None = None
-) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
-    """Stored (steps, losses) of each row, a pair a seed, of one image and rate weight.
-
-    Without them, of the first. Raises `ValueError` where there is no such fit.
-    """
-    results = list(results)
-    if results:
-        image = results[0].image if image is None else image
-        rd_weight = results[0].rd_weight if rd_weight is None else rd_weight
+def curves(results: Sequence[Result]) -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
+    """Stored (steps, losses) of each row, a pair a seed, of the first image and rate weight."""
     found: dict[str, list] = {}
     for r in results:
-        if (r.image, r.rd_weight) == (image, rd_weight) and r.record.error is None:
-            past = r.record.history
-            found.setdefault(r.row, []).append((np.array(past["step"]), np.array(past["loss"])))
-    if not found:
-        raise ValueError(f"no finished fit of {image} at rate weight {rd_weight}")
+        if r[1:3] == results[0][1:3] and r.record.error is None:
+            found.setdefault(r.row, []).append(loss_curve(r.record))
     return found
+
+
+def loss_curve(record: Record) -> tuple[np.ndarray, np.ndarray]:
+    """The stored steps of a fit and the losses there."""
+    return np.array(record.history["step"]), np.array(record.history["loss"])
