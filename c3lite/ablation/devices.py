@@ -81,13 +81,17 @@ def visible_gpus() -> list[str]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [name for name in visible.split(",") if name and name != "-1"]
+    listed = answer("nvidia-smi", "--list-gpus") or ""
+    return [str(i) for i in range(sum(line.startswith("GPU ") for line in listed.splitlines()))]
+
+
+def answer(*command: str) -> str | None:
+    """What a command prints; None where it is not there, fails, or takes longer than a minute."""
     try:
-        listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True,
-                                timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    lines = listed.stdout.splitlines() if listed.returncode == 0 else []
-    return [str(i) for i, line in enumerate(line for line in lines if line.startswith("GPU "))]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60,
+                              check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def expected_seconds(cost: float) -> float | None:

@@ -49,9 +49,8 @@ LOG_LINES = 12
 
 Finished = Iterator[tuple[Group, list[Record]]]
 Executor = Callable[[Sequence[Group], Store, Images, Progress], Finished]
-"""Runs groups of jobs, and yields jobs with their records once they are in the store.
-
-Closed early (the sweep's `minutes` are over), it ends what it has started."""
+"""Runs groups of jobs, and yields them once they are stored. Closed early, it ends all it started.
+"""
 
 
 class ExecutorError(RuntimeError):
@@ -72,11 +71,10 @@ def local(
 ) -> Finished:
     """The executor of this machine: a process a GPU, or processes of one thread on a CPU's cores.
 
-    workers: how many processes; without, as many as there are GPUs, or as cores and memory allow.
-        What takes a single process runs in this one.
+    workers: how many processes; without, as many as there are GPUs, or as cores and memory allow,
+        and what takes a single process runs in this one.
 
-    An error, or the death of a process, costs what the fits' checkpoints do not hold; the group is
-    tried `TRIES` times. Raises `ExecutorError` at the end, when all else is done, for what failed.
+    Each group is tried `TRIES` times. Raises `ExecutorError` for what failed, at the end.
     """
     gpus = devices.visible_gpus() if jax.default_backend() != "cpu" else []
     environments = _environments(groups, gpus, workers)
@@ -217,21 +215,18 @@ def slurm(
 ) -> Finished:
     """The executor of a Slurm cluster: an array of jobs of many fits each, through submitit.
 
-    The sweep runs where `sbatch` does, on a login node. Its store, the Python environment and the
-    working directory must be on file systems that the compute nodes share. It cannot see their
-    devices, so give the sweep the size of `batch` that their memory holds.
+    The sweep runs on a login node, and shares its store, Python environment and working directory
+    with the compute nodes. It cannot see their GPUs: give it the size of `batch` that they hold.
 
     partition: of the cluster; its default otherwise.
     gpus: per job, each with fits of its own; 0 for CPU nodes.
     time_limit_min: of a job. One that reaches it is queued again and goes on from checkpoints.
     fits_per_job: at most; they share a compiled program.
     jobs: at most so many run at once.
-    sbatch: further parameters by submitit's names, for example {"account": "me",
-        "mem": "16GB", "cpus_per_task": 8}.
+    sbatch: further parameters by submitit's names: {"account": "me", "cpus_per_task": 8}.
 
     What is missing when all jobs have ended is submitted again, `TRIES` times in all. Raises
-    `ValueError` for bad options, `ExecutorError` where there is no Slurm, it refuses, or fits stay
-    missing.
+    `ValueError` for bad options, `ExecutorError` without Slurm, or if it refuses or fits are lost.
     """
     for what, value in (("time_limit_min", time_limit_min), ("fits_per_job", fits_per_job),
                         ("jobs", jobs)):
@@ -251,9 +246,9 @@ def slurm(
         lists = _lists(left, fits_per_job)
         submitted = _submit(executor, SlurmWork(store, gpus), lists,
                             [_arrays(each, images) for each in lists])
-        names = {job.job_id for job in submitted}
+        queued = {job.job_id for job in submitted}
         try:
-            for here in _until_over(names, store):
+            for here in _until_over(queued, store):
                 for key in here & missing.keys():
                     if (found := store.get(key)) is not None:
                         yield [missing.pop(key)], [found]
@@ -261,7 +256,7 @@ def slurm(
                     return
                 progress.elsewhere(f"Slurm jobs: {len(submitted)}", left, store)
         finally:  # jobs that run although nothing is missing end by themselves
-            _slurm_command("scancel", *([] if missing else ["--state", "PENDING"]), *names)
+            devices.answer("scancel", *([] if missing else ["--state", "PENDING"]), *queued)
     job = next(iter(missing.values()))
     log = next(work.paths.stdout for each, work in zip(lists, submitted, strict=True)
                if any(job in group for group in each))
@@ -314,25 +309,16 @@ def _submit(executor, work: SlurmWork, *arguments: Sequence) -> list:
 
 def _until_over(jobs: set[str], store: Store) -> Iterator[set[str]]:
     """The names of all stored fits, every few seconds until no job is in Slurm's queue."""
-    queued, asked_at = jobs, time.monotonic()
-    while queued:
+    asked_at = time.monotonic()
+    while jobs:
         time.sleep(SECONDS_BETWEEN_LOOKS)
         if time.monotonic() - asked_at > SECONDS_BETWEEN_QUERIES:
             asked_at = time.monotonic()
             # not sacct, which submitit asks: many a small cluster keeps no accounts
-            answer = _slurm_command("squeue", "--noheader", "--array", "--user", getpass.getuser(),
+            answer = devices.answer("squeue", "--noheader", "--array", "--user", getpass.getuser(),
                                     "--format", "%i")
-            queued = queued if answer is None else queued & set(answer.split())
+            jobs = jobs if answer is None else jobs & set(answer.split())
         yield {path.stem for path in store.fits.glob("*.json")}  # after the queue
-
-
-def _slurm_command(*command: str) -> str | None:
-    """What a command prints; None where Slurm does not answer."""
-    try:
-        answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return answer.stdout if answer.returncode == 0 else None
 
 
 class SlurmWork:
@@ -372,18 +358,19 @@ def executor_of(executor: str | Mapping[str, Mapping[str, Any]] | Executor) -> E
     """
     if callable(executor):
         return executor
-    if isinstance(executor, Mapping) and len(executor) != 1:
+    executor = {executor: {}} if isinstance(executor, str) else executor
+    if len(executor) != 1:
         raise ValueError(f"one executor with its options, not {dict(executor)!r}")
-    (name, options), = executor.items() if isinstance(executor, Mapping) else [(executor, {})]
+    (name, options), = executor.items()
     if name not in EXECUTORS:
         raise ValueError(f"no executor {name!r}; there are {', '.join(EXECUTORS)}")
     known = [p.name for p in inspect.signature(EXECUTORS[name]).parameters.values()
              if p.kind is p.KEYWORD_ONLY]
-    for option in options or {}:
+    for option in options:
         if option not in known:
             raise ValueError(f"the executor {name} has no option {option!r}"
                              f"{nearest(option, known)}; it has {', '.join(known) or 'none'}")
     if name == "local":
         # what this process asks its GPU must not cost its workers most of the GPU's memory
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    return functools.partial(EXECUTORS[name], **options) if options else EXECUTORS[name]
+    return functools.partial(EXECUTORS[name], **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import re
@@ -31,13 +32,19 @@ def load(name: str) -> Float[np.ndarray, "3 *shape"]:
     be had; each says which and what to do.
     """
     base, slices = _parsed(name)
+    starts = tuple(start for start, _ in slices)
+    sizes = tuple(stop - start for start, stop in slices)
     try:
-        return _load(base, slices)
+        if _is_clip(base):
+            part = {"patch": sizes, "start": starts} if slices else {}
+            return data.bunny(**part) if base == "bunny" else data.uvg(base[len("uvg/"):], **part)
+        return data.crop(_whole(base), *starts, *sizes) if slices else _whole(base)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 
 
 def _parsed(name: str) -> tuple[str, list[tuple[int, int]]]:
+    """The name without its part, and the start and stop of each axis of that; none of a whole."""
     match = _NAME.fullmatch(name)
     if not match:
         raise ValueError(f"{name!r} names no image: write kodim05, clic2020/NAME or a path, and a "
@@ -45,21 +52,14 @@ def _parsed(name: str) -> tuple[str, list[tuple[int, int]]]:
     slices = [tuple(map(int, side.split(":"))) for side in (match["part"] or "").split(",") if side]
     if any(start >= stop for start, stop in slices):
         raise ValueError(f"{name} is an empty part")
+    if slices and _is_clip(match["name"]) != (len(slices) == 3):
+        axes = "frames, rows and columns" if _is_clip(match["name"]) else "rows and columns"
+        raise ValueError(f"{name}: a part has {axes}")
     return match["name"], slices
 
 
-def _load(name: str, slices: Sequence[tuple[int, int]]) -> Float[np.ndarray, "3 *shape"]:
-    sizes = tuple(stop - start for start, stop in slices)
-    starts = tuple(start for start, _ in slices)
-    if name == "bunny" or name.startswith("uvg/"):
-        if len(slices) == 2:
-            raise ValueError("a part of a clip has frames, rows and columns")
-        part = {"patch": sizes, "start": starts} if slices else {}
-        return data.bunny(**part) if name == "bunny" else data.uvg(name[len("uvg/"):], **part)
-    if len(slices) == 3:
-        raise ValueError("a part of an image has rows and columns")
-    whole = _whole(name)
-    return data.crop(whole, *starts, *sizes) if slices else whole
+def _is_clip(base: str) -> bool:
+    return base == "bunny" or base.startswith("uvg/")
 
 
 def _whole(name: str) -> Float[np.ndarray, "3 height width"]:
@@ -93,9 +93,14 @@ class Images(Mapping):
             images = {x if isinstance(x, str) else f"image{i}": x
                       for i, x in enumerate(images, start=1)}
         self._loaded = {name for name, x in images.items() if isinstance(x, str)}
-        self._images = {name: _read_now(x) for name, x in images.items()}
+        self._shapes = {name: _uvg_shape(x) for name, x in images.items()
+                        if isinstance(x, str) and x.startswith("uvg/")}
+        self._images = {
+            name: None if name in self._shapes else
+            check_image(load(x) if name in self._loaded else x) for name, x in images.items()}
         self._parts: dict[str, tuple[str, tuple[slice, ...]]] = {}
-        self._digests: dict[str, str] = {}
+        self.digest = functools.cache(lambda name: digest(self[name]))
+        """Of an image or patch by name, computed once."""
 
     @classmethod
     def of(cls, images: Images | Mapping | Sequence) -> Images:
@@ -117,30 +122,19 @@ class Images(Mapping):
         """Whether `load` gives it; otherwise it is an array that was passed in."""
         return self._parts.get(name, (name,))[0] in self._loaded
 
-    def held(self, name: str) -> bool:
-        """Whether it is in memory, and not read each time it is asked for."""
-        return self._images[self._parts.get(name, (name,))[0]] is not None
-
     def shape(self, name: str) -> tuple[int, ...]:
         """(height, width) or (frames, height, width)."""
         if name in self._parts:
             return tuple(side.stop - side.start for side in self._parts[name][1])
-        x = self._images[name]
-        return _clip_shape(name) if x is None else x.shape[1:]
+        return self._shapes[name] if name in self._shapes else self._images[name].shape[1:]
 
     def frames(self, name: str) -> Iterator[Float[np.ndarray, "3 height width"]]:
         """The frames of a clip, one after another; never the whole clip, where it is not held."""
         count, *sides = self.shape(name)
-        parts = [name] if self.held(name) else self.patches(
+        parts = [name] if self._images[name] is not None else self.patches(
             name, (min(FRAMES_AT_ONCE, count), *sides))
         for part in parts:
             yield from np.moveaxis(self[part], 1, 0)
-
-    def digest(self, name: str) -> str:
-        """`digest` of the image, computed once."""
-        if name not in self._digests:
-            self._digests[name] = digest(self[name])
-        return self._digests[name]
 
     def patches(self, name: str, size: Sequence[int]) -> list[str]:
         """Names of the patches of a clip, in the order of `split_patches`."""
@@ -155,20 +149,7 @@ class Images(Mapping):
         return names
 
 
-def _read_now(x) -> Float[np.ndarray, "3 *shape"] | None:
-    if not isinstance(x, str):
-        return check_image(x)
-    if x.startswith("uvg/"):
-        _clip_shape(x)  # raises for what is none
-        return None
-    return check_image(load(x))
-
-
-def _clip_shape(name: str) -> tuple[int, ...]:
+def _uvg_shape(name: str) -> tuple[int, ...]:
     """Of a sequence of UVG, or of a part of one, without reading it."""
     base, slices = _parsed(name)
-    if not slices:
-        return data.uvg_shape(base.removeprefix("uvg/"))
-    if len(slices) != 3:
-        raise ValueError(f"{name}: a part of a clip has frames, rows and columns")
-    return tuple(stop - start for start, stop in slices)
+    return tuple(stop - start for start, stop in slices) or data.uvg_shape(base[len("uvg/"):])
