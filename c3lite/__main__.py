@@ -65,10 +65,6 @@ clip_1920x1080_420_10bit.yuv.
 """
 
 
-class Failure(Exception):
-    """What ends a command with exit code 1 and one line on standard error."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code; wrong usage exits with 2 (argparse)."""
     # of a command of its own, with the imports, whose time the processor has counted
@@ -89,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _say(f"{where}{error.strerror or error}")
-    except (Failure, ValueError, RuntimeError, MemoryError) as error:
+    except (ValueError, RuntimeError, MemoryError) as error:
         _say(str(error) or type(error).__name__)
     return 1
 
@@ -177,36 +173,36 @@ def _patch(text: str) -> tuple[int, ...]:
 
 def _encode(arguments) -> None:
     _check_output(arguments)
-    is_clip, key = _is_clip(arguments.input), jax.random.key(arguments.seed)
+    is_clip = _is_clip(arguments.input)
     if not is_clip and (arguments.frames or arguments.patch):
-        raise Failure(f"{arguments.input} is a picture: --frames and --patch are for clips")
+        raise ValueError(f"{arguments.input} is a picture: --frames and --patch are for clips")
     goal = {name: value for name in ("bpp", "psnr") if (value := getattr(arguments, name))}
     if (goal or arguments.seconds) and (is_clip or arguments.adaptive):
-        raise Failure("--seconds, --bpp and --psnr are for one fit of a picture: clips and "
-                      "--adaptive take --steps and --rd-weight")
+        raise ValueError("--seconds, --bpp and --psnr are for one fit of a picture: clips and "
+                         "--adaptive take --steps and --rd-weight")
     if goal and arguments.seconds:
-        raise Failure("--bpp and --psnr take several fits, and --seconds is the time of one: give "
-                      "--steps in its place")
+        raise ValueError("--bpp and --psnr take several fits, and --seconds is the time of one: "
+                         "give --steps in its place")
     x = _original(arguments, arguments.frames)
+    options = {"key": jax.random.key(arguments.seed), "on_collapse": "restart"}
     settings = [config.PRESETS[arguments.preset or ("uvg-fast" if is_clip else "c3-fast")]]
     if arguments.adaptive:
         settings = config.ADAPTIVE_UVG if is_clip else config.ADAPTIVE_KODAK
     settings = [config.edit(c, rd_weight=arguments.rd_weight, steps=arguments.steps,
                             stage2_steps=arguments.steps // 10) for c in settings]
     if is_clip:
-        result = fit_video(x, settings, patch=arguments.patch, key=key,
-                           mask_steps=min(1000, arguments.steps), on_collapse="restart")
+        result = fit_video(x, settings, patch=arguments.patch,
+                           mask_steps=min(1000, arguments.steps), **options)
     else:
         check_limits(settings[0], x.shape[1:])
         if goal:
-            result = fit_to(x, settings[0], **goal, key=key)
+            result = fit_to(x, settings[0], **goal, key=options["key"])
         elif arguments.adaptive:
-            result = adaptive(x, settings, key=key, on_collapse="restart")
+            result = adaptive(x, settings, **options)
         else:
-            left_s = None
-            if arguments.seconds:
-                left_s = arguments.began_s + arguments.seconds - time.perf_counter()
-            result = fit(x, settings[0], seconds=left_s, key=key, on_collapse="restart")
+            gone_s = time.perf_counter() - arguments.began_s
+            result = fit(x, settings[0], seconds=arguments.seconds and arguments.seconds - gone_s,
+                         **options)
         if result.interrupted:
             raise KeyboardInterrupt
     size = files.save(result, arguments.output)
@@ -219,10 +215,9 @@ def _is_clip(path: Path) -> bool:
 
 
 def _original(arguments, frames: int | None) -> np.ndarray:
-    if _is_clip(arguments.input):
-        return data.video(arguments.input, frames=frames, matrix=arguments.matrix,
-                          alpha=arguments.alpha)
-    return data.image(arguments.input, arguments.alpha)
+    path, alpha = arguments.input, arguments.alpha
+    return (data.video(path, frames=frames, matrix=arguments.matrix, alpha=alpha)
+            if _is_clip(path) else data.image(path, alpha))
 
 
 def _decode(arguments) -> None:
@@ -231,16 +226,16 @@ def _decode(arguments) -> None:
     _check_output(arguments, folder=is_clip)
     for_a_picture = output.suffix.lower() == ".png" or is_pipe(output)
     if is_clip and for_a_picture:
-        raise Failure(f"{arguments.input} holds a clip; name a folder for its frames")
+        raise ValueError(f"{arguments.input} holds a clip; name a folder for its frames")
     if not is_clip and not for_a_picture:
-        raise Failure(f"{output}: the output is a PNG; its name has to end with .png")
-    if not is_clip:
+        raise ValueError(f"{output}: the output is a PNG; its name has to end with .png")
+    if is_clip:
+        output.mkdir(exist_ok=True)
+        for count, frame in enumerate(files.decode_frames(file), start=1):
+            pixels = _save(frame, output / f"frame{count:05}.png")
+        _report(output, f"{count} frames of {pixels}")
+    else:
         _report(output, _save(files.decode(file), output))
-        return
-    output.mkdir(exist_ok=True)
-    for count, frame in enumerate(files.decode_frames(file), start=1):
-        pixels = _save(frame, output / f"frame{count:05}.png")
-    _report(output, f"{count} frames of {pixels}")
 
 
 def _save(image: np.ndarray, path: Path) -> str:
@@ -265,13 +260,12 @@ def _compare(arguments) -> None:
     info, decoded = files.inspect(file), files.decode(file)
     original = _original(arguments, decoded.shape[1] if decoded.ndim == 4 else None)
     if original.shape != decoded.shape:
-        raise Failure(f"the sizes differ: {by(original.shape[1:])} and {by(decoded.shape[1:])}")
-    quality = metrics.mean_frame_psnr if decoded.ndim == 4 else metrics.psnr
+        raise ValueError(f"the sizes differ: {by(original.shape[1:])} and {by(decoded.shape[1:])}")
     # of a clip, the costliest patch's
     macs = max((complexity.macs_per_pixel(part.config, part.shape)
                 for part in getattr(info, "patches", [info])), key=lambda macs: macs.total)
     print(f"bpp   {8 * len(file) / original[0].size:.4f}")
-    print(f"PSNR  {quality(decoded, original):.2f} dB")
+    print(f"PSNR  {metrics.quality(decoded, original):.2f} dB")
     parts = ", ".join(f"{name} {count:.0f}" for name, count in macs._asdict().items())
     print(f"MACs  {parts}, total {macs.total:.0f} a pixel to decode")
 
@@ -284,14 +278,14 @@ def _check_output(arguments, folder: bool = False) -> None:
     with contextlib.suppress(FileNotFoundError):
         output.stat()  # an error if the name is too long
     if output.exists() and not arguments.force:
-        raise Failure(f"{output} exists; --force overwrites it")
+        raise ValueError(f"{output} exists; --force overwrites it")
     if output.is_dir() and not folder:
-        raise Failure(f"{output} is a folder")
+        raise ValueError(f"{output} is a folder")
     parent = Path(os.path.realpath(output)).parent  # of where a link leads
     if not parent.is_dir():
-        raise Failure(f"there is no folder {parent}")
+        raise ValueError(f"there is no folder {parent}")
     if not os.access(parent, os.W_OK):
-        raise Failure(f"the folder {parent} is not writable")
+        raise ValueError(f"the folder {parent} is not writable")
 
 
 if __name__ == "__main__":

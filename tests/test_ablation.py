@@ -168,11 +168,11 @@ def test_a_store_needs_a_folder(tmp_path):
 def test_histories_are_thinned_but_keep_their_ends():
     n = 5000
     history = History(*(np.arange(n, dtype=np.float32),) * 4)
-    thin = store.thinned(history)
+    thin = jobs.thinned(history)
     assert 190 <= len(thin["step"]) <= 210 and thin["step"][0] == 0 and thin["step"][-1] == n - 1
     np.testing.assert_allclose(thin["loss"], thin["step"], rtol=1e-4)
     short = History(*(np.zeros(3, np.float32),) * 4)
-    assert store.thinned(short)["step"] == [0, 1, 2]
+    assert jobs.thinned(short)["step"] == [0, 1, 2]
 
 
 # The sweep ---------------------------------------------------------------------------------------

@@ -333,7 +333,7 @@ class SlurmWork:
         environments = _environments(groups, devices.visible_gpus() if self.gpus else [])
         for group, records in _in_processes(environments, groups, Store(self.folder), arrays,
                                             progress):
-            progress.done_group(group, records)
+            progress.done(group, records)
 
     def checkpoint(self, groups: Sequence[Group], arrays: Arrays):
         """Called at the signal: what was done is in the store and in the fits' checkpoints."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import json
 import math
 import os
@@ -19,9 +18,9 @@ from jaxtyping import Float
 from c3lite.ablation import devices
 from c3lite.ablation.executors import Executor, executor_of
 from c3lite.ablation.images import Images
-from c3lite.ablation.jobs import WHOLE, Job, Patch, Progress, Result, grouped
+from c3lite.ablation.jobs import Job, Patch, Progress, Result, grouped
 from c3lite.ablation.rows import Row, annealing, knockouts
-from c3lite.ablation.store import Record, Store, fit_key
+from c3lite.ablation.store import Record, Store, fit_key, short_hash
 from c3lite.config import C3, COOL_CHIC, COOL_CHIC_V2, Config, edit
 from c3lite.data.patches import patch_size
 from c3lite.data.progress import with_bar
@@ -70,15 +69,15 @@ def _parts(images: Images, name: str, rd_weight: float) -> list[tuple[str, Patch
     shape = images.shape(name)
     size = patch_size(rd_weight, shape) if len(shape) == 3 else shape
     if size == shape:
-        return [(name, WHOLE)]
+        return [(name, Patch())]
     names = images.patches(name, size)
     across = math.prod(-(-side // step) for side, step in zip(shape[1:], size[1:], strict=True))
     return [(part, Patch(n, len(names), n // across * size[0])) for n, part in enumerate(names)]
 
 
 def _program(config: Config) -> str:
-    structure = repr((jax.tree.structure(config), *(getattr(config, name) for name in COMMON)))
-    return hashlib.sha256(structure.encode()).hexdigest()[:16]
+    common = [getattr(config, name) for name in COMMON]
+    return short_hash(repr((jax.tree.structure(config), common)))
 
 
 def sweep(
@@ -146,31 +145,28 @@ def _run(planned, groups, store, images, run, minutes, enabled) -> Iterator[Resu
             group, records = next(finished, (None, None))
             if group is None:
                 return
-            progress.done_group(group, records)
+            progress.done(group, records)
             for found in records:
                 yield from results(found)
-        progress.stop()
+        progress.line(f"stopped after {progress.seconds() / 60:.1f} minutes with "
+                      f"{progress.finished} of {progress.fits} fits done; run it again to go on")
 
 
 def stores(folder: str | os.PathLike) -> dict[str, list[Result]]:
     """The finished fits of every store under a folder, by its path there and their steps.
 
-    So "table03/laptop, 2000 steps": fits of other lengths are not to be compared, and stand apart.
-    A fit has the name of the row that its config is: C3, C3 without an ingredient or with a fixed
-    schedule, COOL-CHIC, COOL-CHICv2. Fits of other configs and failed ones are left out, so are
-    stores of smoke tests. Results stand in the order of those rows, then of images, rate weights.
+    So "table03/laptop, 2000 steps": fits of other lengths are not to be compared. A fit has the
+    name of the row that its config is, of Tables 3 and 11, COOL-CHIC and COOL-CHICv2, and results
+    stand in that order. Other configs, failed fits and stores of smoke tests are left out.
     """
     folder = Path(folder)
     order = list(_row_names().values())
     found: dict[str, list[Result]] = {}
     for fits in sorted(folder.rglob("fits")):
         path = fits.parent.relative_to(folder)
-        if "smoke" in path.parts:
-            continue
         place = (path.parent if path.name == "store" else path).as_posix()
-        for r in Store(fits.parent).records():
-            name = row_name(r) if r.error is None else None
-            if name is not None:
+        for r in Store(fits.parent).records() if "smoke" not in path.parts else ():
+            if r.error is None and (name := row_name(r)) is not None:
                 result = Result(name, r.image, r.config["rd_weight"], r.seed, r)
                 found.setdefault(f"{place}, {r.config['steps']:g} steps", []).append(result)
     return {name: sorted(found[name], key=lambda r: (order.index(r.row), *r[1:4]))

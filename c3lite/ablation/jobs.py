@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
+import json
 import math
 import os
+import platform
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -14,16 +17,21 @@ import numpy as np
 from jaxtyping import Float
 
 from c3lite.ablation import images
-from c3lite.ablation.store import Record, Store, record
+from c3lite.ablation.store import NUMERICS, Record, Store
+from c3lite.coding.one import encode
 from c3lite.config import Config
 from c3lite.fitting.batch import fit_many
 from c3lite.fitting.checkpoint import steps_done
 from c3lite.fitting.fit import Fit, fit
 from c3lite.fitting.loop import FitError
+from c3lite.fitting.training import History
 from c3lite.video.masks import with_masks
 
 SECONDS_BETWEEN_LINES = 60.0
 """A long fit prints a line about this often."""
+
+HISTORY_POINTS = 200
+"""A stored history keeps about this many entries, evenly spread."""
 
 MASK_STEPS = 1000
 """Of learning a video's mask (App. A.3); a fit of fewer steps takes as many as it has."""
@@ -66,9 +74,6 @@ class Patch(NamedTuple):
     first_frame: int = 0
 
 
-WHOLE = Patch()
-
-
 class Result(NamedTuple):
     """A finished fit in its place in a table."""
 
@@ -78,7 +83,7 @@ class Result(NamedTuple):
     seed: int
     record: Record | None
     """None in a plan, where the fit is yet to come."""
-    patch: Patch = WHOLE
+    patch: Patch = Patch()
     """Of the clip `image`, where that was fitted in several (`table.joined_clips` joins them)."""
 
 
@@ -95,15 +100,14 @@ def grouped(jobs: Iterable[Job], size: int) -> list[list[Job]]:
     In the order of the jobs, and of the same jobs always the same groups, so that a batch that was
     killed finds its checkpoint.
     """
-    open_groups: dict[tuple, list[Job]] = {}
     groups: list[list[Job]] = []
+    last: dict[tuple, list[Job]] = {}
     for job in jobs:
         kind = job.program, job.shape
-        group = open_groups.get(kind)
-        if group is None or len(group) == size:
-            group = open_groups[kind] = []
-            groups.append(group)
-        group.append(job)
+        if len(last.get(kind, ())) in (0, size):
+            last[kind] = []
+            groups.append(last[kind])
+        last[kind].append(job)
     return groups
 
 
@@ -134,8 +138,8 @@ def run_group(
     seconds = (time.perf_counter() - began) / len(jobs)
     records = []
     for job, config, result in zip(jobs, configs, fits, strict=True):
-        records.append(record(result, job.key, config, job.image, job.image_sha256, job.shape,
-                              job.seed, seconds, len(jobs)))
+        job = dataclasses.replace(job, config=config)
+        records.append(record(result, job, seconds, len(jobs)))
         store.add(records[-1])
         if len(job.shape) == 3:
             store.mask(job.key).unlink(missing_ok=True)
@@ -153,6 +157,54 @@ def attempt(make: Callable[[], Fit]) -> Fit | FitError:
     return result
 
 
+def record(result: Fit | FitError, job: Job, seconds: float, batch: int = 1) -> Record:
+    """What is stored of a finished, or failed, fit."""
+    about = {
+        "key": job.key, "numerics": NUMERICS, "config": json.loads(job.config.to_json()),
+        "image": job.image, "image_sha256": job.image_sha256, "shape": job.shape, "seed": job.seed,
+        "seconds": round(seconds, 3), "batch": batch, "device": _device(),
+        "versions": {"c3lite": _own_version(), "jax": jax.__version__,
+                     "python": platform.python_version()},
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+    if isinstance(result, FitError):
+        return Record(**about, bits={}, psnr_db=math.nan, loss=math.nan, steps=0, history={},
+                      error=str(result))
+    return Record(**about, bits=result.bits, psnr_db=result.psnr, loss=result.loss,
+                  steps=len(result.history.loss), history=thinned(result.history),
+                  frame_mse=_frame_mse(result), file_bytes=len(encode(result)),
+                  collapsed=result.collapsed)
+
+
+def thinned(history: History) -> dict[str, list[float | int]]:
+    """About `HISTORY_POINTS` entries of a history, the first and the last among them."""
+    n = len(history.loss)
+    steps = np.unique(np.linspace(0, n - 1, min(n, HISTORY_POINTS)).round().astype(int))
+    return {"step": steps.tolist()} | {
+        name: [float(f"{v:.5g}") for v in values[steps]]
+        for name, values in history._asdict().items()}
+
+
+def _frame_mse(result: Fit) -> list[float] | None:
+    if len(result.shape) < 3:
+        return None
+    errors = np.square(result.reconstruction.astype(np.float64) - result.image).mean((0, 2, 3))
+    return [float(f"{error:.7g}") for error in errors]
+
+
+def _device() -> str:
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        return f"{os.cpu_count()} CPU cores ({platform.machine()})"
+    return device.device_kind
+
+
+def _own_version() -> str:
+    try:
+        return importlib.metadata.version("c3lite")
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
 def run_missing(jobs: Group, folder: str | os.PathLike, arrays: Arrays) -> list[Record]:
     """The records of a group, of which only those are fitted that no other sweep has stored."""
     store = Store(folder)
@@ -162,8 +214,8 @@ def run_missing(jobs: Group, folder: str | os.PathLike, arrays: Arrays) -> list[
 
 
 def _image(job: Job, arrays: Arrays) -> Float[np.ndarray, "3 *shape"]:
-    if job.image in arrays:
-        return arrays[job.image]
+    if (x := arrays.get(job.image)) is not None:
+        return x
     x = images.load(job.image)
     if images.digest(x) != job.image_sha256:
         raise ValueError(f"{job.image} is not the image that this fit was planned with: its "
@@ -212,23 +264,15 @@ class Progress:
                              * math.prod(job.shape) for group in groups for job in group))
             self.line(f"  {workers}, {self.finished} of {self.fits} fits done; {self.left(done)}")
 
-    def done(self, what: str, cost: float) -> None:
-        """A fit has finished."""
-        self.finished += 1
-        self.cost_done += cost
-        self.line(f"[{self.finished}/{self.fits}] {what}; {self.left()}")
-
-    def done_group(self, group: Group, records: Sequence[Record]) -> None:
+    def done(self, group: Group, records: Sequence[Record]) -> None:
         """The fits of a group have finished."""
         for job, found in zip(group, records, strict=True):
+            self.finished += 1
+            self.cost_done += job.cost
             outcome = found.error or f"{found.bpp:.4f} bpp, {found.psnr_db:.2f} dB"
-            self.done(f"{job.row}, {job.image}, lambda {found.config['rd_weight']:g}, seed "
-                      f"{job.seed}: {outcome}, {found.seconds:.1f} s", job.cost)
-
-    def stop(self) -> None:
-        """The time is used up."""
-        self.line(f"stopped after {self.seconds() / 60:.1f} minutes with {self.finished} of "
-                  f"{self.fits} fits done; run it again to go on")
+            self.line(f"[{self.finished}/{self.fits}] {job.row}, {job.image}, lambda "
+                      f"{found.config['rd_weight']:g}, seed {job.seed}: {outcome}, "
+                      f"{found.seconds:.1f} s; {self.left()}")
 
     def line(self, line: str) -> None:
         """Print a line."""

@@ -232,7 +232,7 @@ class Study:
         what = "clips" if self.dataset == "video" else "images"
         other = f", other {what}" if self.other_images else ""
         table = bd_table(results, self.paper(), anchor=anchor, anchor_name=anchor_name,
-                         paper_title=f"paper % ({self.about.dataset_title}{other})")
+                         paper_title=f"paper % ({paper.DATASETS[self.about.dataset][0]}{other})")
         if self.parameters.is_result:
             return table
         none = Estimate(math.nan)
@@ -248,9 +248,8 @@ class Study:
 
     def show(self, results: Iterable[Result], table: Table) -> None:
         """Put the RD curves and the bars of BD-rates into the notebook."""
-        datasets = {"kodak": "kodak", "clic2020": "clic2020-professional-valid", "video": "uvg"}
         is_result = self.parameters.is_result
-        ax = plots.row_curves(results, dataset=datasets[self.dataset] if is_result else None)
+        ax = plots.row_curves(results, paper.DATASETS[self.dataset][1] if is_result else None)
         ax.set_title(self.about.title if is_result else "a test of the program: no result")
         show(ax, f"Rate-distortion curves of the rows of {self.about.title}.")
         if is_result and any(line.row != table.anchor and not math.isnan(line.bd_rate.value)

@@ -18,10 +18,10 @@ class PaperTable(NamedTuple):
     numbers: Callable[[], dict[str, float]]
     """BD-rates in percent by row."""
 
-    @property
-    def dataset_title(self) -> str:
-        """For people."""
-        return {"kodak": "Kodak", "clic2020": "CLIC2020", "video": "UVG"}[self.dataset]
+
+DATASETS = {"kodak": ("Kodak", "kodak"), "clic2020": ("CLIC2020", "clic2020-professional-valid"),
+            "video": ("UVG", "uvg")}
+"""A table's data set for people, and in `reference`."""
 
 
 def _annealing() -> dict[str, float]:

@@ -16,36 +16,25 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import hashlib
-import importlib.metadata
 import json
 import math
 import os
-import platform
 import re
-import time
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
-from c3lite.coding.one import encode
 from c3lite.config import Config
 from c3lite.data.atomic import write_atomically
-from c3lite.fitting.fit import Fit
-from c3lite.fitting.loop import FitError
-from c3lite.fitting.training import History
 
 NUMERICS = 1
 """Version of the results: raise it when the same config, pixels and seed come to give others.
 
 Fits of another version stay in the store, are listed by `status`, and are not mixed in."""
-
-HISTORY_POINTS = 200
-"""A stored history keeps about this many entries, evenly spread."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +65,7 @@ class Record:
     versions: dict[str, str]
     date: str
     history: dict[str, list[float | int]]
-    """step, loss, bits, mse, learning_rate: thinned to about `HISTORY_POINTS`."""
+    """step, loss, bits, mse, learning_rate: of some steps, evenly spread."""
     error: str | None = None
     """Why the fit failed, when its loss stopped being finite."""
     frame_mse: list[float] | None = None
@@ -115,57 +104,6 @@ def fit_key(config: Config, digest: str, seed: int) -> str:
 def short_hash(text: str) -> str:
     """32 hexadecimal digits."""
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def thinned(history: History) -> dict[str, list[float | int]]:
-    """About `HISTORY_POINTS` entries of a history, the first and the last among them."""
-    n = len(history.loss)
-    steps = np.unique(np.linspace(0, n - 1, min(n, HISTORY_POINTS)).round().astype(int))
-    return {"step": steps.tolist()} | {
-        name: [float(f"{v:.5g}") for v in values[steps]]
-        for name, values in history._asdict().items()}
-
-
-def record(
-    result: Fit | FitError, key: str, config: Config, image: str, digest: str,
-    shape: tuple[int, ...], seed: int, seconds: float, batch: int,
-) -> Record:
-    """What is stored of a finished, or failed, fit."""
-    about = {
-        "key": key, "numerics": NUMERICS, "config": json.loads(config.to_json()), "image": image,
-        "image_sha256": digest, "shape": tuple(shape), "seed": int(seed),
-        "seconds": round(seconds, 3), "batch": batch, "device": _device(),
-        "versions": {"c3lite": _own_version(), "jax": jax.__version__,
-                     "python": platform.python_version()},
-        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-    if isinstance(result, FitError):
-        return Record(**about, bits={}, psnr_db=math.nan, loss=math.nan, steps=0, history={},
-                      error=str(result))
-    return Record(**about, bits=result.bits, psnr_db=result.psnr, loss=result.loss,
-                  steps=len(result.history.loss), history=thinned(result.history),
-                  frame_mse=_frame_mse(result), file_bytes=len(encode(result)),
-                  collapsed=result.collapsed)
-
-
-def _frame_mse(result: Fit) -> list[float] | None:
-    if len(result.shape) < 3:
-        return None
-    errors = np.square(result.reconstruction.astype(np.float64) - result.image).mean((0, 2, 3))
-    return [float(f"{error:.7g}") for error in errors]
-
-
-def _device() -> str:
-    device = jax.devices()[0]
-    if device.platform == "cpu":
-        return f"{os.cpu_count()} CPU cores ({platform.machine()})"
-    return device.device_kind
-
-
-def _own_version() -> str:
-    try:
-        return importlib.metadata.version("c3lite")
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
 
 
 class Store:

@@ -15,11 +15,8 @@ from c3lite.ablation.jobs import Result
 from c3lite.ablation.store import Record
 from c3lite.evaluation.metrics import bd_rate
 
-RESAMPLES = 300
-"""Bootstrap samples of an interval."""
-
-COVERAGE = 0.95
-"""Of an interval."""
+PERCENTILES = 2.5, 97.5
+"""Of the bootstrap, the ends of an interval."""
 
 
 class TextTable(NamedTuple):
@@ -102,7 +99,6 @@ class Table(NamedTuple):
     lines: list[Line]
     anchor: str
     paper_title: str
-    rd_weights: tuple[float, ...]
     collapses: str
     """How many fits collapsed, in words (`collapses`)."""
 
@@ -132,28 +128,26 @@ def bd_table(
     anchor: str | Anchor | None = None,
     anchor_name: str = "anchor",
     paper_title: str = "paper %",
-    resamples: int = RESAMPLES,
+    resamples: int = 300,
 ) -> Table:
     """BD-rate of every row with a bootstrap interval over images and seeds.
 
-    As in the paper, bpp and PSNR are averaged over images at each rate weight, and one BD-rate is
-    taken of the mean curves. Only images count that have all rate weights for the row and for the
-    anchor. For the interval, images are drawn with replacement, then seeds of each; the row and the
-    anchor get the same draw, so that what an image does to both cancels. One image with one seed
-    has no interval.
+    As in the paper, the BD-rate is that of curves of mean bpp and PSNR over images at each rate
+    weight. Only images count that have all rate weights for the row and for the anchor. For the
+    interval, images are drawn with replacement, then seeds of each, the same for the row and the
+    anchor, so that what an image does to both cancels.
 
     Args:
         results: of `sweep`; of a row's several configs the one of least RD loss counts.
-        reference: the paper's BD-rates by row, in percent.
-        anchor: the row to compare with (the first, without), or curves of another codec by image.
-        anchor_name: what to call such curves.
-        paper_title: of the paper's column.
+        reference: the paper's BD-rates by row, in percent; `paper_title` is their column's.
+        anchor: the row to compare with (the first, without), or curves of another codec by image,
+            called `anchor_name`.
         resamples: bootstrap samples.
 
     Raises `ValueError` without results, and for an anchor that has none.
     """
     results = list(results)
-    rows, rd_weights = _curves(results)
+    rows = _curves(results)
     if not rows:
         raise ValueError("there are no results to tabulate")
     if isinstance(anchor, Mapping):
@@ -182,8 +176,7 @@ def bd_table(
             name, *values, (reference or {}).get(name), len(pairs),
             max(map(len, pairs.values()), default=0), max(fit.steps for fit in fits),
             "; ".join(filter(None, notes))))
-    return Table(lines, anchor_name, paper_title, rd_weights,
-                 collapses(r.record for r in results))
+    return Table(lines, anchor_name, paper_title, collapses(r.record for r in results))
 
 
 def collapses(records: Iterable[Record]) -> str:
@@ -215,7 +208,7 @@ def networks_over(results: Iterable[Result], pixels: int) -> list[Result]:
 
 def mean_curve(results: Iterable[Result], row: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """bpp, latents' bpp and PSNR of a row, means over images and seeds at each rate weight."""
-    rows, _ = _curves(results)
+    rows = _curves(results)
     if row not in rows:
         raise ValueError(f"no results of a row {row!r}; there are {', '.join(rows)}")
     if not rows[row]:
@@ -252,22 +245,17 @@ def best_results(results: Iterable[Result]) -> list[Result]:
     return [best[place] for place in sorted(best) if best[place].record.error is None]
 
 
-def _curves(
-    results: Iterable[Result],
-) -> tuple[dict[str, dict[tuple[str, int], Curve]], tuple[float, ...]]:
-    """For each row, by image and seed, the curves that have all rate weights; those weights."""
+def _curves(results: Iterable[Result]) -> dict[str, dict[tuple[str, int], Curve]]:
+    """For each row, by image and seed, the curves that have all rate weights."""
     results = list(results)
     best = best_results(results)  # in order, not as they came: the bootstrap draws by number
-    weights = tuple(sorted({r.rd_weight for r in best}))
-    points: dict[tuple[str, str, int], list[tuple[float, ...]]] = {}
+    points: dict[str, dict[tuple[str, int], list]] = {r.row: {} for r in results}
     for row, image, _, seed, record, _ in best:
-        points.setdefault((row, image, seed), []).append(
+        points[row].setdefault((image, seed), []).append(
             (record.bpp, record.latents_bpp, record.psnr_db, math.log(record.loss)))
-    rows: dict[str, dict[tuple[str, int], Curve]] = {r.row: {} for r in results}
-    for (row, image, seed), curve in points.items():
-        if len(curve) == len(weights):
-            rows[row][image, seed] = np.array(curve).T
-    return rows, weights
+    weights = {r.rd_weight for r in best}
+    return {row: {place: np.array(curve).T for place, curve in curves.items()
+                  if len(curve) == len(weights)} for row, curves in points.items()}
 
 
 def _outside(bpp: Sequence[float], psnr_db: Sequence[float]) -> Curve:
@@ -290,10 +278,9 @@ def _values(units: Sequence[Sequence[tuple[Curve, Curve]]], resamples: int):
     draws = _draws(list(map(len, units)), resamples)
     different, which = np.unique(draws, axis=0, return_inverse=True)
     samples = np.array([_measure(mine, theirs, draw)[:3] for draw in different])[which.ravel()]
-    tail = 50 * (1 - COVERAGE)
     # a value that only draws have is none
     estimates = [Estimate(v) if math.isnan(v) or np.isnan(drawn).all() else
-                 Estimate(v, *np.nanpercentile(drawn, [tail, 100 - tail]).tolist())
+                 Estimate(v, *np.nanpercentile(drawn, PERCENTILES).tolist())
                  for v, drawn in zip(values, samples.T, strict=True)]
     return estimates, error or ("within noise" if estimates[0].within_noise else "")
 

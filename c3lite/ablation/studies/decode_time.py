@@ -51,10 +51,9 @@ class DecodeTime(NamedTuple):
 
 
 def decode_time(data: bytes, repeats: int = 3) -> DecodeTime:
-    """Decode an image `repeats` times: of each component, the least CPU time of this process.
+    """Decode an image `repeats` times: of each component, the least CPU time over all threads.
 
-    CPU time, not the clock's, so that a busy machine does not count; with a BLAS of several threads
-    it is the sum over them. Raises `BitstreamError` as `decode`.
+    Raises `BitstreamError` as `decode`.
     """
     return DecodeTime(*map(min, zip(*(_decode(data) for _ in range(repeats)), strict=True)))
 
@@ -75,9 +74,8 @@ def _decode(data: bytes) -> tuple[float, float, float]:
 def tiled(fit: Fit, shape: tuple[int, ...]) -> Fit:
     """A fit for data of another shape: the networks of `fit`, and its latents laid like tiles.
 
-    For measuring what decoding costs without fitting large images. A range coder has no memory, so
-    copies cost what originals do. The result has no picture of its own: `image` and
-    `reconstruction` stay those of `fit`.
+    A range coder has no memory, so copies cost what originals do. `image` and `reconstruction` stay
+    those of `fit`.
     """
     grids = []
     for grid, side in zip(fit.grids, latents.grid_shapes(fit.config, shape), strict=True):

@@ -1,8 +1,7 @@
 """How well the networks of one picture serve another: every pair of pictures, frozen and warm.
 
-A fit that takes its networks from another is named in the store by both, so that a study goes on
-where it was. Networks themselves are not stored: a source whose pairs are all done is not fitted
-again, any other is, which gives the same networks.
+A fit with the networks of another is named in the store by both. Networks are not stored: a source
+is fitted again, which gives the same ones, unless all its pairs are done.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -20,9 +20,9 @@ from jaxtyping import Float
 
 from c3lite.ablation import images as named_images
 from c3lite.ablation import notebook
-from c3lite.ablation.jobs import Progress, attempt
+from c3lite.ablation.jobs import Job, Progress, attempt, record
 from c3lite.ablation.notebook import POSITIVE_COUNT, Parameter, list_of
-from c3lite.ablation.store import Record, Store, fit_key, record, short_hash
+from c3lite.ablation.store import Record, Store, fit_key, short_hash
 from c3lite.ablation.studies.stand_ins import latents_loss, loss_curve
 from c3lite.ablation.table import TextTable, collapses, number
 from c3lite.config import Config, edit
@@ -54,11 +54,6 @@ class Transfer(NamedTuple):
     steps: int
     """Of stage 1."""
     record: Record
-
-
-def transfer_key(target_key: str, source_key: str, kind: str) -> str:
-    """The name in the store of a fit that takes its networks from another."""
-    return short_hash(json.dumps([kind, target_key, source_key]))
 
 
 def transfers(
@@ -97,35 +92,28 @@ def transfers(
         return refit(images[target], own(source, base.steps), schedules[n],
                      frozen=kind == "frozen", **options)
 
-    def places() -> Iterator[tuple[str, str, str, int]]:
-        for source in images:
-            yield from itertools.product(["own"], [source], [source], schedules)
-            if store.get(own_keys[source, base.steps]).error is None:  # it has networks to take
-                for target in (name for name in images if name != source):
-                    yield from itertools.product(KINDS[1:], [source], [target], schedules)
-
-    total = len(schedules) * len(images) * (1 + 2 * (len(images) - 1))
-    lines = Progress(float(total), total, progress)
-    for kind, source, target, n in places():
-        key = own_keys[target, n]
-        if kind != "own":
-            key = transfer_key(key, own_keys[source, base.steps], kind)
-        if (found := store.get(key)) is None:
+    jobs = {}
+    for source in images:
+        others = [name for name in images if name != source]
+        for target, kind, n in (*itertools.product([source], ["own"], schedules),
+                                *itertools.product(others, KINDS[1:], schedules)):
+            key = own_keys[target, n]
+            if kind != "own":
+                key = short_hash(json.dumps([kind, key, own_keys[source, base.steps]]))
+            jobs[kind, source, target, n] = Job(
+                key, f"{kind} networks of {source}", schedules[n], target, images.digest(target),
+                images.shape(target), seed, program="")
+    lines = Progress(math.fsum(job.cost for job in jobs.values()), len(jobs), progress)
+    for (kind, source, target, n), job in jobs.items():
+        if kind != "own" and store.get(own_keys[source, base.steps]).error is not None:
+            continue  # no networks to take
+        if (found := store.get(job.key)) is None:
             began = time.perf_counter()
             result = attempt(functools.partial(make, kind, source, target, n))
-            found = record(result, key, schedules[n], target, images.digest(target),
-                           images.shape(target), seed, time.perf_counter() - began, 1)
+            found = record(result, job, time.perf_counter() - began)
             store.add(found)
-        transfer = Transfer(kind, source, target, n, found)
-        lines.done(_description(transfer), 1.0)
-        yield transfer
-
-
-def _description(transfer: Transfer) -> str:
-    kind, source, target, steps, found = transfer
-    origin = "its own networks" if kind == "own" else f"{kind} networks of {source}"
-    outcome = found.error or f"{found.latents_bpp:.4f} bpp of latents, {found.psnr_db:.2f} dB"
-    return f"{target}, {origin}, {steps} steps: {outcome}"
+        lines.done([job], [found])
+        yield Transfer(kind, source, target, n, found)
 
 
 def stills(names: Iterable[str]) -> dict[str, Float[np.ndarray, "3 height width"]]:
@@ -144,10 +132,7 @@ def stills(names: Iterable[str]) -> dict[str, Float[np.ndarray, "3 height width"
 
 
 def sent_loss(transfer: Transfer) -> float:
-    """RD loss with the bits that are sent to a decoder that has the source's networks.
-
-    That is all of them but for frozen networks, of which the decoder needs no others.
-    """
+    """RD loss with the bits that a decoder needs which has the source's networks."""
     found = transfer.record
     return latents_loss(found) if transfer.kind == "frozen" else found.loss
 
