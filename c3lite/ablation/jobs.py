@@ -159,20 +159,25 @@ def attempt(make: Callable[[], Fit]) -> Fit | FitError:
 
 def record(result: Fit | FitError, job: Job, seconds: float, batch: int = 1) -> Record:
     """What is stored of a finished, or failed, fit."""
+    device = jax.devices()[0]
     about = {
         "key": job.key, "numerics": NUMERICS, "config": json.loads(job.config.to_json()),
-        "image": job.image, "image_sha256": job.image_sha256, "shape": job.shape, "seed": job.seed,
-        "seconds": round(seconds, 3), "batch": batch, "device": _device(),
+        "image": job.image, "image_sha256": job.image_sha256, "shape": job.shape,
+        "seed": int(job.seed), "seconds": round(seconds, 3), "batch": batch,
+        "device": (f"{os.cpu_count()} CPU cores ({platform.machine()})"
+                   if device.platform == "cpu" else device.device_kind),
         "versions": {"c3lite": _own_version(), "jax": jax.__version__,
                      "python": platform.python_version()},
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     if isinstance(result, FitError):
         return Record(**about, bits={}, psnr_db=math.nan, loss=math.nan, steps=0, history={},
                       error=str(result))
+    if len(job.shape) == 3:
+        errors = np.square(result.reconstruction.astype(np.float64) - result.image).mean((0, 2, 3))
+        about["frame_mse"] = [float(f"{error:.7g}") for error in errors]
     return Record(**about, bits=result.bits, psnr_db=result.psnr, loss=result.loss,
                   steps=len(result.history.loss), history=thinned(result.history),
-                  frame_mse=_frame_mse(result), file_bytes=len(encode(result)),
-                  collapsed=result.collapsed)
+                  file_bytes=len(encode(result)), collapsed=result.collapsed)
 
 
 def thinned(history: History) -> dict[str, list[float | int]]:
@@ -182,20 +187,6 @@ def thinned(history: History) -> dict[str, list[float | int]]:
     return {"step": steps.tolist()} | {
         name: [float(f"{v:.5g}") for v in values[steps]]
         for name, values in history._asdict().items()}
-
-
-def _frame_mse(result: Fit) -> list[float] | None:
-    if len(result.shape) < 3:
-        return None
-    errors = np.square(result.reconstruction.astype(np.float64) - result.image).mean((0, 2, 3))
-    return [float(f"{error:.7g}") for error in errors]
-
-
-def _device() -> str:
-    device = jax.devices()[0]
-    if device.platform == "cpu":
-        return f"{os.cpu_count()} CPU cores ({platform.machine()})"
-    return device.device_kind
 
 
 def _own_version() -> str:

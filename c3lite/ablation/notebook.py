@@ -153,6 +153,9 @@ class Study:
                 root and (Path(root).expanduser() / "clic2020").is_dir()):
             self.dataset = "kodak"  # stands in
         self.image_names = self._image_names()
+        # whether the paper's numbers are of other images, or clips, than this run's
+        self.other_images = self.dataset != self.about.dataset or (
+            self.dataset == "video" and not all(n.startswith("uvg/") for n in self.image_names))
 
     def _image_names(self) -> list[str]:
         names = self.parameters.images.get(self.dataset, [])
@@ -216,12 +219,6 @@ class Study:
             lines.append("these clips are not UVG's: the paper's numbers are of other clips")
         return "\n".join(lines)
 
-    @property
-    def other_images(self) -> bool:
-        """Whether the paper's numbers are of other images, or clips, than this run's."""
-        return self.dataset != self.about.dataset or (
-            self.dataset == "video" and not all(n.startswith("uvg/") for n in self.image_names))
-
     def paper(self) -> dict[str, float]:
         """The paper's BD-rates by row, in percent."""
         return self.about.numbers()
@@ -240,9 +237,9 @@ class Study:
             bd_rate=none, latents_bd_rate=none, loss=none,
             note="a test of the program: no result") for line in table.lines])
 
-    def hevc(self, qps: Iterable[int] = (17, 22, 27, 32, 37, 42)) -> Anchor:
+    def hevc(self) -> Anchor:
         """The anchor of Table 12: HEVC's curve on each clip of this run, from its real streams."""
-        images = Images.of(self.image_names)
+        images, qps = Images.of(self.image_names), range(17, 43, 5)
         return {name: codecs.hevc_curve(functools.partial(images.frames, name), qps)
                 for name in images}
 
@@ -258,22 +255,16 @@ class Study:
 
 
 def _size(name: str, shape: tuple[int, ...], patches: set[int]) -> str:
-    text = f"{name} {'x'.join(map(str, shape))}"
-    if patches == {1}:
-        return text
-    return f"{text} (in {' or '.join(map(str, sorted(patches)))} patches, by rate weight)"
+    count = f" (in {' or '.join(map(str, sorted(patches)))} patches, by rate weight)"
+    return f"{name} {'x'.join(map(str, shape))}" + count * (patches != {1})
 
 
 def _changed(values: Mapping[str, Any], notebook: str) -> list[str]:
-    """What differs from the preset of that name; `ValueError` where there is no such preset.
-
-    A notebook that has a folder of its own below presets/ takes its presets from there.
-    """
+    """What differs from the preset of that name; `ValueError` where there is no such preset."""
     folder = _beside("presets")
-    if (folder / notebook).is_dir():
-        folder = folder / notebook
     if not folder.is_dir():  # a notebook that was moved away
         return []
+    folder = folder / notebook if (folder / notebook).is_dir() else folder  # its own, if it has any
     presets = {path.stem: path for path in folder.glob("*.yaml")}
     name = values["preset"]
     if name not in presets:

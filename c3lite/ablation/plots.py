@@ -150,16 +150,13 @@ def loss_by_length(
                 if row.startswith(f"{method}, ")]
         places = [place for _, *place in (key for key in cells if key[0] == anchor)
                   if all((row, *place) in cells for row in rows)]
-        if not (rows and places):
-            continue
-        records = [[cells[(row, *place)] for place in places] for row in rows]
-        anchors = [cells[(anchor, *place)] for place in places]
-        change = [100 * np.expm1(np.mean([math.log(a.loss / b.loss)
-                                          for a, b in zip(row, anchors, strict=True)]))
-                  for row in records]
-        for ax, values in ((by_steps, [np.mean([r.steps for r in row]) for row in records]),
-                           (by_seconds, [np.mean([r.seconds for r in row]) for row in records])):
-            ax.plot(values, change, label=method, **style(method))
+        if rows and places:
+            mine, (its,) = (np.array([[(r.loss, r.steps, r.seconds) for r in (
+                cells[(row, *place)] for place in places)] for row in some])
+                for some in (rows, [anchor]))  # rows, places, figures
+            change = 100 * np.expm1(np.log(mine[..., 0] / its[:, 0]).mean(1))
+            for ax, figure in ((by_steps, 1), (by_seconds, 2)):
+                ax.plot(mine[..., figure].mean(1), change, label=method, **style(method))
     for ax, what in ((by_steps, "steps"), (by_seconds, "seconds of a fit")):
         _open(ax, xscale="log", xlabel=what)
         ax.axhline(0, color="#A6A6A6", linewidth=1, zorder=1)

@@ -1,8 +1,7 @@
 """Finished fits on disk: one JSON file a fit, so that a sweep goes on where it was.
 
-A fit's file is named by a hash of what determines its result: the config (its rate weight and steps
-are fields), the pixels, the seed and `NUMERICS`. Tables that contain the same fit share it. Files
-appear whole or not at all, so any number of processes and machines may write to one folder.
+A file is named by a hash of what determines the fit: the config, the pixels, the seed, `NUMERICS`.
+Files appear whole or not at all, so any number of processes and machines may write to one folder.
 
     STORE/fits/<hash>.json      a finished fit
     STORE/checkpoints/<hash>    a batch of fits under way
@@ -188,10 +187,14 @@ class Store:
     def merge(self, path: str | os.PathLike) -> tuple[int, int]:
         """Add the fits of an exported file, or of another store's folder, that are not here.
 
-        Returns how many were added and how many were here already. Raises `ValueError` for a file
-        that is not an export.
+        Returns how many were added and were here already. Raises `ValueError` for another file.
         """
-        others = list(Store(path).records() if Path(path).is_dir() else _exported(Path(path)))
+        path = Path(path)
+        try:
+            others = list(Store(path).records()) if path.is_dir() else [
+                _parse(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
+        except (EOFError, gzip.BadGzipFile, zlib.error, ValueError) as error:
+            raise ValueError(f"{path} is not a whole export of a store ({error})") from error
         new = [r for r in others if not self.path(r.key).exists()]
         for r in new:
             self.add(r)
@@ -213,11 +216,3 @@ def _parse(text: str, key: str | None = None) -> Record:
     if key not in (None, found.key):
         raise ValueError(f"it holds the fit {found.key}")
     return found
-
-
-def _exported(path: Path) -> list[Record]:
-    try:
-        text = gzip.decompress(path.read_bytes()).decode()
-        return [_parse(line) for line in text.splitlines()]
-    except (EOFError, gzip.BadGzipFile, zlib.error, ValueError) as error:
-        raise ValueError(f"{path} is not a whole export of a store ({error})") from error

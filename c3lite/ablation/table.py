@@ -344,33 +344,24 @@ def _joined(clip: str, patches: Mapping[int, Result]) -> Record:
     Bits are sums, the loss is the mean over pixels, and the PSNR is the mean over whole frames, as
     of a clip in one patch.
     """
-    results = [patches[n] for n in sorted(patches)]
-    records = [r.record for r in results]
+    records = [patches[n].record for n in sorted(patches)]
     for record in records:
         if record.error is not None:
             return dataclasses.replace(record, image=clip)
-    spans = [slice(r.patch.first_frame, r.patch.first_frame + r.record.shape[0]) for r in results]
-    frames, pixels = spans[-1].stop, sum(record.pixels for record in records)
+    frames = max(r.patch.first_frame + r.record.shape[0] for r in patches.values())
     error, area = np.zeros(frames), np.zeros(frames)
-    for span, record in zip(spans, records, strict=True):
-        here = math.prod(record.shape[1:])
-        error[span] += here * _frame_mse(record)
-        area[span] += here
+    for _, _, _, _, record, patch in patches.values():
+        span = slice(patch.first_frame, patch.first_frame + record.shape[0])
+        # in a fit stored before each frame's error was, all frames are alike
+        mse = record.frame_mse or record.loss - record.config["rd_weight"] * record.bpp
+        error[span] += math.prod(record.shape[1:]) * np.array(mse)
+        area[span] += math.prod(record.shape[1:])
     with np.errstate(divide="ignore"):  # a frame without an error
         psnr_db = float(np.mean(-10 * np.log10(error / area)))
-    bits = {part: sum(record.bits[part] for record in records) for part in records[0].bits}
-    sizes = [record.file_bytes for record in records]
+    pixels, sizes = sum(r.pixels for r in records), [r.file_bytes for r in records]
     return dataclasses.replace(
-        records[0], image=clip, shape=(frames, pixels // frames), bits=bits, psnr_db=psnr_db,
-        loss=sum(record.loss * record.pixels for record in records) / pixels,
-        steps=max(record.steps for record in records),
-        seconds=sum(record.seconds for record in records), history={}, frame_mse=None,
-        file_bytes=None if None in sizes else sum(sizes))
-
-
-def _frame_mse(record: Record) -> np.ndarray:
-    if record.frame_mse is not None:
-        return np.array(record.frame_mse)
-    # a fit stored before each frame's error was: all frames alike
-    mse = record.loss - record.config["rd_weight"] * record.bpp
-    return np.full(record.shape[0], mse)
+        records[0], image=clip, shape=(frames, pixels // frames), psnr_db=psnr_db,
+        bits={part: sum(r.bits[part] for r in records) for part in records[0].bits},
+        loss=sum(r.loss * r.pixels for r in records) / pixels,
+        steps=max(r.steps for r in records), seconds=sum(r.seconds for r in records),
+        history={}, frame_mse=None, file_bytes=None if None in sizes else sum(sizes))

@@ -35,15 +35,9 @@ def published_point(version: str, image: str, rd_weight: float) -> tuple[float, 
 
     Raises `ValueError` for an unknown version.
     """
-    for weight, bpp, psnr_db in zip(*(_points(version, image) or ()), strict=True):
-        if math.isclose(weight, rd_weight):
-            return float(bpp), float(psnr_db)
-    return None
-
-
-def _rd_loss(bpp: float, psnr_db: float, rd_weight: float) -> float:
-    """MSE + lambda bpp (Eq. 24), the MSE from the PSNR."""
-    return 10 ** (-psnr_db / 10) + rd_weight * bpp
+    points = zip(*(_points(version, image) or ()), strict=True)
+    return next(((float(bpp), float(psnr_db)) for weight, bpp, psnr_db in points
+                 if math.isclose(weight, rd_weight)), None)
 
 
 def loss_over(result: Result, version: str) -> float:
@@ -51,15 +45,16 @@ def loss_over(result: Result, version: str) -> float:
     theirs = published_point(version, result.image, result.rd_weight)
     if theirs is None:
         return math.nan
-    ours = _rd_loss(result.record.file_bpp, result.record.psnr_db, result.rd_weight)
-    return 100 * (ours / _rd_loss(*theirs, result.rd_weight) - 1)
+    # MSE + lambda bpp (Eq. 24), the MSE from the PSNR
+    ours, its = (10 ** (-psnr_db / 10) + result.rd_weight * bpp for bpp, psnr_db in (
+        (result.record.file_bpp, result.record.psnr_db), theirs))
+    return 100 * (ours / its - 1)
 
 
 def image_by_image(results: Iterable[Result], versions: Sequence[str] = VERSIONS) -> TextTable:
     """Every fit with its real file and PSNR, and how much more RD loss it has than each version.
 
-    The RD loss counts the real file's bits, as the published rates do. Changes are in percent; "-"
-    where nothing is published, as for crops.
+    RD losses are of real files, as the published rates; "-" where nothing is published.
     """
     results = list(results)
     head = ["image", "lambda", "row", "steps", "bpp, file", "bpp, estimate", "PSNR dB",
@@ -80,10 +75,9 @@ def _against(result: Result, version: str) -> str:
 
 
 def versions_table(results: Sequence[Result], versions: Sequence[str] = VERSIONS) -> TextTable:
-    """BD-rate of each row against each version, the mean over whole images (and seeds).
+    """BD-rate of real files against each version's, the mean over whole images (and seeds).
 
-    Rates of the real files; positive is worse than the version. "-" where there is none: fewer than
-    four rate weights, or crops only.
+    Positive is worse; "-" where there is none: fewer than four rate weights, or crops only.
     """
     curves: dict[str, dict[tuple[str, int], list[Result]]] = {r.row: {} for r in results}
     for r in best_results(results):

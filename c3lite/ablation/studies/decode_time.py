@@ -58,8 +58,7 @@ def decode_time(data: bytes, repeats: int = 3) -> DecodeTime:
     return DecodeTime(*map(min, zip(*(_decode(data) for _ in range(repeats)), strict=True)))
 
 
-def _decode(data: bytes) -> tuple[float, float, float]:
-    """Seconds of the roll-out, of upsampling, and of all that follows."""
+def _decode(data: bytes) -> tuple[float, ...]:
     times = [time.process_time()]
     config, shape, coded = bitstream.read(data)
     times.append(time.process_time())

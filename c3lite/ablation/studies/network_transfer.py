@@ -152,10 +152,7 @@ def rises(
     failed are left out.
     """
     results = [r for r in results if r.record.error is None]
-    own: dict[str, Transfer] = {}
-    for r in results:
-        if r.kind == "own" and (r.target not in own or r.steps > own[r.target].steps):
-            own[r.target] = r
+    own = {r.target: r for r in sorted(results, key=lambda r: r.steps) if r.kind == "own"}
     return {(r.source, r.target): 100 * (loss(r) / loss(own[r.target]) - 1)
             for r in results if (r.kind, r.steps) == (kind, steps) and r.target in own}
 

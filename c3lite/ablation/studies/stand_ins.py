@@ -19,28 +19,23 @@ from c3lite.ablation.store import Record
 from c3lite.ablation.table import TextTable, number
 from c3lite.config import Config, edit
 
-STAND_INS: dict[str, dict[str, Any]] = {
-    "start held": {},
-    "middle held": {},
-    "end held": {},
+HELD = {"start held": 0.0, "middle held": 0.5, "end held": 1.0}
+"""Rows that hold T and a where they are at this progress of stage 1."""
+
+NOISES: dict[str, dict[str, Any]] = {
     "soft-rounding, uniform noise": {"noise_shape": 1.0},
     "soft-rounding alone": {"noise_shape": math.inf},
     "Kumaraswamy noise": {"temperature": math.inf},
     "uniform noise": {"temperature": math.inf, "noise_shape": 1.0},
-    "straight-through": {"stage2_temperature": math.inf},
-    "hard, slope of T=0.3": {"stage2_temperature": 0.3},
-    "hard, slope of T=1e-4": {"stage2_temperature": 1e-4},
 }
-"""What each row changes of the base, which anneals both soft-rounding and Kumaraswamy noise.
+"""Rows without part of the base, which anneals both soft-rounding and Kumaraswamy noise."""
 
-The first three are constant (`HELD`). The last three (`HARD`) round from the first step: forward to
-the nearest whole number, backward by the slope of soft-rounding, or 1 for straight-through."""
+HARD = {"straight-through": math.inf, "hard, slope of T=0.3": 0.3, "hard, slope of T=1e-4": 1e-4}
+"""Rows that round from the first step: forward to the nearest whole number, backward by the slope
+of soft-rounding at this temperature, or 1 for straight-through."""
 
-HELD = {"start held": 0.0, "middle held": 0.5, "end held": 1.0}
-"""Rows that hold T and a where they are at this progress of stage 1."""
-
-HARD = ("straight-through", "hard, slope of T=0.3", "hard, slope of T=1e-4")
-"""Rows without a stage 1."""
+STAND_INS = (*HELD, *NOISES, *HARD)
+"""All rows but the base."""
 
 
 def stand_ins(base: Config) -> list[Row]:
@@ -50,22 +45,16 @@ def stand_ins(base: Config) -> list[Row]:
     from the learning rate that stage 1 starts with; it falls when a hundredth of the steps (at
     least stage 2's usual patience) bring nothing.
     """
-    return [Row(BASE, (base,)), *(Row(name, (_config(base, name),)) for name in STAND_INS)]
-
-
-def _config(base: Config, name: str) -> Config:
-    config = edit(base, **STAND_INS[name])
-    if name in HELD:
-        p = HELD[name]
-        return edit(config, **{field: (1 - p) * anneal.start + p * anneal.end for field, anneal in
-                               (("temperature", base.temperature),
-                                ("noise_shape", base.noise_shape))})
-    if name in HARD:
-        return edit(
-            config, steps=0, stage2_steps=base.steps + base.stage2_steps,
-            stage2_learning_rate=base.learning_rate.start,
-            stage2_patience=max(base.stage2_patience, base.steps // 100))
-    return config
+    anneals = {"temperature": base.temperature, "noise_shape": base.noise_shape}
+    held = {name: {field: (1 - p) * anneal.start + p * anneal.end
+                   for field, anneal in anneals.items()} for name, p in HELD.items()}
+    hard = {name: {"stage2_temperature": T, "steps": 0,
+                   "stage2_steps": base.steps + base.stage2_steps,
+                   "stage2_learning_rate": base.learning_rate.start,
+                   "stage2_patience": max(base.stage2_patience, base.steps // 100)}
+            for name, T in HARD.items()}
+    return [Row(BASE, (base,)), *(Row(name, (edit(base, **changes),))
+                                  for name, changes in (held | NOISES | hard).items())]
 
 
 def latents_loss(record: Record) -> float:
@@ -77,8 +66,8 @@ def latents_loss(record: Record) -> float:
 def jump_percent(record: Record) -> float:
     """How much the loss rises when rounding takes the place of its stand-in, in percent.
 
-    The first loss of stage 2 against the mean of the last few stored ones of stage 1: how far the
-    fit was from what it was fitted for. NaN for a fit without both stages.
+    The first loss of stage 2 against the mean of the last five stored ones of stage 1. NaN for a
+    fit without both stages.
     """
     steps = np.asarray(record.history.get("step", ()))
     soft = np.flatnonzero(steps < record.config["steps"])
@@ -102,8 +91,8 @@ class Stability(NamedTuple):
     rises_percent: Float[np.ndarray, " fits"]
     """Of each fit, against the base's mean over seeds for its image and rate weight."""
     spread_percent: float
-    """Standard deviation over seeds, in percent of the base's mean; the root mean square over
-    images and rate weights. NaN for a single seed."""
+    """Standard deviation over seeds (root mean square over images and rate weights), in percent of
+    the base's mean. NaN for a single seed."""
     jump_percent: float
     """Median over the fits."""
 
