@@ -32,6 +32,7 @@ import jax
 from c3lite.ablation import devices
 from c3lite.ablation.images import Images
 from c3lite.ablation.jobs import Arrays, Group, Progress, grouped, run_group, run_missing
+from c3lite.ablation.rows import check_name
 from c3lite.ablation.store import Record, Store
 from c3lite.config import nearest
 
@@ -362,8 +363,7 @@ def executor_of(executor: str | Mapping[str, Mapping[str, Any]] | Executor) -> E
     if len(executor) != 1:
         raise ValueError(f"one executor with its options, not {dict(executor)!r}")
     (name, options), = executor.items()
-    if name not in EXECUTORS:
-        raise ValueError(f"no executor {name!r}; there are {', '.join(EXECUTORS)}")
+    check_name("no executor", name, EXECUTORS)
     known = [p.name for p in inspect.signature(EXECUTORS[name]).parameters.values()
              if p.kind is p.KEYWORD_ONLY]
     for option in options:

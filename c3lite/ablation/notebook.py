@@ -1,7 +1,7 @@
 """What the notebooks of `ablations/` share: parameters checked strictly, the plan, the sweep.
 
-papermill only warns of a parameter that a notebook does not have, and YAML reads `1e-3` as text.
-Both would silently run something else for hours, so `Study` reads the notebook's variables itself.
+papermill only warns of an unknown parameter, and YAML reads `1e-3` as text: both would run
+something else for hours, so the notebook's variables are read here.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import jax
 import jsonschema
 import yaml
 
-from c3lite import config as configs
 from c3lite import data
 from c3lite.ablation import devices, paper, plots
 from c3lite.ablation.executors import EXECUTORS, executor_of
 from c3lite.ablation.grid import plan, sweep
 from c3lite.ablation.images import Images
 from c3lite.ablation.jobs import Result, duration
-from c3lite.ablation.rows import Row
+from c3lite.ablation.rows import Row, check_name
 from c3lite.ablation.store import Store
 from c3lite.ablation.table import Anchor, Estimate, Table, bd_table
+from c3lite.config import Config, edit
 from c3lite.evaluation import anchors as codecs
 from c3lite.plots.styles import show
 
@@ -99,9 +99,7 @@ def check_parameters(
 ) -> None:
     """Raise `ValueError` for an unknown or missing parameter, `TypeError` for a wrong value."""
     for name, value in given.items():
-        if name not in known:
-            raise ValueError(f"no parameter {name!r}{configs.nearest(name, known)}; there are "
-                             + ", ".join(known))
+        check_name("no parameter", name, known)
         if not known[name].holds(value):
             raise TypeError(f"{name} must be {known[name].wish}, got {value!r}{_hint(value)}")
     if missing := [name for name in known if name not in given]:
@@ -140,9 +138,7 @@ class Study:
     """
 
     def __init__(self, table: str, namespace: Mapping[str, Any]):
-        if table not in paper.TABLES:
-            raise ValueError(f"no table {table!r}{configs.nearest(table, paper.TABLES)}; "
-                             "there are " + ", ".join(paper.TABLES))
+        check_name("no table", table, paper.TABLES)
         self.name, self.about = table, paper.TABLES[table]
         self.parameters = read_parameters(table, namespace)
         executor_of(self.parameters.executor)  # refuses unknown options before JAX is asked
@@ -165,19 +161,16 @@ class Study:
                  "clic2020": lambda: [f"clic2020/{name}" for name in data.clic2020_names()]}
         return [n for name in names for n in (whole[name]() if name in whole else [name])]
 
-    def config(self, base: configs.Config) -> configs.Config:
+    def config(self, base: Config) -> Config:
         """`base` with this run's numbers of steps."""
-        return configs.edit(base, steps=self.parameters.steps,
-                            stage2_steps=self.parameters.stage2_steps)
+        p = self.parameters
+        return edit(base, steps=p.steps, stage2_steps=p.stage2_steps)
 
     def choose(self, rows: Iterable[Row]) -> list[Row]:
         """The rows asked for, the first always, as the others are compared with it."""
         rows, wanted = list(rows), self.parameters.rows
-        names = [row.name for row in rows]
         for name in wanted:
-            if name not in names:
-                raise ValueError(f"{self.name} has no row {name!r}{configs.nearest(name, names)}; "
-                                 "there are " + ", ".join(names))
+            check_name(f"{self.name} has no row", name, [row.name for row in rows])
         return [row for row in rows if not wanted or row.name in wanted or row is rows[0]]
 
     def run(self, rows: Iterable[Row]) -> list[Result]:
@@ -266,11 +259,8 @@ def _changed(values: Mapping[str, Any], notebook: str) -> list[str]:
         return []
     folder = folder / notebook if (folder / notebook).is_dir() else folder  # its own, if it has any
     presets = {path.stem: path for path in folder.glob("*.yaml")}
-    name = values["preset"]
-    if name not in presets:
-        raise ValueError(f"no preset {name!r}{configs.nearest(name, presets)}; there are "
-                         + ", ".join(sorted(presets)))
-    preset = yaml.safe_load(presets[name].read_text("utf-8"))
+    check_name("no preset", values["preset"], sorted(presets))
+    preset = yaml.safe_load(presets[values["preset"]].read_text("utf-8"))
     return [f"{key} {values[key]}" for key, value in preset.items() if values.get(key) != value]
 
 

@@ -69,14 +69,25 @@ def knockouts(base: Config, names: Iterable[str] | None = None) -> list[Row]:
     names: of `KNOCKOUTS`; without, all that change the base. Raises `ValueError` for an unknown
     name, and for one that the base does not have to begin with.
     """
-    return [Row(BASE, (base,)),
-            *(Row(name, (_knock_out(base, name),)) for name in _names(base, names))]
+    rows = [Row(BASE, (base,))]
+    for name in KNOCKOUTS if names is None else names:
+        check_name("no ingredient", name, KNOCKOUTS)
+        without = edit(base, **KNOCKOUTS[name])
+        if without != base:
+            rows.append(Row(name, (without,)))
+        elif names is not None:
+            raise ValueError(f"the base has no {name!r} that could be removed")
+    return rows
+
+
+def check_name(what: str, name: str, known: Iterable[str]) -> None:
+    """Raise `ValueError` for a name that is not known, with the nearest and all that are."""
+    if name not in known:
+        raise ValueError(f"{what} {name!r}{nearest(name, known)}; there are {', '.join(known)}")
 
 
 def sequential(
-    adaptive: Sequence[Config],
-    fixed: Config,
-    baseline: Config | None = None,
+    adaptive: Sequence[Config], fixed: Config, baseline: Config | None = None,
 ) -> list[Row]:
     """Adaptive C3, fixed hyperparameters, then one ingredient after another removed for good.
 
@@ -84,9 +95,9 @@ def sequential(
     loss of Table 3 first. Where all are gone, `baseline` (`COOL_CHIC_V2`) may follow.
     """
     rows = [Row("C3 adaptive", tuple(adaptive)), Row("adaptive", (fixed,))]
-    for name in _names(fixed, None):
-        fixed = _knock_out(fixed, name)
-        rows.append(Row(name, (fixed,)))
+    for row in knockouts(fixed)[1:]:
+        fixed = edit(fixed, **KNOCKOUTS[row.name])
+        rows.append(Row(row.name, (fixed,)))
     return rows if baseline is None else [*rows, Row("COOL-CHICv2", (baseline,))]
 
 
@@ -147,20 +158,3 @@ def video_settings(settings: Mapping[tuple[str, str], Config]) -> list[Row]:
         Row(f"{len(same_s)} settings ({first_s}; {','.join(same_s)})", tuple(same_s.values())),
         Row(f"{len(settings)} settings (E1-3 x S1-3)", tuple(settings.values())),
     ]
-
-
-def _knock_out(config: Config, name: str) -> Config:
-    return edit(config, **KNOCKOUTS[name])
-
-
-def _names(base: Config, names: Iterable[str] | None) -> list[str]:
-    if names is None:
-        return [name for name in KNOCKOUTS if _knock_out(base, name) != base]
-    names = list(names)
-    for name in names:
-        if name not in KNOCKOUTS:
-            raise ValueError(f"no ingredient {name!r}{nearest(name, KNOCKOUTS)}; there are "
-                             + ", ".join(KNOCKOUTS))
-        if _knock_out(base, name) == base:
-            raise ValueError(f"the base has no {name!r} that could be removed")
-    return names

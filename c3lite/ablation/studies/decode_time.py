@@ -96,7 +96,7 @@ class Decoding(NamedTuple):
 
 
 def measure(
-    codec: str, fit: Fit, shapes: Sequence[tuple[int, ...]], repeats: int = 3, progress: bool = True
+    codec: str, fit: Fit, shapes: Sequence[Sequence[int]], repeats: int = 3,
 ) -> list[Decoding]:
     """Decode files of the networks of `fit` with its latents tiled to each of several shapes."""
     found = []
@@ -104,8 +104,7 @@ def measure(
         data = bitstream.encode(tiled(fit, tuple(shape)))
         seconds = decode_time(data, repeats)
         found.append(Decoding(codec, fit.config, tuple(shape), len(data), seconds))
-        if progress:
-            print(f"{codec}, {'x'.join(map(str, shape))}: {seconds.total:.3f} s of CPU", flush=True)
+        print(f"{codec}, {'x'.join(map(str, shape))}: {seconds.total:.3f} s of CPU", flush=True)
     return found
 
 
