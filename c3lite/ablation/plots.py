@@ -15,10 +15,13 @@ from matplotlib.axes import Axes
 from c3lite.ablation.jobs import Result
 from c3lite.ablation.table import Estimate, Table, mean_curve
 from c3lite.evaluation import reference
-from c3lite.plots.styles import new_axes, style
+from c3lite.plots.styles import finished, name_rows, new_axes, style
 
 PUBLISHED = ("C3 (paper)", "COOL-CHICv2", "VTM", "BPG", "JPEG")
 """Codecs that are drawn beside a table's rows."""
+
+BESIDE = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "frameon": False, "fontsize": 9}
+"""A legend to the right of its axes."""
 
 
 def row_curves(results: Iterable[Result], dataset: str | None = None) -> Axes:
@@ -46,19 +49,7 @@ def row_curves(results: Iterable[Result], dataset: str | None = None) -> Axes:
                 ax.plot(points.bpp, points.psnr_db, color="#A6A6A6", linestyle=line, linewidth=1,
                         label=f"{codec}, published", zorder=1)
         ax.set_xlim(0, 1.1 * high)
-    _open(ax, xlabel="rate (bits per pixel)", ylabel="PSNR (dB)")
-    _legend_beside(ax)
-    return ax
-
-
-def _open(ax: Axes, **labels) -> None:
-    ax.set(**labels)
-    ax.grid(alpha=0.3)
-    ax.spines[["top", "right"]].set_visible(False)
-
-
-def _legend_beside(ax: Axes) -> None:
-    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9)
+    return finished(ax, legend=BESIDE, xlabel="rate (bits per pixel)", ylabel="PSNR (dB)")
 
 
 def bars(table: Table) -> Axes:
@@ -92,12 +83,9 @@ def bars(table: Table) -> Axes:
     if max(map(abs, numbers)) > 20 * np.median(np.abs(numbers)):
         ax.set_xscale("symlog", linthresh=1)
         ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    ax.set_yticks(range(len(lines)), [line.row for line in lines])
-    ax.invert_yaxis()
-    ax.set_xlabel(f"BD-rate over {table.anchor} (%), more is worse")
-    ax.spines[["top", "right", "left"]].set_visible(False)
-    _legend_beside(ax)
-    return ax
+    ax.legend(**BESIDE)
+    return name_rows(ax, [line.row for line in lines],
+                     f"BD-rate over {table.anchor} (%), more is worse")
 
 
 def _with_whiskers(
@@ -127,10 +115,8 @@ def effects_of_length(tables: Mapping[int, Table]) -> Axes:
     ax.set_xscale("log")
     ax.set_xticks(list(tables), [f"{n:,}" for n in tables])
     ax.minorticks_off()
-    _open(ax, xlabel="steps of stage 1", ylabel=f"RD loss over {first.anchor} (%), more is worse")
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend(frameon=False)
-    return ax
+    return finished(ax, legend={"frameon": False}, xlabel="steps of stage 1",
+                    ylabel=f"RD loss over {first.anchor} (%), more is worse")
 
 
 def loss_by_length(
@@ -155,11 +141,11 @@ def loss_by_length(
                 cells[(row, *place)] for place in places)] for row in some])
                 for some in (rows, [anchor]))  # rows, places, figures
             change = 100 * np.expm1(np.log(mine[..., 0] / its[:, 0]).mean(1))
-            for ax, figure in ((by_steps, 1), (by_seconds, 2)):
-                ax.plot(mine[..., figure].mean(1), change, label=method, **style(method))
+            _, steps, seconds = mine.mean(1).T
+            by_steps.plot(steps, change, label=method, **style(method))
+            by_seconds.plot(seconds, change, **style(method))
     for ax, what in ((by_steps, "steps"), (by_seconds, "seconds of a fit")):
-        _open(ax, xscale="log", xlabel=what)
+        finished(ax, legend={"frameon": False}, xscale="log", xlabel=what)
         ax.axhline(0, color="#A6A6A6", linewidth=1, zorder=1)
     by_steps.set_ylabel(f"RD loss over {anchor} (%)")
-    by_steps.legend(frameon=False)
     return by_steps, by_seconds
