@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 import c3lite as c3
-from c3lite.coding import BitstreamError, header, walk
-from c3lite.coding import patches as files
+from c3lite.coding import BitstreamError, files, header, walk
 from c3lite.data.patches import patch_slices
 from tests.coded import CONFIGS, coded
 from tests.test_coding import mutated
@@ -38,7 +37,7 @@ def data(clip):
 @pytest.fixture(scope="session")
 def starts(data):
     """Where each patch's bytes begin."""
-    return [patch.start for patch in files._read_table(data).patches]
+    return [patch.start for patch in files.read_table(data).patches]
 
 
 def test_a_clip_comes_back_whole_by_patch_and_by_frame(clip, data):
@@ -74,9 +73,9 @@ def test_the_frames_of_a_single_patch_are_those_of_the_whole():
 
 
 def test_frames_need_one_row_of_patches_at_a_time(clip, data, monkeypatch):
-    read, original = [], files.decode_patch
-    monkeypatch.setattr(files, "decode_patch", lambda data, number, **options: (
-        read.append(number), original(data, number, **options))[1])
+    read, original = [], files._pixels
+    monkeypatch.setattr(files, "_pixels", lambda file, backend: (
+        read.append(file), original(file, backend))[1])
     seen = []
     for _ in c3.decode_frames(data):
         seen.append(len(read))
@@ -145,8 +144,7 @@ def with_table(sides, patches=()):
     for length, crc in patches:
         out.unsigned(length)
         out.data += struct.pack("<I", crc)
-    table = bytes(out.data)
-    return files.MAGIC + bytes([header.VERSION]) + struct.pack("<I", zlib.crc32(table)) + table
+    return header.with_crc(files.MAGIC, bytes(out.data))
 
 
 @pytest.mark.parametrize("data", [

@@ -31,7 +31,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from c3lite.coding.one import encode
+from c3lite.coding import encode
 from c3lite.config import Config
 from c3lite.data.atomic import write_atomically
 from c3lite.fitting.fit import Fit

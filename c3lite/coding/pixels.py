@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Integer, Real
 
-from c3lite.coding.contents import Arrays, array_infos, take_apart
+from c3lite.coding.header import Arrays, array_infos, take_apart
 from c3lite.config import Config
 from c3lite.ingredients.activations import ACTIVATIONS
 from c3lite.ingredients.upsampling import UPSAMPLINGS

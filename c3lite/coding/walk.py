@@ -9,31 +9,25 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from c3lite.coding import integer_entropy as integer
-from c3lite.coding.contents import Coded, Contents, array_infos, take_apart
-from c3lite.coding.header import BitstreamError
+from c3lite.coding.header import BitstreamError, Coded, Contents, array_infos, take_apart
 from c3lite.coding.order import Plan
-from c3lite.coding.rangecoder import Decoder, Encoder
+from c3lite.coding.rangecoder import Decoder, encode_intervals
 from c3lite.config import Config
 
 MAX_INTEGER = 2**24
 """Largest integer of a network: what float32 holds exactly."""
 
+LABELS = (*range(16), "upsampling", "synthesis", "entropy")
+"""What symbols are counted under: grids, then the parts of the networks."""
 
-@runtime_checkable
-class Coder(Protocol):
-    """What writes a payload, or reads it."""
 
-    def code(self, tables, symbols, label) -> np.ndarray:
-        """Write `symbols`, each by the table of that number, or read and return them.
-
-        `label` (a number, or one a symbol) is what `inspect` counts them under.
-        """
+# Coders: `code` writes symbols, each by the table of that number, or reads and returns them. Its
+# last argument is the place of their label in `LABELS`, or one such place a symbol.
 
 
 class Writer:
@@ -59,21 +53,20 @@ class Writer:
         return edges[at], edges[at + 1], labels
 
     def finish(self, backend: str) -> bytes:
-        encoder = Encoder(backend=backend)
         low, high, _ = self._intervals()
-        encoder.encode_intervals(low, high, integer.TOTAL)
-        return encoder.finish(verify=False)  # `encode` decodes it all
+        return encode_intervals(low, high, integer.TOTAL, backend=backend)
 
-    def bits(self) -> Float[np.ndarray, " labels"]:
+    def bits(self) -> dict[Any, float]:
         """Code length by label."""
         low, high, labels = self._intervals()
-        return np.bincount(labels, -np.log2((high - low) / integer.TOTAL), minlength=LABELS)
+        counted = np.bincount(labels, -np.log2((high - low) / integer.TOTAL), len(LABELS))
+        return dict(zip(LABELS, counted.tolist(), strict=True))
 
 
 class Reader:
     """Reads a payload."""
 
-    def __init__(self, data, backend: str):
+    def __init__(self, data: bytes, backend: str):
         self._tables = integer.Tables()
         self._decoder = Decoder(data, backend=backend)
 
@@ -81,12 +74,7 @@ class Reader:
         return np.array(self._decoder.decode_many(self._tables, tables), np.int64)
 
 
-PARTS = ("upsampling", "synthesis", "entropy")
-LABELS = 16 + len(PARTS)
-"""Grids 0..15, then the parts of the networks."""
-
-
-def _code_laplace(coder: Coder, tables, values, label):
+def _code_laplace(coder, tables, values, label):
     """Integers near zero by Laplace tables, after them those that were too large for the table."""
     radius = integer.RADIUS[tables >> integer.INDEX_BITS]
     modulus = 2 * radius + 2
@@ -183,55 +171,55 @@ def _best_level(values) -> int:
     return int(levels[np.argmax(likelihood)])
 
 
-def walk(
-    coder: Coder,
-    config: Config,
-    shape: tuple[int, ...],
-    weight_step: float,
-    bias_step: float,
-    known: Coded | None = None,
-    batch: int = 2048,
-) -> Contents:
-    """Code a file's payload: write what is `known` (its networks a list of arrays), or read it.
+def walk(coder: Any, contents: Contents, batch: int = 2048) -> Contents:
+    """Code a file's payload: write what is in `contents`, or read what is None there.
 
     Known latents all have their contexts at once; they are evaluated `batch` at a time. The numbers
     are the same as in the decoder's wavefronts.
     """
-    arrays = []
-    for i, info in enumerate(array_infos(config, len(shape))):
-        values = None if known is None else known.networks[i].reshape(-1)
-        array = code_array(coder, values, math.prod(info.shape), 16 + PARTS.index(info.part))
-        if np.abs(array).max(initial=0) > MAX_INTEGER:
-            raise BitstreamError("a network's weight is beyond all limits; the file is damaged")
-        arrays.append(array.reshape(info.shape))
-
+    config, shape, (known, arrays, *steps) = contents
+    arrays = list(_code_networks(coder, config, len(shape), arrays))
     plan = Plan(config, shape)
-    networks = integer_networks(config, plan, arrays, weight_step, bias_step)
-    buffer = np.zeros(plan.size)
-    symbols = np.zeros(len(plan.order), np.int64)
+    networks = integer_networks(config, plan, arrays, *steps)
+    buffer, symbols = np.zeros(plan.size), np.zeros(len(plan.order), np.int64)
     if known is not None:
-        values = known.symbols.astype(np.int64)[plan.order]
-        _put(buffer, plan, slice(None), values)
-        plan.halve(buffer, slice(None))
-        tables, centers = np.empty_like(symbols), np.empty_like(symbols)
-        for n in range(config.num_grids) if plan.per_grid else (0,):
-            places = np.flatnonzero(plan.grid == n) if plan.per_grid else np.arange(len(values))
-            for first in range(0, len(places), batch):
-                some = places[first : first + batch]
-                tables[some], centers[some] = _predict(networks, plan, buffer, some, n)
-        residuals = values - centers
+        values = np.asarray(known, np.int64)[plan.order]
+        tables, centers = _predict_all(networks, plan, buffer, values, batch)
     for step, halved in plan.steps():
         if known is None:
             plan.halve(buffer, halved)
             table, center = _predict(networks, plan, buffer, step, plan.grid[step.start])
             residual = None
         else:
-            table, center, residual = tables[step], centers[step], residuals[step]
+            table, center = tables[step], centers[step]
+            residual = values[step] - center
         decoded = _code_laplace(coder, table, residual, plan.grid[step]) + center
         symbols[plan.order[step]] = decoded
         if known is None:
             _put(buffer, plan, step, decoded)
-    return Contents(config, shape, Coded(symbols, arrays, weight_step, bias_step))
+    return contents._replace(coded=Coded(symbols, arrays, *steps))
+
+
+def _code_networks(coder, config, ndim, arrays):
+    for i, info in enumerate(array_infos(config, ndim)):
+        values = None if arrays is None else arrays[i].reshape(-1)
+        array = code_array(coder, values, math.prod(info.shape), LABELS.index(info.part))
+        if np.abs(array).max(initial=0) > MAX_INTEGER:
+            raise BitstreamError("a network's weight is beyond all limits; the file is damaged")
+        yield array.reshape(info.shape)
+
+
+def _predict_all(networks, plan, buffer, values, batch):
+    """`_predict` for known latents, in the order of the file."""
+    _put(buffer, plan, slice(None), values)
+    plan.halve(buffer, slice(None))
+    tables, centers = np.empty_like(values), np.empty_like(values)
+    for n in range(len(plan.shapes)) if plan.per_grid else (0,):
+        places = np.flatnonzero(plan.grid == n) if plan.per_grid else np.arange(len(values))
+        for first in range(0, len(places), batch):
+            some = places[first : first + batch]
+            tables[some], centers[some] = _predict(networks, plan, buffer, some, n)
+    return tables, centers
 
 
 def integer_networks(

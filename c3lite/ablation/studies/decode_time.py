@@ -13,7 +13,7 @@ import numpy as np
 
 from c3lite.ablation import notebook
 from c3lite.ablation.text_table import TextTable, number
-from c3lite.coding import one as bitstream
+from c3lite.coding import files
 from c3lite.coding import pixels as decoder
 from c3lite.config import PRESETS, Config
 from c3lite.evaluation.complexity import macs_per_pixel
@@ -65,7 +65,7 @@ def decode_time(data: bytes, repeats: int = 3) -> DecodeTime:
 def _decode(data: bytes) -> tuple[float, float, float]:
     """Seconds of the roll-out, of upsampling, and of all that follows."""
     times = [time.process_time()]
-    config, shape, coded = bitstream.read(data)
+    config, shape, coded = files.read(data)
     times.append(time.process_time())
     parts = decoder.real_arrays(config, shape, *coded[1:])
     up = decoder.upsampled(config, shape, coded.symbols, parts.upsampling)
@@ -107,7 +107,7 @@ def measure(
     """Decode files of the networks of `fit` with its latents tiled to each of several shapes."""
     found = []
     for shape in shapes:
-        data = bitstream.encode(tiled(fit, tuple(shape)))
+        data = files.encode(tiled(fit, tuple(shape)))
         seconds = decode_time(data, repeats)
         found.append(Decoding(codec, fit.config, tuple(shape), len(data), seconds))
         if progress:

@@ -1,41 +1,50 @@
-"""Files of one fit, and of a video's patches: what users write and read.
+"""Fits and clips as bytes, and back: what users write and read.
 
-A single fit is what `one.py` writes. A video of several patches is a table of them, then
-those same bytes without the mark, version and checksum that the table already holds:
+The file of one fit is a header and a payload (`header.py`). That of a clip of several patches is a
+table of them, then those same bytes without the mark, version and checksum that the table holds:
 
     magic, version | CRC of the table | clip's shape, patch's shape, (length, CRC) of each | bodies
 
 Each has its own checksum, so that damage to one leaves the others readable.
+
+Promised: the same latents and networks on every machine, and by every backend of the range coder;
+pixels within one 8-bit step between machines, the same ones on one machine (`pixels.py`).
 """
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
 import math
 import os
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Float
 
-from c3lite.coding import header, one
-from c3lite.coding.header import BitstreamError, Input, Output
-from c3lite.coding.one import Info
+from c3lite.coding import header
+from c3lite.coding.header import BitstreamError, Coded, Contents
+from c3lite.coding.pixels import synthesize
+from c3lite.coding.walk import MAX_INTEGER, Reader, Writer, walk
 from c3lite.data.atomic import write_atomically
 from c3lite.data.patches import join_patches, patch_slices
 
 MAGIC = b"C3v"
 HEAD = len(MAGIC) + 1 + 4
 """Bytes of mark, version and checksum; a single fit's file has as many."""
+MAX_CLIP_FRAMES = 2**20
 MAX_PATCHES = 2**16
 MAX_DECODED = 2**28
 """Frames x height x width that `decode` gives back at once: 3 GB. Longer ones come as frames."""
 MAX_BODY = 2**31
+
+
+# One fit ----------------------------------------------------------------------------------------
 
 
 def encode(fit: Any, *, backend: str = "auto") -> bytes:
@@ -48,26 +57,68 @@ def encode(fit: Any, *, backend: str = "auto") -> bytes:
 
     Raises:
         BitstreamError: when a fit is beyond the format's limits (parameters that are not finite,
-            sides), or the decoder does not give back its latents and networks.
+            sides), or the decoder does not give back its config, latents and networks.
     """
-    if not hasattr(fit, "fits"):
-        return one.encode(fit, backend=backend)
-    out = Output()
-    for side in (*fit.shape, *fit.patch):
-        out.unsigned(side)
-    bodies = []
-    for part in fit.fits:
-        data = one.encode(part, backend=backend)
-        bodies.append(data[HEAD:])
-        out.unsigned(len(data) - HEAD)
-        out.data += data[HEAD - 4 : HEAD]
-    table = bytes(out.data)
-    head = MAGIC + bytes([header.VERSION]) + struct.pack("<I", zlib.crc32(table))
-    return b"".join([head, table, *bodies])
+    if hasattr(fit, "fits"):
+        return _encode_clip(fit, backend)
+    contents = _contents(fit)
+    data = header.pack(contents, written(contents).finish(backend))
+    decoded, ours = read(data, backend), contents.coded
+    same = (decoded.config == contents.config
+            and np.array_equal(decoded.coded.symbols, ours.symbols)
+            and all(map(np.array_equal, decoded.coded.networks, ours.networks)))
+    if not same:
+        raise BitstreamError("the decoder does not give back what was encoded; please report this")
+    return data
 
 
-@dataclasses.dataclass(frozen=True)
-class _Patch:
+def _contents(fit: Any) -> Contents:
+    """What a fit's file says. Raises `BitstreamError` for a fit that cannot be written."""
+    coded, shape = fit.coded, tuple(fit.shape)
+    header.check_limits(fit.config, shape)
+    arrays = [np.asarray(a) for a in jax.tree.leaves(coded.networks)]
+    for array in arrays:
+        if not (np.isfinite(array).all() and np.abs(array).max(initial=0) <= MAX_INTEGER):
+            raise BitstreamError("a network's weights are not finite, or too large for the format")
+    symbols = np.asarray(coded.symbols)
+    if np.abs(symbols.astype(np.int64)).max(initial=0) > header.MAX_SYMBOL:
+        raise BitstreamError(f"a latent is larger than the limit of {header.MAX_SYMBOL}")
+    steps = (float(np.float32(step)) for step in (coded.weight_step, coded.bias_step))
+    return Contents(header.as_decoded(fit.config, len(shape)), shape,
+                    Coded(symbols, [a.astype(np.int64) for a in arrays], *steps))
+
+
+def written(contents: Contents) -> Writer:
+    """All of the payload, in a writer."""
+    writer = Writer()
+    walk(writer, contents)
+    return writer
+
+
+def read(data: bytes, backend: str = "auto") -> Contents:
+    """All that a fit's file says, its networks as a list of integer arrays.
+
+    Raises `BitstreamError` for bytes that are not a whole and undamaged file.
+    """
+    head = header.unpack(bytes(data))
+    contents = walk(Reader(head.payload, backend), head.contents)
+    symbols = contents.coded.symbols
+    if (np.abs(symbols).max(initial=0) > header.MAX_SYMBOL
+            or header.latents_crc(symbols) != head.latents_crc):
+        raise BitstreamError("the latents' checksum does not fit: the payload is damaged, or was "
+                             "written by a faulty encoder")
+    return contents._replace(coded=contents.coded._replace(symbols=symbols.astype(np.int32)))
+
+
+def _pixels(data: bytes, backend: str) -> Float[np.ndarray, "3 *shape"]:
+    config, shape, coded = read(data, backend)
+    return synthesize(config, shape, *coded)
+
+
+# A clip in patches ------------------------------------------------------------------------------
+
+
+class _Patch(NamedTuple):
     number: int
     place: tuple[slice, ...]
     length: int
@@ -85,10 +136,9 @@ class _Patch:
             f"{name} {part.start} to {part.stop - 1}" for name, part in spans) + ")"
 
 
-@dataclasses.dataclass(frozen=True)
-class _Table:
-    shape: tuple[int, int, int]
-    patch: tuple[int, int, int]
+class _Table(NamedTuple):
+    shape: tuple[int, ...]
+    patch: tuple[int, ...]
     patches: list[_Patch]
     version: int
     bytes: int
@@ -102,32 +152,37 @@ def is_video(data: bytes) -> bool:
 
 def holds_frames(data: bytes) -> bool:
     """Whether a file holds a video, in one patch or many. Raises `BitstreamError` as `decode`."""
-    return is_video(data) or len(header.unpack(bytes(data)).shape) == 3
+    return is_video(data) or len(header.unpack(bytes(data)).contents.shape) == 3
 
 
-def _read_table(data: bytes) -> _Table:
+def _encode_clip(clip: Any, backend: str) -> bytes:
+    out, bodies = header.Output(), []
+    for side in (*clip.shape, *clip.patch):
+        out.unsigned(side)
+    for fit in clip.fits:
+        data = encode(fit, backend=backend)
+        bodies.append(data[HEAD:])
+        out.unsigned(len(data) - HEAD)
+        out.data += data[HEAD - 4 : HEAD]
+    return b"".join([header.with_crc(MAGIC, bytes(out.data)), *bodies])
+
+
+def read_table(data: bytes) -> _Table:
     """The table, checked. Nothing large is allocated."""
-    source = Input(data)
+    source = header.Input(data)
     source.take(len(MAGIC))
-    version = header.read_version(source)
-    (crc,) = struct.unpack("<I", source.take(4))
-    begin = source.at
+    version, crc = header.read_version(source), source.crc()
     sides = [source.unsigned() for _ in range(6)]
     shape, patch = tuple(sides[:3]), tuple(sides[3:])
-    frames, *picture = shape
-    if not (1 <= min(sides) and max(picture) <= header.MAX_SIDE and frames <= 2**20):
+    if min(sides) < 1 or max(shape[1:]) > header.MAX_SIDE or shape[0] > MAX_CLIP_FRAMES:
         raise BitstreamError(f"a clip of {shape} in patches of {patch} is beyond the limits")
     if any(p > s for p, s in zip(patch, shape, strict=True)):
         raise BitstreamError(f"patches of {patch} are larger than the clip of {shape}")
     count = math.prod(-(-s // p) for s, p in zip(shape, patch, strict=True))
     if count > MAX_PATCHES:
         raise BitstreamError(f"{count} patches are more than the limit of {MAX_PATCHES}")
-    if 5 * count > len(data) - source.at:  # two numbers a patch
-        raise BitstreamError("the file ends within its header")
-    entries = []
-    for _ in range(count):
-        entries.append((source.unsigned(), source.take(4)))
-    if zlib.crc32(memoryview(data)[begin : source.at]) != crc:
+    entries = [(source.unsigned(), source.take(4)) for _ in range(count)]
+    if zlib.crc32(memoryview(data)[HEAD : source.at]) != crc:
         raise BitstreamError("the checksum of the table of patches does not fit: the file's "
                              "beginning is damaged")
     at, patches = source.at, []
@@ -143,23 +198,22 @@ def _read_table(data: bytes) -> _Table:
     return _Table(shape, patch, patches, version, source.at)
 
 
-def _file_of(data: bytes, table: _Table, number: int) -> bytes:
+def _file_of(data: bytes, patch: _Patch, version: int) -> bytes:
     """The file of a patch alone. Raises `BitstreamError`, naming the patch, where it is damaged."""
-    if not 0 <= number < len(table.patches):
-        raise ValueError(f"the file has patches 0 to {len(table.patches) - 1}, not {number}")
-    patch = table.patches[number]
     body = bytes(data[patch.start : patch.start + patch.length])
     if len(body) < patch.length:
         raise BitstreamError(f"{patch} is not complete: the file ends before it does")
     if zlib.crc32(body) != struct.unpack("<I", patch.crc)[0]:
         raise BitstreamError(f"{patch} is damaged: its checksum does not fit")
-    return header.MAGIC + bytes([table.version]) + patch.crc + body
+    return header.MAGIC + bytes([version]) + patch.crc + body
 
 
-def _of_patch(patch: _Patch, file: bytes, read):
-    """`read(file)`, its errors with the patch's name."""
+def of_patch(data: bytes, table: _Table, number: int, read: Callable) -> Any:
+    """`read` of the file of a patch, its errors with the patch's name."""
+    patch = table.patches[number]
+    file = _file_of(data, patch, table.version)
     try:
-        shape = header.unpack(file).shape
+        shape = header.unpack(file).contents.shape
         if shape != patch.shape:
             raise BitstreamError(f"it says that it is {shape}, and its place is {patch.shape}")
         return read(file)
@@ -179,18 +233,18 @@ def decode(
         BitstreamError: for bytes that are not a whole and undamaged file; it names the patch.
     """
     if not is_video(data):
-        return one.decode(data, backend=backend)
-    table = _read_table(data)
+        return _pixels(data, backend)
+    table = read_table(data)
     if math.prod(table.shape) > MAX_DECODED:
         raise BitstreamError(f"a clip of {table.shape} is too large to be decoded at once; "
                              "decode_frames gives its frames, decode_patch its patches")
     if not skip_damaged:
         for patch in table.patches:  # all checksums before any work
-            _file_of(data, table, patch.number)
+            _file_of(data, patch, table.version)
     parts = []
     for patch in table.patches:
         try:
-            parts.append(decode_patch(data, patch.number, backend=backend))
+            parts.append(_decode_patch(data, table, patch.number, backend))
         except BitstreamError as error:
             if not skip_damaged:
                 raise
@@ -208,10 +262,14 @@ def decode_patch(
     """
     if not is_video(data):
         raise BitstreamError("the file is not one of patches; decode reads it")
-    table = _read_table(data)
-    file = _file_of(data, table, number)
-    return _of_patch(table.patches[number], file,
-                     lambda file: one.decode(file, backend=backend))
+    table = read_table(data)
+    if not 0 <= number < len(table.patches):
+        raise ValueError(f"the file has patches 0 to {len(table.patches) - 1}, not {number}")
+    return _decode_patch(data, table, number, backend)
+
+
+def _decode_patch(data, table, number, backend):
+    return of_patch(data, table, number, lambda file: _pixels(file, backend))
 
 
 def decode_frames(
@@ -223,69 +281,16 @@ def decode_frames(
         BitstreamError: as `decode`, when the damaged patch is reached.
     """
     if not is_video(data):
-        frames = one.decode(data, backend=backend)
+        frames = _pixels(data, backend)
         if frames.ndim != 4:
             raise BitstreamError("the file holds an image, which has no frames")
         yield from frames.swapaxes(0, 1)
         return
-    table = _read_table(data)
-    starts = sorted({patch.place[0].start for patch in table.patches})
-    for start in starts:
-        row = [patch for patch in table.patches if patch.place[0].start == start]
-        parts = [decode_patch(data, patch.number, backend=backend) for patch in row]
+    table = read_table(data)
+    for _, row in itertools.groupby(table.patches, lambda patch: patch.place[0].start):
+        row = list(row)
+        parts = [_decode_patch(data, table, patch.number, backend) for patch in row]
         yield from join_patches(parts, (row[0].shape[0], *table.shape[1:])).swapaxes(0, 1)
-
-
-@dataclasses.dataclass(frozen=True)
-class VideoInfo:
-    """What is in a video's file, and what it costs."""
-
-    version: int
-    shape: tuple[int, ...]
-    """(frames, height, width) of the clip."""
-    patch: tuple[int, ...]
-    """Of its patches; those at the ends may be smaller."""
-    patches: tuple[Info, ...]
-    """Each as if it were a file of its own."""
-    header_bytes: int
-    """The table and what comes before it."""
-    bytes: int
-    """Of the whole file."""
-
-    @property
-    def bpp(self) -> float:
-        """Bits per pixel of the whole file."""
-        return 8 * self.bytes / math.prod(self.shape)
-
-    def as_dict(self) -> dict:
-        """All of it, ready for JSON."""
-        return {"version": self.version, "shape": self.shape, "patch": self.patch,
-                "bytes": self.bytes, "bpp": self.bpp, "header_bytes": self.header_bytes,
-                "patches": [patch.as_dict() for patch in self.patches]}
-
-    def __repr__(self) -> str:
-        size, patch_size = (" x ".join(map(str, s)) for s in (self.shape, self.patch))
-        lines = [f"c3lite video file, version {self.version}: {size} in {len(self.patches)} "
-                 f"patches of {patch_size}, {self.bytes} bytes, {self.bpp:.4f} bpp"]
-        for n, patch in enumerate(self.patches):
-            origins = ", ".join(map(str, patch.config.mask_origins))
-            masks = f", masks at {origins}" if origins else ""
-            lines.append(f"  patch {n:<4} {'x'.join(map(str, patch.shape)):14} {patch.bytes:9} "
-                         f"bytes {patch.bpp:8.4f} bpp{masks}")
-        return "\n".join(lines)
-
-
-def inspect(data: bytes) -> Info | VideoInfo:
-    """What a file holds: header, config, sizes, and the code length of each network and grid.
-
-    Decodes the latents, and codes them again to count. Raises `BitstreamError` as `decode`.
-    """
-    if not is_video(data):
-        return one.inspect(data)
-    table = _read_table(data)
-    parts = tuple(_of_patch(patch, _file_of(data, table, patch.number), one.inspect)
-                  for patch in table.patches)
-    return VideoInfo(table.version, table.shape, table.patch, parts, table.bytes, len(data))
 
 
 def save(fit: Any, path: str | os.PathLike) -> int:
