@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import c3lite as c3
-from c3lite.coding import BitstreamError, files, header, walk
+from c3lite.coding import BitstreamError, files, header, order
 from c3lite.coding import integer_entropy as integer
 from c3lite.coding.header import Coded, Contents, array_infos
 from c3lite.coding.rangecoder import BACKENDS, RangeCoderError, resolve_backend
@@ -26,10 +26,10 @@ from c3lite.model.codec import Codec
 from tests.coded import CONFIGS, STEP, coded, shape_of
 
 
-def written(contents: Contents, batch=2048) -> walk.Writer:
+def written(contents: Contents, batch=2048) -> integer.Writer:
     """A writer with all of the payload."""
-    writer = walk.Writer()
-    walk.walk(writer, contents, batch)
+    writer = integer.Writer()
+    order.walk(writer, contents, batch)
     return writer
 
 
@@ -131,12 +131,12 @@ def test_extreme_latents_and_parameters_come_back():
 @pytest.mark.parametrize("scale", [0.0, 0.01, 0.4, 3.0, 40.0, 700.0, 32_888.0])
 def test_a_parameter_array_costs_its_laplace_and_seven_bits(scale):
     values = np.round(np.random.default_rng(2).laplace(size=4000, scale=scale)).astype(np.int64)
-    writer = walk.Writer()
-    walk.code_array(writer, values, len(values), 0)
+    writer = integer.Writer()
+    integer.code_array(writer, values, 0)
     ideal = float(parameters.laplace_array_bits(jnp.asarray(values, jnp.float32)))
     assert writer.bits()[0] <= 1.001 * ideal + 7.5
-    reader = walk.Reader(writer.finish("auto"), "auto")
-    np.testing.assert_array_equal(walk.code_array(reader, None, len(values), 0), values)
+    reader = integer.Reader(writer.finish("auto"), "auto")
+    np.testing.assert_array_equal(integer.code_array(reader, 0 * values, 0), values)
 
 
 class Sampler:
@@ -163,7 +163,7 @@ def typical():
     fit = dataclasses.replace(fit, coded=fit.coded._replace(networks=smaller))
     contents = files._contents(fit)
     unknown = contents.coded._replace(symbols=None, networks=None)
-    drawn = walk.walk(Sampler(written(contents)), contents._replace(coded=unknown))
+    drawn = order.walk(Sampler(written(contents)), contents._replace(coded=unknown))
     return dataclasses.replace(
         fit, coded=fit.coded._replace(symbols=drawn.coded.symbols.astype(np.int32)))
 
@@ -287,7 +287,7 @@ def header_with(config, shape):
 ])
 def test_limits_hold_before_anything_is_allocated(changes, shape, monkeypatch):
     data = header_with(c3.edit(c3.C3, **changes), shape)
-    monkeypatch.setattr(walk, "Plan", None)
+    monkeypatch.setattr(order, "Plan", None)
     monkeypatch.setattr(files, "walk", None)
     with pytest.raises(BitstreamError, match=r"limit|sides|frames|farther|one entropy"):
         c3.decode(data)
@@ -303,14 +303,14 @@ def test_a_fit_that_cannot_be_written_is_refused(value):
 
 def test_the_encoder_notices_a_decoder_that_differs(monkeypatch):
     fit = coded(CONFIGS["c3"], (16, 16))
-    predict, calls = walk._predict, []
+    predict, calls = order._predict, []
 
     def wrong_once(*arguments):
         table, center = predict(*arguments)
         calls.append(1)
         return (table, center + 1) if len(calls) == 10 else (table, center)
 
-    monkeypatch.setattr(walk, "_predict", wrong_once)
+    monkeypatch.setattr(order, "_predict", wrong_once)
     with pytest.raises(BitstreamError):
         c3.encode(fit)
     assert len(calls) >= 10

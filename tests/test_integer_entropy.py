@@ -9,8 +9,7 @@ import pytest
 
 import c3lite as c3
 from c3lite.coding import integer_entropy as integer
-from c3lite.coding.order import Plan
-from c3lite.coding.walk import _put, integer_networks
+from c3lite.coding.order import Plan, _put, integer_networks
 from c3lite.fitting import parameters
 from c3lite.ingredients.activations import ACTIVATIONS, FRACTION_BITS
 from c3lite.model import latents

@@ -1,4 +1,4 @@
-"""The entropy model in whole numbers: the same probabilities on every machine (Eqs. 1, 2, 12).
+"""The entropy model in whole numbers, and integers coded by it (Eqs. 1, 2, 12; App. B.3).
 
 An entropy coder needs encoder and decoder to agree on every probability to the last bit, and
 floating-point networks do not: batches of another size or another machine sum in another order.
@@ -18,14 +18,15 @@ Units: symbols in step units; mu and scale here in bins, too, that is divided by
 from __future__ import annotations
 
 import decimal
+import itertools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Real
 
 from c3lite.coding.pixels import product
-from c3lite.coding.rangecoder import Table
+from c3lite.coding.rangecoder import Decoder, Table, encode_intervals
 from c3lite.ingredients.activations import ACTIVATIONS
 from c3lite.ingredients.activations import FRACTION_BITS as ACTIVATION_BITS
 from c3lite.model.networks import is_residual
@@ -212,3 +213,147 @@ class Tables(dict[int, Table]):
             table = Table(whole + np.arange(len(whole)))  # no symbol without a width
         self[number] = table
         return table
+
+
+# Coders -----------------------------------------------------------------------------------------
+
+LABELS = (*range(16), "upsampling", "synthesis", "entropy")
+"""What symbols are counted under: grids, then the parts of the networks."""
+
+
+class Writer:
+    """Keeps what it is given, and then writes it."""
+
+    def __init__(self):
+        self.tables = Tables()
+        self._parts: list[tuple] = []
+
+    def code(self, tables, symbols, label):
+        """Write symbols, each by the table of that number; `label` is a place in `LABELS`, or one
+        a symbol."""
+        self._parts.append((tables, symbols, np.broadcast_to(np.int8(label), len(symbols))))
+        return symbols
+
+    def _intervals(self):
+        tables, symbols, labels = map(np.concatenate, zip(*self._parts, strict=True))
+        counts = np.bincount(tables)
+        numbers = np.flatnonzero(counts)
+        used = [self.tables[n] for n in numbers.tolist()]
+        first = np.zeros(len(counts), np.int64)
+        first[numbers] = np.cumsum([0, *map(len, used)])[:-1]
+        edges = np.fromiter(itertools.chain.from_iterable(used), np.int32)
+        at = first[tables] + symbols
+        return edges[at], edges[at + 1], labels
+
+    def finish(self, backend: str) -> bytes:
+        low, high, _ = self._intervals()
+        return encode_intervals(low, high, TOTAL, backend=backend)
+
+    def bits(self) -> dict[Any, float]:
+        """Code length by label."""
+        low, high, labels = self._intervals()
+        counted = np.bincount(labels, -np.log2((high - low) / TOTAL), len(LABELS))
+        return dict(zip(LABELS, counted.tolist(), strict=True))
+
+
+class Reader:
+    """Reads a payload. What it is given as symbols is not used."""
+
+    def __init__(self, data: bytes, backend: str):
+        self._tables = Tables()
+        self._decoder = Decoder(data, backend=backend)
+
+    def code(self, tables, symbols, label):
+        return np.array(self._decoder.decode_many(self._tables, tables), np.int64)
+
+
+# Integers as symbols: written or read by the same functions, so that the two cannot drift apart ---
+
+
+def code_laplace(coder: Any, tables, values, label):
+    """Integers near zero by Laplace tables, after them those that were too large for the table.
+
+    `values` are None where they are read: this is called once a wavefront.
+    """
+    radius = RADIUS[tables >> INDEX_BITS]
+    modulus = 2 * radius + 2
+    symbols = None
+    if values is not None:  # 1, 2, .. radius, escape, -radius .. -1, 0
+        symbols = np.where(np.abs(values) <= radius, (values - 1) % modulus, radius)
+    symbols = coder.code(tables, symbols, label)
+    decoded = symbols + 1 - modulus * (symbols > radius)
+    escaped = np.flatnonzero(symbols == radius)
+    if len(escaped):
+        outside = np.zeros_like(escaped) if values is None else values[escaped]
+        labels = np.broadcast_to(np.int8(label), len(symbols))[escaped]
+        decoded[escaped] = _code_escape(coder, radius[escaped], outside, labels)
+    return decoded
+
+
+def _code_escape(coder, radius, values, labels):
+    """Integers beyond a radius: signs, then the excess in Elias' gamma code.
+
+    An excess of n + 1 bits is n ones and a zero, then the n bits after its leading one: 1 costs one
+    bit. The likely outlier is barely outside its table.
+    """
+    excess = np.abs(values) - radius
+    sign = _code_uniform(coder, (values < 0) * 1, 1, labels)
+    length, longer = np.zeros(len(values), np.int64), np.arange(len(values))
+    while len(longer):
+        more = (excess[longer] >> length[longer] > 1) * 1
+        more = _code_uniform(coder, more, 1, labels[longer])
+        length[longer] += more
+        longer = longer[(more == 1) & (length[longer] < _MOST_BITS)]
+    rest = [_code_uniform(coder, excess[i : i + 1] - (1 << n), n, labels[i : i + 1])[0]
+            for i, n in enumerate(length.tolist())]
+    return np.where(sign == 1, -1, 1) * ((1 << length) + rest + radius)
+
+
+_MOST_BITS = 31
+
+
+def _code_uniform(coder, values, bits: int, label):
+    """Integers of `bits` equally likely bits each, low bits first."""
+    decoded = np.zeros(len(values), np.int64)
+    for first in range(0, bits, MAX_UNIFORM_BITS):
+        width = min(MAX_UNIFORM_BITS, bits - first)
+        part = (values >> first) & ((1 << width) - 1)
+        decoded |= coder.code(np.full(len(values), UNIFORM + width), part, label) << first
+    return decoded
+
+
+LEVEL_STEP = 8
+"""An array's scale is one of every eighth of the 1024 levels. Of a few hundred integers a finer one
+would save less than the bits that say which."""
+
+
+def code_array(coder: Any, values: Int[np.ndarray, " n"], label: int) -> Int[np.ndarray, " n"]:
+    """The integers of one network array: the level of their scale, then they (App. B.3, Eq. 3).
+
+    With a large scale the low bits are uniform: they are cut off and coded apart, so that the
+    table of what is left has at most a thousand symbols. Where they are read, `values` are zeros.
+    """
+    level = np.array([_best_level(values) // LEVEL_STEP])
+    bits = (LOG_SCALES // LEVEL_STEP).bit_length() - 1
+    level = int(_code_uniform(coder, level, bits, label)[0]) * LEVEL_STEP
+    # scale / 2^low_bits stays below 32 or so
+    low_bits = max(0, math.ceil((level / LEVELS_PER_E - 8.5) / math.log(2)))
+    # a cell [h 2^b, (h + 1) 2^b) has its middle at (h + 1/2) 2^b - 1/2
+    mu = -(FRACTIONS // 2) + (FRACTIONS // 2 >> low_bits)
+    level -= round(low_bits * math.log(2) * LEVELS_PER_E)
+    tables, _ = table_number(np.full(len(values), mu), np.full(len(values), level))
+    high = code_laplace(coder, tables, values >> low_bits, label)
+    return (high << low_bits) + _code_uniform(coder, values, low_bits, label)
+
+
+def _best_level(values) -> int:
+    """The scale of fewest bits.
+
+    With t = e^(-1/2s) zero has the probability 1 - t, and k another t^(2|k| - 1) (1 - t^2) / 2.
+    """
+    size, others = np.abs(values).sum(), np.count_nonzero(values)
+    levels = np.arange(0, LOG_SCALES, LEVEL_STEP)
+    log_t = -0.5 / np.exp(levels / LEVELS_PER_E - 5)
+    likelihood = ((values.size - others) * np.log(-np.expm1(log_t)) + (2 * size - others) * log_t
+                  + others * np.log(-np.expm1(2 * log_t)))
+    return int(levels[np.argmax(likelihood)])

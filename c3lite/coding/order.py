@@ -1,4 +1,9 @@
-"""The order in which latents are coded, and the flat buffer their contexts are read from.
+"""The payload of a file: the order in which latents are coded, and the walk along it (App. B.3).
+
+First the networks' integers, then the latents, each with a frequency table from the integer entropy
+network (`integer_entropy.py`), which reads its contexts from a flat buffer. `walk` is handed a
+coder that either writes the symbols it is given or reads them, so that encoder and decoder cannot
+drift apart.
 
 A latent can be decoded once its whole context is. rank = a . position, with the smallest integers
 a such that a . offset <= -1 for every offset of the context, says when: all positions of one rank
@@ -15,14 +20,21 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from c3lite.coding import integer_entropy as integer
+from c3lite.coding.header import BitstreamError, Coded, Contents, array_infos, take_apart
+from c3lite.config import Config
 from c3lite.model import context as ctx
 from c3lite.model import latents
 from c3lite.model.context import HALVE_TAPS
 from c3lite.model.kernels import Offset
+
+MAX_INTEGER = 2**24
+"""Largest integer of a network: what float32 holds exactly."""
 
 
 def wavefront_weights(offsets: Sequence[Offset], ndim: int) -> tuple[int, ...]:
@@ -172,3 +184,84 @@ class Plan:
         targets = self._targets[part]
         if len(targets):
             buffer[targets] = buffer.take(self._sources[part]) @ self._taps
+
+
+# The walk ---------------------------------------------------------------------------------------
+
+
+def walk(coder: Any, contents: Contents, batch: int = 2048) -> Contents:
+    """Code a file's payload: write what is in `contents`, or read what is None there.
+
+    Known latents all have their contexts at once; they are evaluated `batch` at a time. The numbers
+    are the same as in the decoder's wavefronts.
+    """
+    config, shape, (known, arrays, *steps) = contents
+    arrays = list(_code_networks(coder, config, len(shape), arrays))
+    plan = Plan(config, shape)
+    networks = integer_networks(config, plan, arrays, *steps)
+    buffer, symbols = np.zeros(plan.size), np.zeros(len(plan.order), np.int64)
+    if known is not None:
+        values = np.asarray(known, np.int64)[plan.order]
+        tables, centers = _predict_all(networks, plan, buffer, values, batch)
+    for step, halved in plan.steps():
+        if known is None:
+            plan.halve(buffer, halved)
+            table, center = _predict(networks, plan, buffer, step, plan.grid[step.start])
+            residual = None
+        else:
+            table, center = tables[step], centers[step]
+            residual = values[step] - center
+        decoded = integer.code_laplace(coder, table, residual, plan.grid[step]) + center
+        symbols[plan.order[step]] = decoded
+        if known is None:
+            _put(buffer, plan, step, decoded)
+    return contents._replace(coded=Coded(symbols, arrays, *steps))
+
+
+def _code_networks(coder, config, ndim, arrays):
+    for i, info in enumerate(array_infos(config, ndim)):
+        values = np.zeros(info.shape, np.int64) if arrays is None else arrays[i]
+        array = integer.code_array(coder, values.reshape(-1), integer.LABELS.index(info.part))
+        if np.abs(array).max(initial=0) > MAX_INTEGER:
+            raise BitstreamError("a network's weight is beyond all limits; the file is damaged")
+        yield array.reshape(info.shape)
+
+
+def _predict_all(networks, plan, buffer, values, batch):
+    """`_predict` for known latents, in the order of the file."""
+    _put(buffer, plan, slice(None), values)
+    plan.halve(buffer, slice(None))
+    tables, centers = np.empty_like(values), np.empty_like(values)
+    for n in range(len(plan.shapes)) if plan.per_grid else (0,):
+        places = np.flatnonzero(plan.grid == n) if plan.per_grid else np.arange(len(values))
+        for first in range(0, len(places), batch):
+            some = places[first : first + batch]
+            tables[some], centers[some] = _predict(networks, plan, buffer, some, n)
+    return tables, centers
+
+
+def integer_networks(
+    config: Config, plan: Plan, arrays: list, weight_step: float, bias_step: float
+) -> list[integer.Network]:
+    """The integer network of each grid; one object where grids share it."""
+    parts = take_apart(config, arrays)
+
+    def network(n):
+        layers = parts.networks[n if len(parts.networks) > 1 else 0]
+        film = [(gamma[n], beta[n]) for gamma, beta in parts.film]
+        return integer.network(config, layers, film, weight_step, bias_step, plan.unit)
+
+    if plan.per_grid:
+        return [network(n) for n in range(config.num_grids)]
+    return [network(0)] * config.num_grids
+
+
+def _predict(networks, plan, buffer, places, n):
+    contexts = buffer.take(plan.positions[places][:, None] + plan.displacements[n])
+    mu, log_scale = networks[n](contexts)
+    return integer.table_number(mu, integer.log_scale_level(log_scale))
+
+
+def _put(buffer, plan, places, values):
+    clipped = np.minimum(np.maximum(values, -integer.MAX_LATENT), integer.MAX_LATENT)
+    buffer[plan.positions[places]] = clipped * plan.unit

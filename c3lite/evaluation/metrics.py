@@ -19,13 +19,9 @@ Curve = Sequence[SupportsFloat] | Shaped[ArrayLike, "..."]
 def mse(
     image: Float[ArrayLike, "3 *shape"], reference: Float[ArrayLike, "3 *reference_shape"]
 ) -> float:
-    """Mean squared error over all channels and pixels.
+    """Mean squared error over all channels and pixels of floats in [0, 1].
 
-    Args:
-        image, reference: (3, *shape) of the same shape, floats in [0, 1].
-
-    Raises:
-        ValueError: when the shapes differ, an array is empty or not of floats.
+    Raises `ValueError` when the shapes differ, an array is empty or not of floats.
     """
     x, y = _pair(image, reference)
     return float(np.mean(np.square(x - y)))
@@ -47,11 +43,7 @@ def mean_frame_psnr(
 ) -> float:
     """The mean over the frames of a video of each frame's PSNR, in dB (the paper's UVG figure).
 
-    Args:
-        video, reference: (3, T, H, W) of the same shape, floats in [0, 1].
-
-    Raises:
-        ValueError: as `mse`, and for arrays that are not (3, T, H, W).
+    Raises `ValueError` as `mse`, and for arrays that are not (3, T, H, W).
     """
     x, y = _pair(video, reference)
     if x.ndim != 4:
@@ -70,12 +62,7 @@ def quality(
 def bpp(bits: SupportsFloat, shape: Sequence[int]) -> float:
     """Bits per pixel: bits over the number of pixels, H·W or T·H·W (not times the 3 channels).
 
-    Args:
-        bits: of everything that is sent, at least 0.
-        shape: (H, W) or (T, H, W).
-
-    Raises:
-        ValueError: for a negative or non-finite number of bits, or a shape without pixels.
+    Raises `ValueError` for a negative or non-finite number of bits, or a shape without pixels.
     """
     bits = float(bits)
     if not (math.isfinite(bits) and bits >= 0):
@@ -121,8 +108,7 @@ def bd_rate(
     if not low < high:
         raise ValueError(
             f"the curves share no range of PSNR: {quality[0]:.2f} to {quality[-1]:.2f} dB against "
-            f"{anchor_quality[0]:.2f} to {anchor_quality[-1]:.2f} dB"
-        )
+            f"{anchor_quality[0]:.2f} to {anchor_quality[-1]:.2f} dB")
     area, monotonic = _integral(quality, log_rate, low, high, method)
     anchor_area, anchor_monotonic = _integral(anchor_quality, anchor_log_rate, low, high, method)
     with np.errstate(over="ignore"):
@@ -162,8 +148,7 @@ def _curve(name: str, rate_bpp: Curve, psnr_db: Curve) -> tuple[np.ndarray, np.n
     rate, quality = np.asarray(rate_bpp, np.float64), np.asarray(psnr_db, np.float64)
     if rate.ndim != 1 or rate.shape != quality.shape:
         raise ValueError(
-            f"{name} needs one rate for each PSNR, not shapes {rate.shape} and {quality.shape}"
-        )
+            f"{name} needs one rate for each PSNR, not shapes {rate.shape} and {quality.shape}")
     if not (np.isfinite(rate).all() and np.isfinite(quality).all()):
         raise ValueError(f"{name} has values that are not finite")
     if not (rate > 0).all():

@@ -16,7 +16,7 @@ from c3lite.ablation.text_table import TextTable, number
 from c3lite.coding import files
 from c3lite.coding import pixels as decoder
 from c3lite.config import PRESETS, Config
-from c3lite.evaluation.complexity import macs_per_pixel
+from c3lite.evaluation.complexity import Cost, macs_per_pixel
 from c3lite.fitting.fit import Fit
 from c3lite.model import latents
 from c3lite.model.codec import Codec
@@ -38,19 +38,12 @@ PARAMETERS = {name: notebook.PARAMETERS[name] for name in (
 """What `complexity.ipynb` may set."""
 
 
-class DecodeTime(NamedTuple):
-    """CPU seconds to decode a file with `c3lite.decode`, by component; names as in `MACs`."""
+class DecodeTime(Cost):
+    """CPU seconds to decode a file with `c3lite.decode`.
 
-    entropy: float
-    """The roll-out: contexts, entropy network, range decoding, reading the networks."""
-    upsampling: float
-    synthesis: float
-    """With rounding to 8 bits."""
-
-    @property
-    def total(self) -> float:
-        """Of all parts together."""
-        return sum(self)
+    Entropy is the roll-out: contexts, entropy network, range decoding, reading the networks.
+    Synthesis is with rounding to 8 bits.
+    """
 
 
 def decode_time(data: bytes, repeats: int = 3) -> DecodeTime:
