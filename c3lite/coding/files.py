@@ -16,7 +16,6 @@ from __future__ import annotations
 import itertools
 import math
 import os
-import struct
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
@@ -101,7 +100,11 @@ def read(data: bytes, backend: str = "auto") -> Contents:
 
     Raises `BitstreamError` for bytes that are not a whole and undamaged file.
     """
-    head = header.unpack(bytes(data))
+    return read_payload(header.unpack(bytes(data)), backend)
+
+
+def read_payload(head: header.Header, backend: str = "auto") -> Contents:
+    """The header's contents with latents and networks. Raises `BitstreamError` for damage."""
     contents = walk(Reader(head.payload, backend), head.contents)
     symbols = contents.coded.symbols
     if (np.abs(symbols).max(initial=0) > header.MAX_SYMBOL
@@ -111,15 +114,17 @@ def read(data: bytes, backend: str = "auto") -> Contents:
     return contents._replace(coded=contents.coded._replace(symbols=symbols.astype(np.int32)))
 
 
-def _pixels(data: bytes, backend: str) -> Float[np.ndarray, "3 *shape"]:
-    config, shape, coded = read(data, backend)
+def _pixels(head: header.Header, backend: str) -> Float[np.ndarray, "3 *shape"]:
+    config, shape, coded = read_payload(head, backend)
     return synthesize(config, shape, *coded)
 
 
 # A clip in patches ------------------------------------------------------------------------------
 
 
-class _Patch(NamedTuple):
+class Patch(NamedTuple):
+    """A line of the table."""
+
     number: int
     place: tuple[slice, ...]
     length: int
@@ -129,6 +134,7 @@ class _Patch(NamedTuple):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """(frames, height, width)."""
         return tuple(part.stop - part.start for part in self.place)
 
     def __str__(self) -> str:
@@ -137,11 +143,12 @@ class _Patch(NamedTuple):
             f"{name} {part.start} to {part.stop - 1}" for name, part in spans) + ")"
 
 
-class _Table(NamedTuple):
+class Table(NamedTuple):
+    """The beginning of a clip's file."""
+
     shape: tuple[int, ...]
     patch: tuple[int, ...]
-    patches: list[_Patch]
-    version: int
+    patches: list[Patch]
     bytes: int
     """Of the file before the first body."""
 
@@ -168,11 +175,12 @@ def _encode_clip(clip: Any, backend: str) -> bytes:
     return b"".join([header.with_crc(MAGIC, bytes(out.data)), *bodies])
 
 
-def read_table(data: bytes) -> _Table:
+def read_table(data: bytes) -> Table:
     """The table, checked. Nothing large is allocated."""
     source = header.Input(data)
     source.take(len(MAGIC))
-    version, crc = header.read_version(source), source.crc()
+    header.check_version(source)
+    crc = source.crc()
     sides = [source.unsigned() for _ in range(6)]
     shape, patch = tuple(sides[:3]), tuple(sides[3:])
     if min(sides) < 1 or max(shape[1:]) > header.MAX_SIDE or shape[0] > MAX_CLIP_FRAMES:
@@ -191,33 +199,25 @@ def read_table(data: bytes) -> _Table:
             zip(patch_slices(shape, patch), entries, strict=True)):
         if length > MAX_BODY:
             raise BitstreamError(f"patch {number} of {length} bytes is beyond the limits")
-        patches.append(_Patch(number, place, length, own, at))
+        patches.append(Patch(number, place, length, own, at))
         at += length
     if at < len(data):
         raise BitstreamError(f"there are {len(data) - at} bytes after the last patch; the file is "
                              "damaged")
-    return _Table(shape, patch, patches, version, source.at)
+    return Table(shape, patch, patches, source.at)
 
 
-def _file_of(data: bytes, patch: _Patch, version: int) -> bytes:
-    """The file of a patch alone. Raises `BitstreamError`, naming the patch, where it is damaged."""
+def of_patch(data: bytes, patch: Patch, read: Callable) -> Any:
+    """`read` of the header and payload of a patch, errors with the patch's name."""
     body = bytes(data[patch.start : patch.start + patch.length])
     if len(body) < patch.length:
         raise BitstreamError(f"{patch} is not complete: the file ends before it does")
-    if zlib.crc32(body) != struct.unpack("<I", patch.crc)[0]:
-        raise BitstreamError(f"{patch} is damaged: its checksum does not fit")
-    return header.MAGIC + bytes([version]) + patch.crc + body
-
-
-def of_patch(data: bytes, table: _Table, number: int, read: Callable) -> Any:
-    """`read` of the file of a patch, its errors with the patch's name."""
-    patch = table.patches[number]
-    file = _file_of(data, patch, table.version)
     try:
-        shape = header.unpack(file).contents.shape
-        if shape != patch.shape:
-            raise BitstreamError(f"it says that it is {shape}, and its place is {patch.shape}")
-        return read(file)
+        head = header.unpack(header.MAGIC + bytes([header.VERSION]) + patch.crc + body)
+        if head.contents.shape != patch.shape:
+            raise BitstreamError(f"it says that it is {head.contents.shape}, and its place is "
+                                 f"{patch.shape}")
+        return read(head)
     except BitstreamError as error:
         raise BitstreamError(f"{patch} is damaged: {error}") from error
 
@@ -234,18 +234,18 @@ def decode(
         BitstreamError: for bytes that are not a whole and undamaged file; it names the patch.
     """
     if not is_video(data):
-        return _pixels(data, backend)
+        return _pixels(header.unpack(bytes(data)), backend)
     table = read_table(data)
     if math.prod(table.shape) > MAX_DECODED:
         raise BitstreamError(f"a clip of {table.shape} is too large to be decoded at once; "
                              "decode_frames gives its frames, decode_patch its patches")
     if not skip_damaged:
         for patch in table.patches:  # all checksums before any work
-            _file_of(data, patch, table.version)
+            of_patch(data, patch, lambda head: None)
     parts = []
     for patch in table.patches:
         try:
-            parts.append(_decode_patch(data, table, patch.number, backend))
+            parts.append(_decode_patch(data, patch, backend))
         except BitstreamError as error:
             if not skip_damaged:
                 raise
@@ -266,11 +266,11 @@ def decode_patch(
     table = read_table(data)
     if not 0 <= number < len(table.patches):
         raise ValueError(f"the file has patches 0 to {len(table.patches) - 1}, not {number}")
-    return _decode_patch(data, table, number, backend)
+    return _decode_patch(data, table.patches[number], backend)
 
 
-def _decode_patch(data, table, number, backend):
-    return of_patch(data, table, number, lambda file: _pixels(file, backend))
+def _decode_patch(data, patch, backend):
+    return of_patch(data, patch, lambda head: _pixels(head, backend))
 
 
 def decode_frames(
@@ -282,7 +282,7 @@ def decode_frames(
         BitstreamError: as `decode`, when the damaged patch is reached.
     """
     if not is_video(data):
-        frames = _pixels(data, backend)
+        frames = decode(data, backend=backend)
         if frames.ndim != 4:
             raise BitstreamError("the file holds an image, which has no frames")
         yield from frames.swapaxes(0, 1)
@@ -290,7 +290,7 @@ def decode_frames(
     table = read_table(data)
     for _, row in itertools.groupby(table.patches, lambda patch: patch.place[0].start):
         row = list(row)
-        parts = [_decode_patch(data, table, patch.number, backend) for patch in row]
+        parts = [_decode_patch(data, patch, backend) for patch in row]
         yield from join_patches(parts, (row[0].shape[0], *table.shape[1:])).swapaxes(0, 1)
 
 

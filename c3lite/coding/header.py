@@ -199,6 +199,7 @@ class Input:
         return self.data[self.at - n : self.at]
 
     def crc(self) -> int:
+        """A checksum of four bytes."""
         return struct.unpack("<I", self.take(4))[0]
 
     def byte(self, _=None) -> int:
@@ -422,7 +423,6 @@ class Header(NamedTuple):
     """Latents and networks are None: they are in the payload."""
     latents_crc: int
     payload: bytes
-    version: int
     bytes: int
     """Everything but the payload."""
 
@@ -457,7 +457,7 @@ def unpack(data: bytes) -> Header:
     source = Input(data)
     if len(data) < len(MAGIC) or source.take(len(MAGIC)) != MAGIC:
         raise BitstreamError("this is not a c3lite file: it does not start with its mark")
-    version = read_version(source)
+    check_version(source)
     if source.crc() != zlib.crc32(memoryview(data)[source.at :]):
         raise BitstreamError("the checksum does not fit: the file is damaged or not complete")
     try:
@@ -473,18 +473,17 @@ def unpack(data: bytes) -> Header:
     check_limits(config, shape)
     crc = source.crc()
     return Header(Contents(config, shape, Coded(None, None, *steps)), crc, data[source.at :],
-                  version, source.at)
+                  source.at)
 
 
-def read_version(source: Input) -> int:
-    """The version of the format. Raises `BitstreamError` for one that this program cannot read."""
+def check_version(source: Input) -> None:
+    """Raise `BitstreamError` for a version of the format that this program cannot read."""
     version = source.byte()
     if version > VERSION:
         raise BitstreamError(f"this file has version {version} of the format, and this c3lite "
                              f"reads version {VERSION}: a newer c3lite is needed")
     if version < VERSION:
         raise BitstreamError(f"the file says version {version}, which was never released")
-    return version
 
 
 def check_limits(config: Config, shape: tuple[int, ...]) -> None:

@@ -109,17 +109,17 @@ def inspect(data: bytes) -> Info | VideoInfo:
     Decodes the latents, and codes them again to count. Raises `BitstreamError` as `decode`.
     """
     if not files.is_video(data):
-        return _inspect(data)
+        return _info(header.unpack(bytes(data)))
     table = files.read_table(data)
-    parts = tuple(files.of_patch(data, table, n, _inspect) for n in range(len(table.patches)))
-    return VideoInfo(table.version, table.shape, table.patch, parts, table.bytes, len(data))
+    parts = tuple(files.of_patch(data, patch, _info) for patch in table.patches)
+    return VideoInfo(header.VERSION, table.shape, table.patch, parts, table.bytes, len(data))
 
 
-def _inspect(data):
-    head, contents = header.unpack(data), files.read(data)
+def _info(head):
+    contents = files.read_payload(head)
     config, shape, coded = contents
     bits = files.written(contents).bits()
-    parts = dict.fromkeys(info.part for info in header.array_infos(config, len(shape)))
-    return Info(head.version, shape, config, *coded[2:], head.bytes, len(head.payload),
+    parts = dict.fromkeys(array.part for array in header.array_infos(config, len(shape)))
+    return Info(header.VERSION, shape, config, *coded[2:], head.bytes, len(head.payload),
                 {part: bits[part] for part in parts},
                 tuple(bits[n] for n in range(config.num_grids)))

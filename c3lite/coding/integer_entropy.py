@@ -46,14 +46,6 @@ MAX_LOG_SCALE = 5 * 2**INDEX_BITS
 """ln(scale) of a latent is clipped to [-5, 5]."""
 
 
-def scaled(k: Float[np.ndarray, "*shape"], *factors: float) -> Float[np.ndarray, "*shape"]:
-    """k times all factors, one correctly rounded multiplication at a time, to a whole number."""
-    out = np.asarray(k, np.float64)
-    for factor in factors:
-        out = out * factor
-    return np.rint(out)
-
-
 class Layer(NamedTuple):
     """One layer: x @ weight + bias, rounded to whole numbers, halves up."""
 
@@ -122,8 +114,8 @@ def network(
             weight = weight * q  # latents are multiples of q
         if last:
             weight, bias = _in_bins(config, weight, bias, q)
-        weight = scaled(weight, 2.0**WEIGHT_BITS)
-        bias = scaled(bias, 2.0 ** (WEIGHT_BITS + fraction))
+        weight = np.rint(weight * 2.0**WEIGHT_BITS)
+        bias = np.rint(bias * 2.0 ** (WEIGHT_BITS + fraction))
         limit = math.floor(EXACT / (largest * max(n_in, 1)))
         weight, bias = np.clip(weight, -limit, limit), np.clip(bias, -EXACT, EXACT)
         shift = WEIGHT_BITS + fraction - (INDEX_BITS if last else ACTIVATION_BITS)
