@@ -82,6 +82,14 @@ def test_frames_need_one_row_of_patches_at_a_time(clip, data, monkeypatch):
     assert seen == [4] * 4 + [8] * 3
 
 
+def test_the_table_is_read_once(data, monkeypatch):
+    read, calls = files.read_table, []
+    monkeypatch.setattr(files, "read_table", lambda data: (calls.append(1), read(data))[1])
+    c3.decode(data)
+    list(c3.decode_frames(data))
+    assert len(calls) == 2
+
+
 def test_an_image_has_no_frames_or_patches():
     image = c3.encode(coded(CONFIGS["c3"], (8, 8)))
     with pytest.raises(BitstreamError, match="no frames"):

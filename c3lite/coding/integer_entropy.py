@@ -228,13 +228,10 @@ class Writer:
 
     def _intervals(self):
         tables, symbols, labels = map(np.concatenate, zip(*self._parts, strict=True))
-        counts = np.bincount(tables)
-        numbers = np.flatnonzero(counts)
+        numbers, place = np.unique(tables, return_inverse=True)
         used = [self.tables[n] for n in numbers.tolist()]
-        first = np.zeros(len(counts), np.int64)
-        first[numbers] = np.cumsum([0, *map(len, used)])[:-1]
         edges = np.fromiter(itertools.chain.from_iterable(used), np.int32)
-        at = first[tables] + symbols
+        at = np.cumsum([0, *map(len, used)])[place] + symbols
         return edges[at], edges[at + 1], labels
 
     def finish(self, backend: str) -> bytes:

@@ -61,13 +61,8 @@ class Table(list[int]):
     """A cumulative frequency table [0, ..., total], checked once, when it is made.
 
     Symbol s has the interval [table[s], table[s + 1]) and the probability of its width over
-    ``table[-1]``. A list, because range-coder takes nothing else; do not change it.
-
-    Args:
-        cumulative: 2 to 1025 integers, rising strictly from 0 (so every symbol can be coded).
-
-    Raises:
-        RangeCoderError: when `cumulative` is anything else.
+    ``table[-1]``. A list, because range-coder takes nothing else; do not change it. Raises
+    `RangeCoderError` for anything but 2 to 1025 integers that rise strictly from 0.
     """
 
     __slots__ = ()
@@ -128,9 +123,7 @@ class Decoder:
         data: exactly the bytes that `encode_intervals` returned. Others decode too, to garbage.
         backend: as for `resolve_backend`; the symbols are the same.
 
-    Raises:
-        RangeCoderError: for an unknown backend, or one that is not installed.
-        OSError: when range-coder is used and its file in memory cannot be written.
+    Raises `OSError` when range-coder is used and its file in memory cannot be written.
     """
 
     def __init__(self, data: bytes | memoryview, *, backend: str = "auto"):
@@ -148,12 +141,8 @@ class Decoder:
         Sorting them so that one call serves equal tables was measured and does not pay: batches
         of some 140 latents hold nearly as many different tables.
 
-        Args:
-            tables: `Table`s by number; a dict may make missing ones (`__missing__`).
-            index: n table numbers, not negative.
-
-        Raises:
-            RangeCoderError: for a table number out of range, or something that is not a `Table`.
+        A dict of `tables` may make missing ones (`__missing__`). Raises `RangeCoderError` for a
+        number that is negative or has no table, or something that is not a `Table`.
         """
         numbers = _integers("table numbers", index)
         if numbers.size and numbers.min() < 0:
@@ -171,12 +160,9 @@ class Decoder:
 def resolve_backend(backend: str = "auto") -> str:
     """The backend that a name stands for: "range-coder" or "python".
 
-    Args:
-        backend: "auto" (what the environment variable C3LITE_RANGE_CODER says if it is set, else
-            range-coder if it can be imported, else Python), or one of the two.
-
-    Raises:
-        RangeCoderError: for another name, or "range-coder" where it is not installed.
+    "auto" is what the environment variable C3LITE_RANGE_CODER says if it is set, else range-coder
+    if it can be imported, else Python. Raises `RangeCoderError` for another name, or "range-coder"
+    where it is not installed.
     """
     if backend == "auto":
         backend = os.environ.get(_ENVIRONMENT) or "auto"

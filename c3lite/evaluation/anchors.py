@@ -54,14 +54,9 @@ def _coded(codec, quality, data_bytes, reconstruction, x) -> Coded:
 
 
 def jpeg(image: Float[ArrayLike, "3 H W"], quality: SupportsIndex) -> Coded:
-    """JPEG, 4:4:4.
+    """JPEG, 4:4:4, of quality 1 (smallest) to 100, libjpeg's scale.
 
-    Args:
-        image: values in [0, 1].
-        quality: 1 (smallest) to 100, libjpeg's scale.
-
-    Raises:
-        ValueError: for another shape or type, values that are not in [0, 1], or another quality.
+    Raises `ValueError` for another shape or type, values outside [0, 1], or another quality.
     """
     return _code("JPEG", image, _quality(quality, 1), subsampling=0, optimize=True)
 
@@ -69,18 +64,13 @@ def jpeg(image: Float[ArrayLike, "3 H W"], quality: SupportsIndex) -> Coded:
 def webp(image: Float[ArrayLike, "3 H W"], quality: SupportsIndex) -> Coded:
     """Lossy WebP, 4:2:0, at most 16383 pixels a side. As `jpeg`, with quality 0 to 100.
 
-    Raises:
-        RuntimeError: when Pillow was built without WebP.
+    Raises `RuntimeError` when Pillow was built without WebP.
     """
     return _code("WEBP", image, _quality(quality, 0), method=6)
 
 
 def avif(image: Float[ArrayLike, "3 H W"], quality: SupportsIndex) -> Coded:
-    """AVIF, 4:4:4. As `jpeg`, with quality 0 to 100.
-
-    Raises:
-        RuntimeError: when Pillow was built without AVIF (its wheels have it since 11.3).
-    """
+    """AVIF, 4:4:4. As `webp`; Pillow's wheels have it since 11.3."""
     return _code("AVIF", image, _quality(quality, 0), subsampling="4:4:4", speed=4)
 
 
@@ -137,13 +127,11 @@ def hevc(
     the codec sees the very planes of a file that `c3lite.data.video` read with the same matrix.
 
     Args:
-        video: values in [0, 1], H and W even, at least 16.
-        qps: quantization parameters, 0 (best) to 51, in any order.
+        video: values in [0, 1], H and W even, at least 16; else `ValueError`.
+        qps: quantization parameters, 0 (best) to 51, in any order; else `ValueError`.
         matrix: "bt601" or "bt709"; None: BT.709 from 720 rows on, else BT.601.
 
-    Raises:
-        ValueError: for another shape, odd or small sides, values outside [0, 1], or another QP.
-        RuntimeError: when PyAV's FFmpeg has no libx265 (its wheels have it).
+    Raises `RuntimeError` when PyAV's FFmpeg has no libx265 (its wheels have it).
     """
     x = _pixels(video, "a video", "(3, T, H, W)", 4)
     points = []
@@ -245,8 +233,7 @@ def _pixels(given: ArrayLike, kind: str, shape: str, axes: int) -> np.ndarray:
 
 
 def _quality(quality: Any, lowest: int, highest: int = 100) -> int:
-    # Pillow would clip it in silence, or take it for another setting.
-    try:
+    try:  # Pillow would clip it in silence, or take it for another setting
         value = as_index(quality)
     except TypeError:
         raise ValueError(f"a quality is an integer, not {quality!r}") from None

@@ -88,16 +88,13 @@ def bd_rate(
     between its points: a warning says so, and what pchip gives.
 
     Args:
-        rate_bpp, psnr_db: the curve's points, at least 4; bpp > 0, PSNR in dB.
+        rate_bpp, psnr_db: the curve's points, at least 4 of different PSNR; bpp > 0, PSNR in dB.
         anchor_rate_bpp, anchor_psnr_db: the curve that it is compared with.
         method: "cubic", one least-squares polynomial (VCEG-M33, 2001), which gives the paper's
             figures; "pchip" or "akima", piecewise cubics through all points, which do not
             overshoot where points are many or uneven, and need different PSNRs.
 
-    Raises:
-        ValueError: for fewer than 4 points (of different PSNR), different numbers of rates and
-            PSNRs, rates that are not positive, values that are not finite, curves that share no
-            range of PSNR, or an unknown method.
+    Raises `ValueError` for points that are not as above, or curves that share no range of PSNR.
     """
     if method not in ("cubic", "pchip", "akima"):
         raise ValueError(f"unknown method {method!r}; choose cubic, pchip or akima")
@@ -162,8 +159,7 @@ def _curve(name: str, rate_bpp: Curve, psnr_db: Curve) -> tuple[np.ndarray, np.n
 def _integral(
     x: np.ndarray, y: np.ndarray, low: float, high: float, method: str
 ) -> tuple[float, bool]:
-    """Of the curve between low and high; and whether it is a cubic that rises all the way, or none.
-    """
+    """Of the curve between low and high; and whether it rises all the way, if it is a cubic."""
     if method == "cubic":
         # Polynomial.fit maps x to [-1, 1]: powers of 30 ... 45 dB would be badly conditioned.
         cubic = np.polynomial.Polynomial.fit(x, y, 3)
