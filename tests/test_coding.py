@@ -26,13 +26,6 @@ from c3lite.model.codec import Codec
 from tests.coded import CONFIGS, STEP, coded, shape_of
 
 
-def written(contents: Contents, batch=2048) -> integer.Writer:
-    """A writer with all of the payload."""
-    writer = integer.Writer()
-    order.walk(writer, contents, batch)
-    return writer
-
-
 def with_crc(rest: bytes, version=header.VERSION) -> bytes:
     return header.MAGIC + bytes([version]) + struct.pack("<I", zlib.crc32(rest)) + rest
 
@@ -163,7 +156,7 @@ def typical():
     fit = dataclasses.replace(fit, coded=fit.coded._replace(networks=smaller))
     contents = files._contents(fit)
     unknown = contents.coded._replace(symbols=None, networks=None)
-    drawn = order.walk(Sampler(written(contents)), contents._replace(coded=unknown))
+    drawn = order.walk(Sampler(files.written(contents)), contents._replace(coded=unknown))
     return dataclasses.replace(
         fit, coded=fit.coded._replace(symbols=drawn.coded.symbols.astype(np.int32)))
 
@@ -198,19 +191,6 @@ def test_backends_write_and_read_the_same(typical):
     both_backends()
     first, second = (c3.encode(typical, backend=backend) for backend in BACKENDS)
     assert first == second
-
-
-def test_batches_of_any_size_write_the_same(typical):
-    contents = files._contents(typical)
-    written_files = {header.pack(contents, written(contents, batch).finish("auto"))
-                     for batch in (140, 10**6)}
-    assert written_files == {c3.encode(typical)}
-
-
-def test_single_evaluation_writes_the_same():
-    contents = files._contents(coded(CONFIGS["c3-clic"], (11, 14)))
-    streams = {written(contents, batch).finish("auto") for batch in (1, 7, 10**6)}
-    assert len(streams) == 1
 
 
 def test_threads_change_nothing(typical, tmp_path):

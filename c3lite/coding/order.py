@@ -189,32 +189,22 @@ class Plan:
 # The walk ---------------------------------------------------------------------------------------
 
 
-def walk(coder: Any, contents: Contents, batch: int = 2048) -> Contents:
-    """Code a file's payload: write what is in `contents`, or read what is None there.
-
-    Known latents all have their contexts at once; they are evaluated `batch` at a time. The numbers
-    are the same as in the decoder's wavefronts.
-    """
+def walk(coder: Any, contents: Contents) -> Contents:
+    """Code a file's payload: write what is in `contents`, or read what is None there."""
     config, shape, (known, arrays, *steps) = contents
     arrays = list(_code_networks(coder, config, len(shape), arrays))
     plan = Plan(config, shape)
     networks = integer_networks(config, plan, arrays, *steps)
     buffer, symbols = np.zeros(plan.size), np.zeros(len(plan.order), np.int64)
     if known is not None:
-        values = np.asarray(known, np.int64)[plan.order]
-        tables, centers = _predict_all(networks, plan, buffer, values, batch)
+        known = np.asarray(known, np.int64)[plan.order]
     for step, halved in plan.steps():
-        if known is None:
-            plan.halve(buffer, halved)
-            table, center = _predict(networks, plan, buffer, step, plan.grid[step.start])
-            residual = None
-        else:
-            table, center = tables[step], centers[step]
-            residual = values[step] - center
+        plan.halve(buffer, halved)
+        table, center = _predict(networks, plan, buffer, step, plan.grid[step.start])
+        residual = None if known is None else known[step] - center
         decoded = integer.code_laplace(coder, table, residual, plan.grid[step]) + center
         symbols[plan.order[step]] = decoded
-        if known is None:
-            _put(buffer, plan, step, decoded)
+        _put(buffer, plan, step, decoded)
     return contents._replace(coded=Coded(symbols, arrays, *steps))
 
 
@@ -225,19 +215,6 @@ def _code_networks(coder, config, ndim, arrays):
         if np.abs(array).max(initial=0) > MAX_INTEGER:
             raise BitstreamError("a network's weight is beyond all limits; the file is damaged")
         yield array.reshape(info.shape)
-
-
-def _predict_all(networks, plan, buffer, values, batch):
-    """`_predict` for known latents, in the order of the file."""
-    _put(buffer, plan, slice(None), values)
-    plan.halve(buffer, slice(None))
-    tables, centers = np.empty_like(values), np.empty_like(values)
-    for n in range(len(plan.shapes)) if plan.per_grid else (0,):
-        places = np.flatnonzero(plan.grid == n) if plan.per_grid else np.arange(len(values))
-        for first in range(0, len(places), batch):
-            some = places[first : first + batch]
-            tables[some], centers[some] = _predict(networks, plan, buffer, some, n)
-    return tables, centers
 
 
 def integer_networks(
