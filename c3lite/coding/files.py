@@ -28,8 +28,8 @@ from jaxtyping import Float
 
 from c3lite.coding import header
 from c3lite.coding.header import BitstreamError, Coded, Contents
-from c3lite.coding.integer_entropy import Reader, Writer
-from c3lite.coding.order import MAX_INTEGER, walk
+from c3lite.coding.integer_entropy import MAX_INTEGER, Reader, Writer
+from c3lite.coding.order import walk
 from c3lite.coding.pixels import synthesize
 from c3lite.data.atomic import write_atomically
 from c3lite.data.patches import join_patches, patch_slices

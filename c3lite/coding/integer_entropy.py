@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, Real
 
+from c3lite.coding.header import BitstreamError, array_infos, take_apart
 from c3lite.coding.pixels import product
 from c3lite.coding.rangecoder import Decoder, Table, encode_intervals
 from c3lite.ingredients.activations import ACTIVATIONS
@@ -32,6 +33,8 @@ from c3lite.ingredients.activations import FRACTION_BITS as ACTIVATION_BITS
 from c3lite.model.networks import is_residual
 
 WEIGHT_BITS = 16
+MAX_INTEGER = 2**24
+"""Largest integer of a network: what float32 holds exactly."""
 INDEX_BITS = 4
 """mu and ln(scale) are rounded to 2^-4: at most 0.05 % of the rate."""
 
@@ -123,6 +126,22 @@ def network(
         out.append(Layer(np.ascontiguousarray(weight.T * power), bias * power + 0.5, shift))
         fraction, largest = ACTIVATION_BITS, MAX_ACTIVATION
     return Network(tuple(out), config.activation, _log_scale_range(config, q))
+
+
+def networks(
+    config, arrays: list, weight_step: float, bias_step: float, unit: int, per_grid: bool
+) -> list[Network]:
+    """The integer network of each grid, from coded arrays; one object where grids share it."""
+    parts = take_apart(config, arrays)
+
+    def of_grid(n):
+        layers = parts.networks[n if len(parts.networks) > 1 else 0]
+        film = [(gamma[n], beta[n]) for gamma, beta in parts.film]
+        return network(config, layers, film, weight_step, bias_step, unit)
+
+    if per_grid:
+        return [of_grid(n) for n in range(config.num_grids)]
+    return [of_grid(0)] * config.num_grids
 
 
 def _in_bins(config, weight, bias, q):
@@ -259,11 +278,31 @@ class Reader:
 # Integers as symbols: written or read by the same functions, so that the two cannot drift apart ---
 
 
-def code_laplace(coder: Any, tables, values, label):
-    """Integers near zero by Laplace tables, after them those that were too large for the table.
+def code_latents(
+    coder: Any, model: Network, contexts: Float[np.ndarray, "n context"],
+    label: Int[np.ndarray, " n"], values: Int[np.ndarray, " n"] | None,
+) -> Int[np.ndarray, " n"]:
+    """Latents that have these contexts, in steps: written, or read where `values` is None."""
+    mu, log_scale = model(contexts)
+    tables, center = table_number(mu, log_scale_level(log_scale))
+    residual = None if values is None else values - center
+    return _code_laplace(coder, tables, residual, label) + center
 
-    `values` are None where they are read: this is called once a wavefront.
-    """
+
+def code_networks(coder: Any, config, ndim: int, arrays: list | None) -> list[np.ndarray]:
+    """The integers of all network arrays: written, or read where `arrays` is None."""
+    coded = []
+    for i, info in enumerate(array_infos(config, ndim)):
+        values = np.zeros(info.shape, np.int64) if arrays is None else arrays[i]
+        array = code_array(coder, values.reshape(-1), LABELS.index(info.part))
+        if np.abs(array).max(initial=0) > MAX_INTEGER:
+            raise BitstreamError("a network's weight is beyond all limits; the file is damaged")
+        coded.append(array.reshape(info.shape))
+    return coded
+
+
+def _code_laplace(coder, tables, values, label):
+    """Integers near zero by Laplace tables, after them those that were too large for the table."""
     radius = RADIUS[tables >> INDEX_BITS]
     modulus = 2 * radius + 2
     symbols = None
@@ -331,7 +370,7 @@ def code_array(coder: Any, values: Int[np.ndarray, " n"], label: int) -> Int[np.
     mu = -(FRACTIONS // 2) + (FRACTIONS // 2 >> low_bits)
     level -= round(low_bits * math.log(2) * LEVELS_PER_E)
     tables, _ = table_number(np.full(len(values), mu), np.full(len(values), level))
-    high = code_laplace(coder, tables, values >> low_bits, label)
+    high = _code_laplace(coder, tables, values >> low_bits, label)
     return (high << low_bits) + _code_uniform(coder, values, low_bits, label)
 
 

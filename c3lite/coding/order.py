@@ -26,15 +26,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from c3lite.coding import integer_entropy as integer
-from c3lite.coding.header import BitstreamError, Coded, Contents, array_infos, take_apart
-from c3lite.config import Config
+from c3lite.coding.header import Coded, Contents
 from c3lite.model import context as ctx
 from c3lite.model import latents
 from c3lite.model.context import HALVE_TAPS
 from c3lite.model.kernels import Offset
-
-MAX_INTEGER = 2**24
-"""Largest integer of a network: what float32 holds exactly."""
 
 
 def wavefront_weights(offsets: Sequence[Offset], ndim: int) -> tuple[int, ...]:
@@ -192,53 +188,24 @@ class Plan:
 def walk(coder: Any, contents: Contents) -> Contents:
     """Code a file's payload: write what is in `contents`, or read what is None there."""
     config, shape, (known, arrays, *steps) = contents
-    arrays = list(_code_networks(coder, config, len(shape), arrays))
     plan = Plan(config, shape)
-    networks = integer_networks(config, plan, arrays, *steps)
     buffer, symbols = np.zeros(plan.size), np.zeros(len(plan.order), np.int64)
+    arrays = integer.code_networks(coder, config, len(shape), arrays)
+    networks = integer.networks(config, arrays, *steps, plan.unit, plan.per_grid)
     if known is not None:
         known = np.asarray(known, np.int64)[plan.order]
     for step, halved in plan.steps():
         plan.halve(buffer, halved)
-        table, center = _predict(networks, plan, buffer, step, plan.grid[step.start])
-        residual = None if known is None else known[step] - center
-        decoded = integer.code_laplace(coder, table, residual, plan.grid[step]) + center
-        symbols[plan.order[step]] = decoded
-        _put(buffer, plan, step, decoded)
+        n = plan.grid[step.start]
+        contexts = buffer.take(plan.positions[step][:, None] + plan.displacements[n])
+        values = integer.code_latents(coder, networks[n], contexts, plan.grid[step],
+                                      None if known is None else known[step])
+        symbols[plan.order[step]] = values
+        put(buffer, plan, step, values)
     return contents._replace(coded=Coded(symbols, arrays, *steps))
 
 
-def _code_networks(coder, config, ndim, arrays):
-    for i, info in enumerate(array_infos(config, ndim)):
-        values = np.zeros(info.shape, np.int64) if arrays is None else arrays[i]
-        array = integer.code_array(coder, values.reshape(-1), integer.LABELS.index(info.part))
-        if np.abs(array).max(initial=0) > MAX_INTEGER:
-            raise BitstreamError("a network's weight is beyond all limits; the file is damaged")
-        yield array.reshape(info.shape)
-
-
-def integer_networks(
-    config: Config, plan: Plan, arrays: list, weight_step: float, bias_step: float
-) -> list[integer.Network]:
-    """The integer network of each grid; one object where grids share it."""
-    parts = take_apart(config, arrays)
-
-    def network(n):
-        layers = parts.networks[n if len(parts.networks) > 1 else 0]
-        film = [(gamma[n], beta[n]) for gamma, beta in parts.film]
-        return integer.network(config, layers, film, weight_step, bias_step, plan.unit)
-
-    if plan.per_grid:
-        return [network(n) for n in range(config.num_grids)]
-    return [network(0)] * config.num_grids
-
-
-def _predict(networks, plan, buffer, places, n):
-    contexts = buffer.take(plan.positions[places][:, None] + plan.displacements[n])
-    mu, log_scale = networks[n](contexts)
-    return integer.table_number(mu, integer.log_scale_level(log_scale))
-
-
-def _put(buffer, plan, places, values):
+def put(buffer: Float[np.ndarray, " size"], plan: Plan, places: slice, values) -> None:
+    """Latents into the buffer, as contexts see them."""
     clipped = np.minimum(np.maximum(values, -integer.MAX_LATENT), integer.MAX_LATENT)
     buffer[plan.positions[places]] = clipped * plan.unit
