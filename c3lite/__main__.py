@@ -21,7 +21,7 @@ import numpy as np
 import PIL.Image
 
 from c3lite import config, data
-from c3lite.coding import patches as files
+from c3lite.coding import files, inspect
 from c3lite.coding.header import check_limits
 from c3lite.data.atomic import is_pipe, write_atomically
 from c3lite.data.patches import by
@@ -251,13 +251,13 @@ def _report(output: Path, text: str) -> None:
 
 
 def _info(arguments) -> None:
-    info = files.inspect(arguments.input.read_bytes())
+    info = inspect(arguments.input.read_bytes())
     print(json.dumps(info.as_dict(), indent=2) if arguments.json else info)
 
 
 def _compare(arguments) -> None:
     file = arguments.file.read_bytes()
-    info, decoded = files.inspect(file), files.decode(file)
+    info, decoded = inspect(file), files.decode(file)
     original = _original(arguments, decoded.shape[1] if decoded.ndim == 4 else None)
     if original.shape != decoded.shape:
         raise ValueError(f"the sizes differ: {by(original.shape[1:])} and {by(decoded.shape[1:])}")

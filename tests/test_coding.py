@@ -16,22 +16,14 @@ import numpy as np
 import pytest
 
 import c3lite as c3
-from c3lite.coding import BitstreamError, header, one, walk
+from c3lite.coding import BitstreamError, files, header, order
 from c3lite.coding import integer_entropy as integer
-from c3lite.coding.contents import Coded, Contents, array_infos
+from c3lite.coding.header import Coded, Contents, array_infos
 from c3lite.coding.rangecoder import BACKENDS, RangeCoderError, resolve_backend
 from c3lite.fitting import parameters
 from c3lite.model import entropy, latents
 from c3lite.model.codec import Codec
 from tests.coded import CONFIGS, STEP, coded, shape_of
-
-
-def written(contents: Contents, batch=2048) -> walk.Writer:
-    """A writer with all of the payload."""
-    writer, coded = walk.Writer(), contents.coded
-    walk.walk(writer, contents.config, contents.shape, coded.weight_step, coded.bias_step,
-              known=coded, batch=batch)
-    return writer
 
 
 def with_crc(rest: bytes, version=header.VERSION) -> bytes:
@@ -56,7 +48,7 @@ def small_file():
 def test_round_trip(name):
     fit = coded(CONFIGS[name], shape_of(name))
     data = c3.encode(fit)
-    contents = one.read(data).coded
+    contents = files.read(data).coded
     np.testing.assert_array_equal(contents.symbols, fit.coded.symbols)
     for ours, theirs in zip(contents.networks, jax.tree.leaves(fit.coded.networks), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -97,7 +89,7 @@ def test_a_preset_is_one_byte_and_a_variant_of_it_not_many():
         variant = c3.edit(config, activation="relu", quantization_step=0.37, scale_max=20)
         assert len(header_with(variant, (512, 768))) - 1 <= 43
         data = header_with(variant, (512, 768))
-        assert header.unpack(data).config == header.as_decoded(variant, 2)
+        assert header.unpack(data).contents.config == header.as_decoded(variant, 2)
 
 
 def test_presets_in_files_stay_what_they_are():
@@ -123,7 +115,7 @@ def test_extreme_latents_and_parameters_come_back():
         lambda a: np.clip(np.round(rng.standard_cauchy(a.shape) * 1000), -(2**24), 2**24)
         .astype(np.float32), fit.coded.networks)
     fit = dataclasses.replace(fit, coded=fit.coded._replace(networks=extreme))
-    contents = one.read(c3.encode(fit)).coded
+    contents = files.read(c3.encode(fit)).coded
     np.testing.assert_array_equal(contents.symbols, symbols)
     for ours, theirs in zip(contents.networks, jax.tree.leaves(extreme), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -132,12 +124,12 @@ def test_extreme_latents_and_parameters_come_back():
 @pytest.mark.parametrize("scale", [0.0, 0.01, 0.4, 3.0, 40.0, 700.0, 32_888.0])
 def test_a_parameter_array_costs_its_laplace_and_seven_bits(scale):
     values = np.round(np.random.default_rng(2).laplace(size=4000, scale=scale)).astype(np.int64)
-    writer = walk.Writer()
-    walk.code_array(writer, values, len(values), 0)
+    writer = integer.Writer()
+    integer.code_array(writer, values, 0)
     ideal = float(parameters.laplace_array_bits(jnp.asarray(values, jnp.float32)))
     assert writer.bits()[0] <= 1.001 * ideal + 7.5
-    reader = walk.Reader(writer.finish("auto"), "auto")
-    np.testing.assert_array_equal(walk.code_array(reader, None, len(values), 0), values)
+    reader = integer.Reader(writer.finish("auto"), "auto")
+    np.testing.assert_array_equal(integer.code_array(reader, 0 * values, 0), values)
 
 
 class Sampler:
@@ -162,8 +154,9 @@ def typical():
     fit = coded(config, shape)
     smaller = jax.tree.map(lambda a: np.round(a / 8), fit.coded.networks)
     fit = dataclasses.replace(fit, coded=fit.coded._replace(networks=smaller))
-    contents = one._contents(fit)
-    drawn = walk.walk(Sampler(written(contents)), contents.config, shape, STEP, STEP)
+    contents = files._contents(fit)
+    unknown = contents.coded._replace(symbols=None, networks=None)
+    drawn = order.walk(Sampler(files.written(contents)), contents._replace(coded=unknown))
     return dataclasses.replace(
         fit, coded=fit.coded._replace(symbols=drawn.coded.symbols.astype(np.int32)))
 
@@ -196,32 +189,19 @@ def both_backends():
 
 def test_backends_write_and_read_the_same(typical):
     both_backends()
-    files = [c3.encode(typical, backend=backend) for backend in BACKENDS]
-    assert files[0] == files[1]
-
-
-def test_batches_of_any_size_write_the_same(typical):
-    contents = one._contents(typical)
-    files = {header.pack(contents, written(contents, batch).finish("auto"))
-             for batch in (140, 10**6)}
-    assert files == {c3.encode(typical)}
-
-
-def test_single_evaluation_writes_the_same():
-    contents = one._contents(coded(CONFIGS["c3-clic"], (11, 14)))
-    streams = {written(contents, batch).finish("auto") for batch in (1, 7, 10**6)}
-    assert len(streams) == 1
+    first, second = (c3.encode(typical, backend=backend) for backend in BACKENDS)
+    assert first == second
 
 
 def test_threads_change_nothing(typical, tmp_path):
     data = c3.encode(typical)
     with ThreadPoolExecutor(2) as pool:
-        for decoded in pool.map(one.read, [data] * 4):
+        for decoded in pool.map(files.read, [data] * 4):
             np.testing.assert_array_equal(decoded.coded.symbols, typical.coded.symbols)
     (tmp_path / "a.c3").write_bytes(data)
-    program = ("import sys, zlib; from c3lite.coding import one; "
+    program = ("import sys, zlib; from c3lite.coding import files; "
                "data = open(sys.argv[1], 'rb').read(); "
-               "print(zlib.crc32(one.read(data).coded.symbols.tobytes()))")
+               "print(zlib.crc32(files.read(data).coded.symbols.tobytes()))")
     for threads in "12":
         result = subprocess.run(
             [sys.executable, "-c", program, str(tmp_path / "a.c3")], check=True, text=True,
@@ -247,7 +227,7 @@ def test_decoding_compiles_nothing(typical, monkeypatch):
 def test_a_file_of_another_day_still_decodes():
     """Kodak 23 in 64x96 pixels after 660 steps, written on 2026-11-25 on an x86-64 of 2 cores."""
     data = (Path(__file__).parent / "files" / "kodim23_64x96.c3").read_bytes()
-    assert zlib.crc32(one.read(data).coded.symbols.astype("<i4").tobytes()) == 1905443605
+    assert zlib.crc32(files.read(data).coded.symbols.astype("<i4").tobytes()) == 1905443605
     x = c3.data.crop(c3.data.kodak(23), 192, 288, 64, 96)
     assert c3.metrics.psnr(c3.decode(data), x) == pytest.approx(37.63, abs=0.005)
 
@@ -287,8 +267,8 @@ def header_with(config, shape):
 ])
 def test_limits_hold_before_anything_is_allocated(changes, shape, monkeypatch):
     data = header_with(c3.edit(c3.C3, **changes), shape)
-    monkeypatch.setattr(walk, "Plan", None)
-    monkeypatch.setattr(one, "walk", None)
+    monkeypatch.setattr(order, "Plan", None)
+    monkeypatch.setattr(files, "walk", None)
     with pytest.raises(BitstreamError, match=r"limit|sides|frames|farther|one entropy"):
         c3.decode(data)
 
@@ -303,14 +283,13 @@ def test_a_fit_that_cannot_be_written_is_refused(value):
 
 def test_the_encoder_notices_a_decoder_that_differs(monkeypatch):
     fit = coded(CONFIGS["c3"], (16, 16))
-    predict, calls = walk._predict, []
+    level, calls = integer.log_scale_level, []
 
-    def wrong_once(*arguments):
-        table, center = predict(*arguments)
+    def wrong_once(log_scale):
         calls.append(1)
-        return (table, center + 1) if len(calls) == 10 else (table, center)
+        return level(log_scale) + 4 * (len(calls) == 10)
 
-    monkeypatch.setattr(walk, "_predict", wrong_once)
+    monkeypatch.setattr(integer, "log_scale_level", wrong_once)
     with pytest.raises(BitstreamError):
         c3.encode(fit)
     assert len(calls) >= 10
@@ -351,7 +330,7 @@ def test_damage_under_a_repaired_checksum_stays_within_limits(small_file):
     seed = random.SystemRandom().randrange(2**32)
     print("seed", seed)
     rng, refused = random.Random(seed), 0
-    original = one.read(small_file).coded
+    original = files.read(small_file).coded
     for i in range(200):
         # half of them anywhere, half in the payload alone, whose length is kept
         rest = bytearray(small_file[HEAD:])
@@ -361,9 +340,9 @@ def test_damage_under_a_repaired_checksum_stays_within_limits(small_file):
             rest = bytearray(mutated(bytes(rest), rng))
         data = with_crc(bytes(rest))
         try:
-            if np.prod(header.unpack(data).shape) > 10_000:
+            if np.prod(header.unpack(data).contents.shape) > 10_000:
                 continue  # within the limits, but slow
-            decoded = one.read(data).coded
+            decoded = files.read(data).coded
         except BitstreamError:
             refused += 1
         else:

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 import c3lite as c3
-from c3lite.coding import BitstreamError, header, walk
-from c3lite.coding import patches as files
+from c3lite.coding import BitstreamError, files, header, order
 from c3lite.data.patches import patch_slices
 from tests.coded import CONFIGS, coded
 from tests.test_coding import mutated
@@ -38,7 +37,7 @@ def data(clip):
 @pytest.fixture(scope="session")
 def starts(data):
     """Where each patch's bytes begin."""
-    return [patch.start for patch in files._read_table(data).patches]
+    return [patch.start for patch in files.read_table(data).patches]
 
 
 def test_a_clip_comes_back_whole_by_patch_and_by_frame(clip, data):
@@ -74,13 +73,21 @@ def test_the_frames_of_a_single_patch_are_those_of_the_whole():
 
 
 def test_frames_need_one_row_of_patches_at_a_time(clip, data, monkeypatch):
-    read, original = [], files.decode_patch
-    monkeypatch.setattr(files, "decode_patch", lambda data, number, **options: (
-        read.append(number), original(data, number, **options))[1])
+    read, original = [], files._pixels
+    monkeypatch.setattr(files, "_pixels", lambda file, backend: (
+        read.append(file), original(file, backend))[1])
     seen = []
     for _ in c3.decode_frames(data):
         seen.append(len(read))
     assert seen == [4] * 4 + [8] * 3
+
+
+def test_the_table_is_read_once(data, monkeypatch):
+    read, calls = files.read_table, []
+    monkeypatch.setattr(files, "read_table", lambda data: (calls.append(1), read(data))[1])
+    c3.decode(data)
+    list(c3.decode_frames(data))
+    assert len(calls) == 2
 
 
 def test_an_image_has_no_frames_or_patches():
@@ -145,8 +152,7 @@ def with_table(sides, patches=()):
     for length, crc in patches:
         out.unsigned(length)
         out.data += struct.pack("<I", crc)
-    table = bytes(out.data)
-    return files.MAGIC + bytes([header.VERSION]) + struct.pack("<I", zlib.crc32(table)) + table
+    return header.with_crc(files.MAGIC, bytes(out.data))
 
 
 @pytest.mark.parametrize("data", [
@@ -156,7 +162,7 @@ def with_table(sides, patches=()):
     with_table((2**12, 2**14, 2**14, 2**12, 2**14, 2**14), [(5, 0)]),
     with_table((1, 1, 1, 1, 1, 1), [(9, 0)])])
 def test_limits_hold_before_anything_is_allocated(data, monkeypatch):
-    monkeypatch.setattr(walk, "Plan", None)
+    monkeypatch.setattr(order, "Plan", None)
     monkeypatch.setattr(files, "join_patches", None)
     with pytest.raises(BitstreamError, match=r"limit|larger|ends within|too large|not complete"):
         c3.decode(data)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import c3lite as c3
 from c3lite import config as config_module
-from c3lite.coding import BitstreamError, header, one
-from c3lite.coding.contents import Contents
+from c3lite.coding import BitstreamError, files, header
+from c3lite.coding.header import Contents
 from c3lite.config import Config, coded_fields, field_types
 from tests.coded import CONFIGS, coded, shape_of
 
@@ -169,7 +169,7 @@ def test_encode_compares_the_config_that_was_read_back(monkeypatch):
 def test_a_config_that_no_file_can_hold_is_refused(changes, words):
     config = c3.edit(c3.C3, **changes)
     with pytest.raises(BitstreamError, match=words):
-        one._contents(Contents(config, (8, 8), None))
+        files._contents(Contents(config, (8, 8), None))
 
 
 def test_a_video_without_positions_of_its_masks_is_refused():
@@ -186,7 +186,7 @@ FILES = Path(__file__).parent / "files"
 def test_files_of_before_are_read_and_written_byte_for_byte(name):
     """Written by the version before headers were derived from marks, on 2026-11-25."""
     data = (FILES / f"{name}.c3").read_bytes()
-    assert c3.encode(one.read(data)) == data
+    assert c3.encode(files.read(data)) == data
     image = c3.decode(data)
     assert image.shape == (3, *c3.inspect(data).shape) and 0.01 < image.std() < 0.5
 
@@ -194,7 +194,7 @@ def test_files_of_before_are_read_and_written_byte_for_byte(name):
 @pytest.mark.parametrize("name", list(CONFIGS))
 def test_what_was_read_can_be_encoded_again(name):
     data = c3.encode(coded(CONFIGS[name], shape_of(name)))
-    assert c3.encode(one.read(data)) == data
+    assert c3.encode(files.read(data)) == data
 
 
 # Fields -----------------------------------------------------------------------------------------

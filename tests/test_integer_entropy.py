@@ -9,8 +9,7 @@ import pytest
 
 import c3lite as c3
 from c3lite.coding import integer_entropy as integer
-from c3lite.coding.order import Plan
-from c3lite.coding.walk import _put, integer_networks
+from c3lite.coding.order import Plan, put
 from c3lite.fitting import parameters
 from c3lite.ingredients.activations import ACTIVATIONS, FRACTION_BITS
 from c3lite.model import latents
@@ -24,7 +23,8 @@ def network_of(config, shape=(31, 50), seed=0):
     fit = coded(config, shape, seed=seed)
     plan = Plan(config, shape)
     arrays = jax.tree.leaves(fit.coded.networks)
-    return integer_networks(config, plan, arrays, STEP, STEP), plan, fit
+    nets = integer.networks(config, arrays, STEP, STEP, plan.unit, plan.per_grid)
+    return nets, plan, fit
 
 
 def in_int64(network, x):
@@ -125,7 +125,7 @@ def test_close_to_the_float_network(name):
     mu, scale = jax.jit(lambda m, g: m(config, g))(model, grids)
 
     buffer = np.zeros(plan.size)
-    _put(buffer, plan, slice(None), fit.coded.symbols[plan.order])
+    put(buffer, plan, slice(None), fit.coded.symbols[plan.order])
     plan.halve(buffer, slice(None))
     ours = np.empty((2, len(mu)))
     for n in range(config.num_grids):

@@ -1,12 +1,12 @@
 """Fits as files: `encode`, `decode`, and what is in a file (App. B.3).
 
-From bytes to pixels: `patches` (a clip's file), `one` (a fit's), `header`, `walk` (its payload),
-`pixels`. What the walk needs: `order`, `integer_entropy`, `rangecoder`. What a file holds is
-described in `contents`.
+From bytes to pixels: `files`, `header` (all that comes before the payload), `order` (the walk
+through the payload) with `integer_entropy` and `rangecoder`, `pixels`. `info` counts the bits.
 """
 
+from c3lite.coding.files import decode, decode_frames, decode_patch, encode, load, save
 from c3lite.coding.header import BitstreamError
-from c3lite.coding.patches import decode, decode_frames, decode_patch, encode, inspect, load, save
+from c3lite.coding.info import inspect
 
 __all__ = ["BitstreamError", "decode", "decode_frames", "decode_patch", "encode", "inspect", "load",
            "save"]

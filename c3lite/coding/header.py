@@ -1,11 +1,11 @@
-"""The beginning of a file: what it is, and all of the config that a decoder needs.
+"""What a file says: its contents as values, and the bytes that come before the payload.
 
     magic, version | CRC of the rest | config, steps, shape | CRC of the latents | payload
 
-Which fields these are is marked in `config.py`. A config is one byte if it is a known one, and is
-written out otherwise. Version 2 was made for the fields and choices of its day; whatever else a
-config has follows as pairs of a field's number and its value, after a mark at which older programs
-stop. Nothing here but `Output`, `Input` and the limits is ever changed: only appended to.
+Which fields of a config a decoder needs is marked in `config.py`. A config is one byte if it is a
+known one, and is written out otherwise. Version 2 was made for the fields and choices of its day;
+whatever else a config has follows as pairs of a field's number and its value, after a mark at which
+older programs stop. What is written is never changed, only appended to.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import math
 import struct
 import typing
 import zlib
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Array, Integer, PyTree
 
-from c3lite.coding.contents import Contents, array_infos
 from c3lite.config import (
     ADAPTIVE_CLIC,
     ADAPTIVE_KODAK,
@@ -35,6 +35,7 @@ from c3lite.config import (
     edit,
     field_types,
 )
+from c3lite.ingredients.upsampling import UPSAMPLINGS
 from c3lite.model.context import check_mask, context_count, masked_count
 
 MAGIC = b"C3l"
@@ -56,6 +57,91 @@ class BitstreamError(ValueError):
     """Bytes that are no whole file of ours, or a fit that cannot be written as one."""
 
 
+# Contents ----------------------------------------------------------------------------------------
+
+
+class Coded(NamedTuple):
+    """Everything that goes into a file, as integers."""
+
+    symbols: Integer[Array | np.ndarray, " latents"] | None
+    """Quantized latents in step units, grids one after another, finest first."""
+    networks: PyTree
+    """Whole numbers, leaves in the order of `array_infos`; times the steps they are the networks
+    that the decoder has. Of a fit: `parameters.Networks`. Read from a file: a list."""
+    weight_step: float
+    bias_step: float
+
+
+class Contents(NamedTuple):
+    """What a file says. As a fit has these fields too, both can be encoded."""
+
+    config: Config
+    """What a decoder needs; other fields have their defaults."""
+    shape: tuple[int, ...]
+    """(height, width) or (frames, height, width)."""
+    coded: Coded
+
+
+class ArrayInfo(NamedTuple):
+    """One array of the networks, in the order of the file."""
+
+    part: str
+    """"upsampling", "synthesis" or "entropy"."""
+    shape: tuple[int, ...]
+    is_bias: bool
+
+
+def array_infos(config: Config, ndim: int) -> Iterator[ArrayInfo]:
+    """All coded arrays, in the order of `jax.tree.leaves` of `parameters.Networks`."""
+    if UPSAMPLINGS[config.upsampling].is_learned:
+        yield ArrayInfo("upsampling", (8,) * ndim, False)
+    yield from _dense("synthesis", config.num_grids, *config.synthesis_widths, 3)
+    size = (1, 3, 3) if config.synthesis_per_frame and ndim == 3 else (3,) * ndim
+    for _ in range(config.synthesis_residual_convs):
+        yield ArrayInfo("synthesis", (3, 3, *size), False)
+        yield ArrayInfo("synthesis", (3,), True)
+    for n in range(config.num_grids if config.entropy_per_grid else 1):
+        yield from _dense("entropy", context_count(config, ndim, n), *config.entropy_widths, 2)
+    for width in config.entropy_widths if config.entropy_film else ():
+        yield ArrayInfo("entropy", (config.num_grids, width), False)
+        yield ArrayInfo("entropy", (config.num_grids, width), True)
+
+
+def _dense(part, *widths):
+    for n_in, n_out in itertools.pairwise(widths):
+        yield ArrayInfo(part, (n_out, n_in), False)
+        yield ArrayInfo(part, (n_out,), True)
+
+
+class Arrays(NamedTuple):
+    """A flat list of the coded arrays, taken apart into pairs of weight and bias."""
+
+    upsampling: np.ndarray | None
+    layers: list[tuple]
+    """Synthesis' 1x1 layers."""
+    convs: list[tuple]
+    """Its residual convolutions."""
+    networks: list[list[tuple]]
+    """The layers of each entropy network."""
+    film: list[tuple]
+    """(scale - 1, shift) of each hidden layer, a row a grid."""
+
+
+def take_apart(config: Config, arrays: Sequence[np.ndarray]) -> Arrays:
+    """Arrays in the order of `array_infos`, by their roles."""
+    left = iter(arrays)
+
+    def pairs(n):
+        return [(next(left), next(left)) for _ in range(n)]
+
+    hidden = len(config.entropy_widths)
+    return Arrays(
+        next(left) if UPSAMPLINGS[config.upsampling].is_learned else None,
+        pairs(len(config.synthesis_widths) + 1), pairs(config.synthesis_residual_convs),
+        [pairs(hidden + 1) for _ in range(config.num_grids if config.entropy_per_grid else 1)],
+        pairs(hidden if config.entropy_film else 0))
+
+
 # Numbers ----------------------------------------------------------------------------------------
 
 _COMMON_FLOATS = (0.0, 1.0, 8.0, 0.4, 0.3, 1e-3, 150.0, math.exp(5),
@@ -65,7 +151,7 @@ _OTHER_FLOAT = 255
 
 
 class Output:
-    """Bytes of a header, as they grow. Its calls give back what they are given."""
+    """Bytes of a header, as they grow. Its calls return what they are given."""
 
     def __init__(self):
         self.data = bytearray()
@@ -112,6 +198,10 @@ class Input:
         self.at += n
         return self.data[self.at - n : self.at]
 
+    def crc(self) -> int:
+        """A checksum of four bytes."""
+        return struct.unpack("<I", self.take(4))[0]
+
     def byte(self, _=None) -> int:
         return self.take(1)[0]
 
@@ -152,11 +242,8 @@ def as_decoded(config: Config, ndim: int) -> Config:
 
     Raises `BitstreamError` for masked grids without a position.
     """
-    fields = {name: getattr(config, name) for name in coded_fields()}
-    if config.mask_shape is None or ndim == 2:
-        for name in ("mask_shape", "masked_grids", "mask_origins"):
-            del fields[name]
-    else:
+    fields = decoder_fields(config, ndim)
+    if "mask_shape" in fields:
         try:
             check_mask(config, ndim)
         except ValueError as error:
@@ -167,6 +254,13 @@ def as_decoded(config: Config, ndim: int) -> Config:
     return Config(**{
         name: float(np.float32(value)) if field_types()[name] is float else value
         for name, value in fields.items()})
+
+
+def decoder_fields(config: Config, ndim: int) -> dict[str, Any]:
+    """The marked fields of a config; those of masks only where there are some."""
+    masked = config.mask_shape is not None and ndim == 3
+    return {name: getattr(config, name) for name in coded_fields()
+            if masked or name not in ("mask_shape", "masked_grids", "mask_origins")}
 
 
 def write_config(out: Output, config: Config, ndim: int) -> None:
@@ -325,13 +419,10 @@ def _code_value(stream: Output | Input, hint, value=None):
 class Header(NamedTuple):
     """What comes before the payload, and the payload."""
 
-    config: Config
-    shape: tuple[int, ...]
-    weight_step: float
-    bias_step: float
+    contents: Contents
+    """Latents and networks are None: they are in the payload."""
     latents_crc: int
     payload: bytes
-    version: int
     bytes: int
     """Everything but the payload."""
 
@@ -345,8 +436,12 @@ def pack(contents: Contents, payload: bytes) -> bytes:
     for side in contents.shape:
         out.unsigned(side)
     out.data += struct.pack("<I", latents_crc(coded.symbols))
-    rest = bytes(out.data) + payload
-    return MAGIC + bytes([VERSION]) + struct.pack("<I", zlib.crc32(rest)) + rest
+    return with_crc(MAGIC, bytes(out.data) + payload)
+
+
+def with_crc(magic: bytes, rest: bytes) -> bytes:
+    """The mark, the version and a checksum before the rest of a file, or of its beginning."""
+    return magic + bytes([VERSION]) + struct.pack("<I", zlib.crc32(rest)) + rest
 
 
 def latents_crc(symbols: Integer[np.ndarray, " latents"]) -> int:
@@ -362,9 +457,8 @@ def unpack(data: bytes) -> Header:
     source = Input(data)
     if len(data) < len(MAGIC) or source.take(len(MAGIC)) != MAGIC:
         raise BitstreamError("this is not a c3lite file: it does not start with its mark")
-    version = read_version(source)
-    (crc,) = struct.unpack("<I", source.take(4))
-    if zlib.crc32(memoryview(data)[source.at :]) != crc:
+    check_version(source)
+    if source.crc() != zlib.crc32(memoryview(data)[source.at :]):
         raise BitstreamError("the checksum does not fit: the file is damaged or not complete")
     try:
         config, ndim = read_config(source)
@@ -372,25 +466,24 @@ def unpack(data: bytes) -> Header:
         raise
     except (ValueError, TypeError) as error:
         raise BitstreamError(f"the file's header is impossible: {error}") from error
-    weight_step, bias_step = source.float(), source.float()
-    if not (0 < weight_step < 1 and 0 < bias_step < 1):
+    steps = source.float(), source.float()
+    if not (0 < min(steps) and max(steps) < 1):
         raise BitstreamError("a quantization step in the header is not between 0 and 1")
     shape = tuple(source.unsigned() for _ in range(ndim))
     check_limits(config, shape)
-    (crc_of_latents,) = struct.unpack("<I", source.take(4))
-    return Header(config, shape, weight_step, bias_step, crc_of_latents, data[source.at :],
-                  version, source.at)
+    crc = source.crc()
+    return Header(Contents(config, shape, Coded(None, None, *steps)), crc, data[source.at :],
+                  source.at)
 
 
-def read_version(source: Input) -> int:
-    """The version of the format. Raises `BitstreamError` for one that this program cannot read."""
+def check_version(source: Input) -> None:
+    """Raise `BitstreamError` for a version of the format that this program cannot read."""
     version = source.byte()
     if version > VERSION:
         raise BitstreamError(f"this file has version {version} of the format, and this c3lite "
                              f"reads version {VERSION}: a newer c3lite is needed")
     if version < VERSION:
         raise BitstreamError(f"the file says version {version}, which was never released")
-    return version
 
 
 def check_limits(config: Config, shape: tuple[int, ...]) -> None:
@@ -398,29 +491,29 @@ def check_limits(config: Config, shape: tuple[int, ...]) -> None:
     if len(shape) not in (2, 3):
         raise BitstreamError(f"a file holds an image or a video, not {len(shape)} dimensions")
     *frames, height, width = shape
+    ndim, pixels = len(shape), math.prod(shape)
     if not (1 <= min(height, width) and max(height, width) <= MAX_SIDE):
         raise BitstreamError(f"sides are 1 to {MAX_SIDE}, not {height} x {width}")
     if not all(1 <= n <= MAX_FRAMES for n in frames):
         raise BitstreamError(f"a video has 1 to {MAX_FRAMES} frames, not {frames[0]}")
-    if math.prod(shape) > MAX_PIXELS:
-        raise BitstreamError(f"{math.prod(shape)} pixels are more than the limit of {MAX_PIXELS}")
+    if pixels > MAX_PIXELS:
+        raise BitstreamError(f"{pixels} pixels are more than the limit of {MAX_PIXELS}")
     for name in coded_fields():
-        if field_types()[name] is float and not math.isfinite(getattr(config, name)):
-            raise BitstreamError(f"a file holds finite numbers, and {name} is "
-                                 f"{getattr(config, name)}")
-    windows = [math.prod(config.context_size), config.previous_grid_size ** len(shape),
-               math.prod(config.mask_shape or ())]
-    if max(windows) > MAX_CONTEXT:
-        raise BitstreamError(f"a context of {max(windows)} is more than the limit of {MAX_CONTEXT}")
+        value = getattr(config, name)
+        if field_types()[name] is float and not math.isfinite(value):
+            raise BitstreamError(f"a file holds finite numbers, and {name} is {value}")
+    largest = max(math.prod(config.context_size), config.previous_grid_size**ndim,
+                  math.prod(config.mask_shape or ()))
+    if largest > MAX_CONTEXT:
+        raise BitstreamError(f"a context of {largest} is more than the limit of {MAX_CONTEXT}")
     check_reach(config)
-    contexts = {context_count(config, len(shape), n) for n in range(config.num_grids)}
+    contexts = {context_count(config, ndim, n) for n in range(config.num_grids)}
     if len(contexts) > 1 and not config.entropy_per_grid:
         raise BitstreamError("one entropy network cannot serve contexts of different sizes")
-    if len(config.synthesis_widths) > 15 or len(config.entropy_widths) > 15:
-        raise BitstreamError("a network has more than 15 hidden layers")
-    if config.synthesis_residual_convs > 15:
-        raise BitstreamError("there are more than 15 residual convolutions")
-    parameters = sum(math.prod(info.shape) for info in array_infos(config, len(shape)))
+    if max(len(config.synthesis_widths), len(config.entropy_widths),
+           config.synthesis_residual_convs) > 15:
+        raise BitstreamError("a network has more than 15 hidden layers or residual convolutions")
+    parameters = sum(math.prod(info.shape) for info in array_infos(config, ndim))
     if parameters > MAX_PARAMETERS:
         raise BitstreamError(f"{parameters} parameters are more than the limit of {MAX_PARAMETERS}")
 

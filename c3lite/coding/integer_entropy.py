@@ -1,4 +1,4 @@
-"""The entropy model in whole numbers: the same probabilities on every machine (Eqs. 1, 2, 12).
+"""The entropy model in whole numbers, and integers coded by it (Eqs. 1, 2, 12; App. B.3).
 
 An entropy coder needs encoder and decoder to agree on every probability to the last bit, and
 floating-point networks do not: batches of another size or another machine sum in another order.
@@ -18,19 +18,23 @@ Units: symbols in step units; mu and scale here in bins, too, that is divided by
 from __future__ import annotations
 
 import decimal
+import itertools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, Real
 
+from c3lite.coding.header import BitstreamError, array_infos, take_apart
 from c3lite.coding.pixels import product
-from c3lite.coding.rangecoder import Table
+from c3lite.coding.rangecoder import Decoder, Table, encode_intervals
 from c3lite.ingredients.activations import ACTIVATIONS
 from c3lite.ingredients.activations import FRACTION_BITS as ACTIVATION_BITS
 from c3lite.model.networks import is_residual
 
 WEIGHT_BITS = 16
+MAX_INTEGER = 2**24
+"""Largest integer of a network: what float32 holds exactly."""
 INDEX_BITS = 4
 """mu and ln(scale) are rounded to 2^-4: at most 0.05 % of the rate."""
 
@@ -43,14 +47,6 @@ MAX_ACTIVATION = 2.0**22
 
 MAX_LOG_SCALE = 5 * 2**INDEX_BITS
 """ln(scale) of a latent is clipped to [-5, 5]."""
-
-
-def scaled(k: Float[np.ndarray, "*shape"], *factors: float) -> Float[np.ndarray, "*shape"]:
-    """k times all factors, one correctly rounded multiplication at a time, to a whole number."""
-    out = np.asarray(k, np.float64)
-    for factor in factors:
-        out = out * factor
-    return np.rint(out)
 
 
 class Layer(NamedTuple):
@@ -121,8 +117,8 @@ def network(
             weight = weight * q  # latents are multiples of q
         if last:
             weight, bias = _in_bins(config, weight, bias, q)
-        weight = scaled(weight, 2.0**WEIGHT_BITS)
-        bias = scaled(bias, 2.0 ** (WEIGHT_BITS + fraction))
+        weight = np.rint(weight * 2.0**WEIGHT_BITS)
+        bias = np.rint(bias * 2.0 ** (WEIGHT_BITS + fraction))
         limit = math.floor(EXACT / (largest * max(n_in, 1)))
         weight, bias = np.clip(weight, -limit, limit), np.clip(bias, -EXACT, EXACT)
         shift = WEIGHT_BITS + fraction - (INDEX_BITS if last else ACTIVATION_BITS)
@@ -130,6 +126,22 @@ def network(
         out.append(Layer(np.ascontiguousarray(weight.T * power), bias * power + 0.5, shift))
         fraction, largest = ACTIVATION_BITS, MAX_ACTIVATION
     return Network(tuple(out), config.activation, _log_scale_range(config, q))
+
+
+def networks(
+    config, arrays: list, weight_step: float, bias_step: float, unit: int, per_grid: bool
+) -> list[Network]:
+    """The integer network of each grid, from coded arrays; one object where grids share it."""
+    parts = take_apart(config, arrays)
+
+    def of_grid(n):
+        layers = parts.networks[n if len(parts.networks) > 1 else 0]
+        film = [(gamma[n], beta[n]) for gamma, beta in parts.film]
+        return network(config, layers, film, weight_step, bias_step, unit)
+
+    if per_grid:
+        return [of_grid(n) for n in range(config.num_grids)]
+    return [of_grid(0)] * config.num_grids
 
 
 def _in_bins(config, weight, bias, q):
@@ -212,3 +224,164 @@ class Tables(dict[int, Table]):
             table = Table(whole + np.arange(len(whole)))  # no symbol without a width
         self[number] = table
         return table
+
+
+# Coders -----------------------------------------------------------------------------------------
+
+LABELS = (*range(16), "upsampling", "synthesis", "entropy")
+"""What symbols are counted under: grids, then the parts of the networks."""
+
+
+class Writer:
+    """Keeps what it is given, and then writes it."""
+
+    def __init__(self):
+        self.tables = Tables()
+        self._parts: list[tuple] = []
+
+    def code(self, tables, symbols, label):
+        """Write symbols, each by the table of that number; `label` is a place in `LABELS`, or one
+        a symbol."""
+        self._parts.append((tables, symbols, np.broadcast_to(np.int8(label), len(symbols))))
+        return symbols
+
+    def _intervals(self):
+        tables, symbols, labels = map(np.concatenate, zip(*self._parts, strict=True))
+        numbers, place = np.unique(tables, return_inverse=True)
+        used = [self.tables[n] for n in numbers.tolist()]
+        edges = np.fromiter(itertools.chain.from_iterable(used), np.int32)
+        at = np.cumsum([0, *map(len, used)])[place] + symbols
+        return edges[at], edges[at + 1], labels
+
+    def finish(self, backend: str) -> bytes:
+        low, high, _ = self._intervals()
+        return encode_intervals(low, high, TOTAL, backend=backend)
+
+    def bits(self) -> dict[Any, float]:
+        """Code length by label."""
+        low, high, labels = self._intervals()
+        counted = np.bincount(labels, -np.log2((high - low) / TOTAL), len(LABELS))
+        return dict(zip(LABELS, counted.tolist(), strict=True))
+
+
+class Reader:
+    """Reads a payload. What it is given as symbols is not used."""
+
+    def __init__(self, data: bytes, backend: str):
+        self._tables = Tables()
+        self._decoder = Decoder(data, backend=backend)
+
+    def code(self, tables, symbols, label):
+        return np.array(self._decoder.decode_many(self._tables, tables), np.int64)
+
+
+# Integers as symbols: written or read by the same functions, so that the two cannot drift apart ---
+
+
+def code_latents(
+    coder: Any, model: Network, contexts: Float[np.ndarray, "n context"],
+    label: Int[np.ndarray, " n"], values: Int[np.ndarray, " n"] | None,
+) -> Int[np.ndarray, " n"]:
+    """Latents that have these contexts, in steps: written, or read where `values` is None."""
+    mu, log_scale = model(contexts)
+    tables, center = table_number(mu, log_scale_level(log_scale))
+    residual = None if values is None else values - center
+    return _code_laplace(coder, tables, residual, label) + center
+
+
+def code_networks(coder: Any, config, ndim: int, arrays: list | None) -> list[np.ndarray]:
+    """The integers of all network arrays: written, or read where `arrays` is None."""
+    coded = []
+    for i, info in enumerate(array_infos(config, ndim)):
+        values = np.zeros(info.shape, np.int64) if arrays is None else arrays[i]
+        array = code_array(coder, values.reshape(-1), LABELS.index(info.part))
+        if np.abs(array).max(initial=0) > MAX_INTEGER:
+            raise BitstreamError("a network's weight is beyond all limits; the file is damaged")
+        coded.append(array.reshape(info.shape))
+    return coded
+
+
+def _code_laplace(coder, tables, values, label):
+    """Integers near zero by Laplace tables, after them those that were too large for the table."""
+    radius = RADIUS[tables >> INDEX_BITS]
+    modulus = 2 * radius + 2
+    symbols = None
+    if values is not None:  # 1, 2, .. radius, escape, -radius .. -1, 0
+        symbols = np.where(np.abs(values) <= radius, (values - 1) % modulus, radius)
+    symbols = coder.code(tables, symbols, label)
+    decoded = symbols + 1 - modulus * (symbols > radius)
+    escaped = np.flatnonzero(symbols == radius)
+    if len(escaped):
+        outside = np.zeros_like(escaped) if values is None else values[escaped]
+        labels = np.broadcast_to(np.int8(label), len(symbols))[escaped]
+        decoded[escaped] = _code_escape(coder, radius[escaped], outside, labels)
+    return decoded
+
+
+def _code_escape(coder, radius, values, labels):
+    """Integers beyond a radius: signs, then the excess in Elias' gamma code.
+
+    An excess of n + 1 bits is n ones and a zero, then the n bits after its leading one: 1 costs one
+    bit. The likely outlier is barely outside its table.
+    """
+    excess = np.abs(values) - radius
+    sign = _code_uniform(coder, (values < 0) * 1, 1, labels)
+    length, longer = np.zeros(len(values), np.int64), np.arange(len(values))
+    while len(longer):
+        more = (excess[longer] >> length[longer] > 1) * 1
+        more = _code_uniform(coder, more, 1, labels[longer])
+        length[longer] += more
+        longer = longer[(more == 1) & (length[longer] < _MOST_BITS)]
+    rest = [_code_uniform(coder, excess[i : i + 1] - (1 << n), n, labels[i : i + 1])[0]
+            for i, n in enumerate(length.tolist())]
+    return np.where(sign == 1, -1, 1) * ((1 << length) + rest + radius)
+
+
+_MOST_BITS = 31
+
+
+def _code_uniform(coder, values, bits: int, label):
+    """Integers of `bits` equally likely bits each, low bits first."""
+    decoded = np.zeros(len(values), np.int64)
+    for first in range(0, bits, MAX_UNIFORM_BITS):
+        width = min(MAX_UNIFORM_BITS, bits - first)
+        part = (values >> first) & ((1 << width) - 1)
+        decoded |= coder.code(np.full(len(values), UNIFORM + width), part, label) << first
+    return decoded
+
+
+LEVEL_STEP = 8
+"""An array's scale is one of every eighth of the 1024 levels. Of a few hundred integers a finer one
+would save less than the bits that say which."""
+
+
+def code_array(coder: Any, values: Int[np.ndarray, " n"], label: int) -> Int[np.ndarray, " n"]:
+    """The integers of one network array: the level of their scale, then they (App. B.3, Eq. 3).
+
+    With a large scale the low bits are uniform: they are cut off and coded apart, so that the
+    table of what is left has at most a thousand symbols. Where they are read, `values` are zeros.
+    """
+    level = np.array([_best_level(values) // LEVEL_STEP])
+    bits = (LOG_SCALES // LEVEL_STEP).bit_length() - 1
+    level = int(_code_uniform(coder, level, bits, label)[0]) * LEVEL_STEP
+    # scale / 2^low_bits stays below 32 or so
+    low_bits = max(0, math.ceil((level / LEVELS_PER_E - 8.5) / math.log(2)))
+    # a cell [h 2^b, (h + 1) 2^b) has its middle at (h + 1/2) 2^b - 1/2
+    mu = -(FRACTIONS // 2) + (FRACTIONS // 2 >> low_bits)
+    level -= round(low_bits * math.log(2) * LEVELS_PER_E)
+    tables, _ = table_number(np.full(len(values), mu), np.full(len(values), level))
+    high = _code_laplace(coder, tables, values >> low_bits, label)
+    return (high << low_bits) + _code_uniform(coder, values, low_bits, label)
+
+
+def _best_level(values) -> int:
+    """The scale of fewest bits.
+
+    With t = e^(-1/2s) zero has the probability 1 - t, and k another t^(2|k| - 1) (1 - t^2) / 2.
+    """
+    size, others = np.abs(values).sum(), np.count_nonzero(values)
+    levels = np.arange(0, LOG_SCALES, LEVEL_STEP)
+    log_t = -0.5 / np.exp(levels / LEVELS_PER_E - 5)
+    likelihood = ((values.size - others) * np.log(-np.expm1(log_t)) + (2 * size - others) * log_t
+                  + others * np.log(-np.expm1(2 * log_t)))
+    return int(levels[np.argmax(likelihood)])

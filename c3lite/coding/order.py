@@ -1,4 +1,9 @@
-"""The order in which latents are coded, and the flat buffer their contexts are read from.
+"""The payload of a file: the order in which latents are coded, and the walk along it (App. B.3).
+
+First the networks' integers, then the latents, each with a frequency table from the integer entropy
+network (`integer_entropy.py`), which reads its contexts from a flat buffer. `walk` is handed a
+coder that either writes the symbols it is given or reads them, so that encoder and decoder cannot
+drift apart.
 
 A latent can be decoded once its whole context is. rank = a . position, with the smallest integers
 a such that a . offset <= -1 for every offset of the context, says when: all positions of one rank
@@ -15,10 +20,13 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from c3lite.coding import integer_entropy as integer
+from c3lite.coding.header import Coded, Contents
 from c3lite.model import context as ctx
 from c3lite.model import latents
 from c3lite.model.context import HALVE_TAPS
@@ -172,3 +180,32 @@ class Plan:
         targets = self._targets[part]
         if len(targets):
             buffer[targets] = buffer.take(self._sources[part]) @ self._taps
+
+
+# The walk ---------------------------------------------------------------------------------------
+
+
+def walk(coder: Any, contents: Contents) -> Contents:
+    """Code a file's payload: write what is in `contents`, or read what is None there."""
+    config, shape, (known, arrays, *steps) = contents
+    plan = Plan(config, shape)
+    buffer, symbols = np.zeros(plan.size), np.zeros(len(plan.order), np.int64)
+    arrays = integer.code_networks(coder, config, len(shape), arrays)
+    networks = integer.networks(config, arrays, *steps, plan.unit, plan.per_grid)
+    if known is not None:
+        known = np.asarray(known, np.int64)[plan.order]
+    for step, halved in plan.steps():
+        plan.halve(buffer, halved)
+        n = plan.grid[step.start]
+        contexts = buffer.take(plan.positions[step][:, None] + plan.displacements[n])
+        values = integer.code_latents(coder, networks[n], contexts, plan.grid[step],
+                                      None if known is None else known[step])
+        symbols[plan.order[step]] = values
+        put(buffer, plan, step, values)
+    return contents._replace(coded=Coded(symbols, arrays, *steps))
+
+
+def put(buffer: Float[np.ndarray, " size"], plan: Plan, places: slice, values) -> None:
+    """Latents into the buffer, as contexts see them."""
+    clipped = np.minimum(np.maximum(values, -integer.MAX_LATENT), integer.MAX_LATENT)
+    buffer[plan.positions[places]] = clipped * plan.unit

@@ -8,13 +8,12 @@ matrix products sum in other orders, an 8-bit value may differ by one step.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Integer, Real
 
-from c3lite.coding.contents import Arrays, array_infos, take_apart
+from c3lite.coding.header import Arrays, array_infos, take_apart
 from c3lite.config import Config
 from c3lite.ingredients.activations import ACTIVATIONS
 from c3lite.ingredients.upsampling import UPSAMPLINGS
@@ -67,20 +66,15 @@ def to_pixels(
     config: Config, up: Float[np.ndarray, "grids *shape"], parts: Arrays
 ) -> Float[np.ndarray, "3 *shape"]:
     """The synthesis network (App. A.1.3), and rounding to 8 bits."""
-    x = _by_frame(lambda frame: _pixelwise(config, frame, parts.layers), up)
+    if up.ndim == 3:
+        x = _pixelwise(config, up, parts.layers)
+    else:
+        x = np.stack([_pixelwise(config, frame, parts.layers) for frame in up.swapaxes(0, 1)], 1)
     act = ACTIVATIONS[config.activation].decode
     for i, (weight, bias) in enumerate(parts.convs):
         x = residual_conv(x, weight, bias)
         if i < len(parts.convs) - 1:
             x = act(x)
-    return _to_8_bits(x)
-
-
-def _by_frame(f, x):
-    return f(x) if x.ndim == 3 else np.stack([f(x[:, t]) for t in range(x.shape[1])], 1)
-
-
-def _to_8_bits(x):
     return np.rint(np.clip(x, 0, 1) * np.float32(255)) / np.float32(255)
 
 
@@ -133,27 +127,22 @@ def residual_conv(
 
 
 def conv(
-    x: Float[np.ndarray, "c_in *shape"],
-    weight: Float[np.ndarray, "c_out c_in *size"],
+    x: Float[np.ndarray, "c_in height width"],
+    weight: Float[np.ndarray, "c_out c_in k k"],
     bias: Float[np.ndarray, " c_out"],
-) -> Float[np.ndarray, "c_out *shape"]:
+) -> Float[np.ndarray, "c_out height width"]:
     """A convolution of few channels, edges replicated."""
-    size, shape = weight.shape[2:], x.shape[1:]
+    size, (height, width) = weight.shape[2:], x.shape[1:]
     padded = np.pad(x, [(0, 0)] + [(k // 2, k // 2) for k in size], mode="edge")
-    taps = list(itertools.product(*map(range, size)))
-    # one row of the product's left side a tap and channel, a block of the first axis at a time
-    kernel = np.stack([weight[(slice(None), slice(None), *tap)] for tap in taps], 1)
-    kernel = kernel.reshape(len(weight), -1)
-    out = np.empty((len(weight), *shape), np.float32)
-    block = max(1, BLOCK // math.prod(shape[1:]))
-    for first in range(0, shape[0], block):
-        n = min(block, shape[0] - first)
-        views = [padded[(slice(None), slice(first + tap[0], first + tap[0] + n),
-                         *(slice(t, t + m) for t, m in zip(tap[1:], shape[1:], strict=True)))]
-                 for tap in taps]
-        rows = np.concatenate(views).reshape(kernel.shape[1], -1)
+    # one row of the product's right side a tap and channel, a block of rows at a time
+    by_tap = np.lib.stride_tricks.sliding_window_view(padded, size, (1, 2)).transpose(3, 4, 0, 1, 2)
+    kernel = np.moveaxis(weight, 1, -1).reshape(len(weight), -1)
+    out = np.empty((len(weight), height, width), np.float32)
+    block = max(1, BLOCK // width)
+    for first in range(0, height, block):
+        rows = by_tap[..., first : first + block, :].reshape(kernel.shape[1], -1)
         y = product(kernel, rows) + bias[:, None]
-        out[:, first : first + n] = y.reshape(-1, n, *shape[1:])
+        out[:, first : first + block] = y.reshape(len(weight), -1, width)
     return out
 
 

@@ -1,4 +1,4 @@
-"""Range coding: lists of symbols and integer frequency tables to bytes, and back.
+"""Range coding: symbols and integer frequency tables to bytes, and back.
 
 A range coder keeps an interval [base, base + width) of 32-bit numbers. Coding a symbol with the
 cumulative frequencies [lower, upper) out of total shrinks the interval in proportion,
@@ -12,31 +12,29 @@ width - step * lower. So a table whose likeliest symbol is the last one costs le
 Two backends write the same bytes and read them alike, garbage included:
 
 - "range-coder": the C++ package of that name (wheels: Linux x86_64, CPython 3.11 and 3.12);
-- "python": the two functions at the end of this file, about as fast (10 to 30 % slower to read).
-  They follow the description above (G. N. N. Martin's coder, 1979); how a stream starts and ends
-  was found by experiment on the package.
+- "python": the code at the end of this file, about as fast (10 to 30 % slower to read). It follows
+  the description above (G. N. N. Martin's coder, 1979); how a stream starts and ends was found by
+  experiment on the package.
 
-"auto" takes the first that can be imported, or what the environment variable C3LITE_RANGE_CODER
-says. All checks happen here, before the package is called: given a bad argument it hangs, crashes,
-or writes without end.
+All checks happen here, before the package is called: given a bad argument it hangs, crashes, or
+writes without end.
 
 What a stream does not have is a length, a checksum, or an end mark. **Truncated, extended or random
 bytes decode to symbols, not to an error.** Past the end of its data a decoder reads bytes 0xFF, and
 an encoder ends its stream relying on that: a decoder must be given exactly the stream's bytes, and
 knowing that they are right (a CRC) is the caller's part.
 
-Tables are integers that rise strictly from 0 to the total; symbols count from 0. Different objects
-may be used in different threads; one object may not.
+Tables are integers that rise strictly from 0 to the total; symbols count from 0. Different decoders
+may be used in different threads; one may not.
 """
 
 import importlib
 import os
-import tempfile
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, repeat
-from typing import IO, Any, SupportsIndex
+from typing import IO, Any
 
 import numpy as np
 from jaxtyping import Shaped
@@ -51,8 +49,6 @@ MAX_ALPHABET = 1024
 BACKENDS = ("range-coder", "python")
 _ENVIRONMENT = "C3LITE_RANGE_CODER"
 
-_MEMORY_FILES = hasattr(os, "memfd_create") and os.path.isdir("/proc/self/fd")
-
 _MASK = 2**32 - 1
 _BOTTOM = 2**24
 
@@ -65,13 +61,8 @@ class Table(list[int]):
     """A cumulative frequency table [0, ..., total], checked once, when it is made.
 
     Symbol s has the interval [table[s], table[s + 1]) and the probability of its width over
-    ``table[-1]``. A list, because range-coder takes nothing else; do not change it.
-
-    Args:
-        cumulative: 2 to 1025 integers, rising strictly from 0 (so every symbol can be coded).
-
-    Raises:
-        RangeCoderError: when `cumulative` is anything else.
+    ``table[-1]``. A list, because range-coder takes nothing else; do not change it. Raises
+    `RangeCoderError` for anything but 2 to 1025 integers that rise strictly from 0.
     """
 
     __slots__ = ()
@@ -79,10 +70,8 @@ class Table(list[int]):
     def __init__(self, cumulative: Iterable[int] | Shaped[np.ndarray, "..."]):
         values = _integers("a cumulative table", cumulative)
         if not 2 <= len(values) <= MAX_ALPHABET + 1:
-            raise RangeCoderError(
-                f"a cumulative table has 2 to {MAX_ALPHABET + 1} entries (one more than symbols), "
-                f"not {len(values)}"
-            )
+            raise RangeCoderError(f"a cumulative table has 2 to {MAX_ALPHABET + 1} entries (one "
+                                  f"more than symbols), not {len(values)}")
         if values[0] != 0:
             raise RangeCoderError(f"a cumulative table starts with 0, not {values[0]}")
         if not (values[1:] > values[:-1]).all():
@@ -92,106 +81,55 @@ class Table(list[int]):
         super().__init__(values.tolist())
 
 
-class Encoder:
-    """Collects symbols; `finish` writes them as one stream.
+def encode_intervals(
+    low: Sequence[int] | Shaped[np.ndarray, "..."],
+    high: Sequence[int] | Shaped[np.ndarray, "..."],
+    total: int | Sequence[int] | Shaped[np.ndarray, "..."],
+    *,
+    backend: str = "auto",
+) -> bytes:
+    """The stream of n symbols given by their intervals, [table[s], table[s + 1]) of table[-1].
 
     Args:
-        backend: "auto", "range-coder" or "python"; the bytes are the same.
+        low, high: n integers each, 0 <= low < high <= total.
+        total: one total for all, or n of them.
+        backend: as for `resolve_backend`; the bytes are the same.
+
+    Returns:
+        At least one byte. Nothing may follow it when it is decoded. That range-coder wrote all of
+        it is known only when it is decoded again, as `encode` does.
 
     Raises:
-        RangeCoderError: for an unknown backend, or one that is not installed.
+        RangeCoderError: for intervals that are empty or not inside [0, total], totals over the
+            limit, different lengths, or a backend that is not there.
+        OSError: when range-coder's file in memory could not be written.
     """
-
-    def __init__(self, *, backend: str = "auto"):
-        self.backend = resolve_backend(backend)
-        # Intervals are kept until `finish`, three integers a symbol, so that the file which
-        # range-coder needs lives only as long as that call.
-        self._intervals: list[np.ndarray] = []
-        self._finished = False
-
-    def encode_intervals(
-        self,
-        low: Sequence[int] | Shaped[np.ndarray, "..."],
-        high: Sequence[int] | Shaped[np.ndarray, "..."],
-        total: SupportsIndex | Sequence[int] | Shaped[np.ndarray, "..."],
-    ) -> None:
-        """Appends n symbols given by their intervals: the fast way for arrays.
-
-        Symbol i, as the table says it, is [low[i], high[i]) = [table[s], table[s + 1]).
-
-        Args:
-            low, high: n integers each, 0 <= low < high <= total.
-            total: one total for all, or n of them.
-
-        Raises:
-            RangeCoderError: for intervals that are empty or not inside [0, total], totals over
-                the limit, different lengths, or a finished encoder.
-        """
-        lows, highs = _integers("low", low), _integers("high", high)
-        if np.ndim(total) == 0:
-            totals = np.full(lows.shape, _integers("total", [total])[0])
-        else:
-            totals = _integers("total", total)
-        if not len(lows) == len(highs) == len(totals):
-            raise RangeCoderError(
-                f"low, high and total have {len(lows)}, {len(highs)} and {len(totals)} entries"
-            )
-        if totals.size and totals.max() > MAX_TOTAL:
-            raise RangeCoderError(f"a total is at most {MAX_TOTAL}, not {totals.max()}")
-        if not ((lows >= 0) & (lows < highs) & (highs <= totals)).all():
-            raise RangeCoderError("an interval needs 0 <= low < high <= total")
-        self._append(lows, highs, totals)
-
-    def finish(self, *, verify: bool = True) -> bytes:
-        """The stream of all symbols appended; an encoder finishes once.
-
-        Args:
-            verify: compare range-coder's file with the bytes of the Python backend, because it
-                does not notice a full disk (0.25 s a million symbols).
-
-        Returns:
-            At least one byte. Nothing may follow it when it is decoded.
-
-        Raises:
-            RangeCoderError: when called twice.
-            OSError: when range-coder's file could not be written, or not in full.
-        """
-        if self._finished:
-            raise RangeCoderError("this encoder is finished; make a new one")
-        self._finished = True
-        low, high, total = np.concatenate(
-            [np.empty((3, 0), np.int32), *self._intervals], axis=1
-        ).tolist()
-        self._intervals.clear()
-        if self.backend == "python":
-            return _encode_python(low, high, total)
-        data = _encode_library(low, high, total)
-        if not data or (verify and data != _encode_python(low, high, total)):
-            raise OSError("range-coder did not write its file in full; is the disk full?")
-        return data
-
-    def _append(self, low: np.ndarray, high: np.ndarray, total: np.ndarray) -> None:
-        if self._finished:
-            raise RangeCoderError("this encoder is finished; make a new one")
-        self._intervals.append(np.stack([low, high, total]).astype(np.int32))
+    backend = resolve_backend(backend)
+    low, high = _integers("low", low), _integers("high", high)
+    total = _integers("total", np.atleast_1d(total))
+    if len(low) != len(high) or len(total) not in (1, len(low)):
+        raise RangeCoderError(
+            f"low, high and total have {len(low)}, {len(high)} and {len(total)} entries")
+    if not ((low >= 0) & (low < high) & (high <= total) & (total <= MAX_TOTAL)).all():
+        raise RangeCoderError(f"an interval needs 0 <= low < high <= total <= {MAX_TOTAL}")
+    encode = _encode_library if backend == "range-coder" else _encode_python
+    return encode(low.tolist(), high.tolist(), np.broadcast_to(total, low.shape).tolist())
 
 
 class Decoder:
     """Reads symbols from a stream, in the order in which they were encoded.
 
     Args:
-        data: exactly the bytes that `Encoder.finish` returned. Other bytes decode too, to garbage.
-        backend: "auto", "range-coder" or "python"; the symbols are the same.
+        data: exactly the bytes that `encode_intervals` returned. Others decode too, to garbage.
+        backend: as for `resolve_backend`; the symbols are the same.
 
-    Raises:
-        RangeCoderError: for an unknown backend, or one that is not installed.
-        OSError: when range-coder is used and its private file cannot be written.
+    Raises `OSError` when range-coder is used and its file in memory cannot be written.
     """
 
     def __init__(self, data: bytes | memoryview, *, backend: str = "auto"):
         self.backend = resolve_backend(backend)
-        reader = _LibraryDecoder if self.backend == "range-coder" else _PythonDecoder
-        self._decoder = reader(memoryview(data).tobytes())
+        reader = _library_decoder if self.backend == "range-coder" else _PythonDecoder
+        self._decode = reader(memoryview(data).tobytes())
 
     def decode_many(
         self,
@@ -203,32 +141,34 @@ class Decoder:
         Sorting them so that one call serves equal tables was measured and does not pay: batches
         of some 140 latents hold nearly as many different tables.
 
-        Args:
-            tables: `Table`s by number; a dict may make missing ones (`__missing__`).
-            index: n table numbers, not negative.
-
-        Raises:
-            RangeCoderError: for a table number out of range, or something that is not a `Table`.
+        A dict of `tables` may make missing ones (`__missing__`). Raises `RangeCoderError` for a
+        number that is negative or has no table, or something that is not a `Table`.
         """
-        return self._decoder.decode(_choose(tables, index))
+        numbers = _integers("table numbers", index)
+        if numbers.size and numbers.min() < 0:
+            raise RangeCoderError(f"table number {numbers.min()} is negative")
+        try:
+            chosen = list(map(tables.__getitem__, numbers.tolist()))
+        except (IndexError, KeyError):
+            raise RangeCoderError(
+                f"a table number is not among the {len(tables)} tables") from None
+        if set(map(type, chosen)) - {Table}:
+            raise RangeCoderError("tables given by number have to be of type Table")
+        return self._decode(chosen)
 
 
 def resolve_backend(backend: str = "auto") -> str:
     """The backend that a name stands for: "range-coder" or "python".
 
-    Args:
-        backend: "auto" (C3LITE_RANGE_CODER if set, else range-coder if it can be imported, else
-            Python), or one of the two.
-
-    Raises:
-        RangeCoderError: for another name, or "range-coder" where it is not installed.
+    "auto" is what the environment variable C3LITE_RANGE_CODER says if it is set, else range-coder
+    if it can be imported, else Python. Raises `RangeCoderError` for another name, or "range-coder"
+    where it is not installed.
     """
     if backend == "auto":
         backend = os.environ.get(_ENVIRONMENT) or "auto"
     if backend not in ("auto", *BACKENDS):
         raise RangeCoderError(
-            f"unknown range coder {backend!r}; choose auto, {' or '.join(BACKENDS)}"
-        )
+            f"unknown range coder {backend!r}; choose auto, {' or '.join(BACKENDS)}")
     if backend == "python":
         return backend
     try:
@@ -245,54 +185,33 @@ def resolve_backend(backend: str = "auto") -> str:
 
 def _integers(what: str, values: Any) -> np.ndarray:
     """One-dimensional int64 array of `values`, or an error: floats and booleans are no symbols."""
-    if not isinstance(values, np.ndarray):
-        values = list(values)
-    array = np.asarray(values)
-    if array.ndim != 1 or not (np.issubdtype(array.dtype, np.integer) or array.size == 0):
+    array = np.asarray(values if isinstance(values, np.ndarray) else list(values))
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise RangeCoderError(
-            f"{what}: expected one row of integers, got shape {array.shape}, type {array.dtype}"
-        )
-    if array.size and array.dtype == np.uint64 and array.max() > np.iinfo(np.int64).max:
-        raise RangeCoderError(f"{what}: {array.max()} is too large")
+            f"{what}: expected one row of integers, got shape {array.shape}, type {array.dtype}")
     return array.astype(np.int64)
-
-
-def _choose(tables: Sequence[Table] | Mapping[int, Table], index: Any) -> list[Table]:
-    """tables[i] for each i of `index`, all of them checked to be `Table`s."""
-    numbers = _integers("table numbers", index)
-    if numbers.size and numbers.min() < 0:
-        raise RangeCoderError(f"table number {numbers.min()} is negative")
-    try:
-        chosen = list(map(tables.__getitem__, numbers.tolist()))
-    except (IndexError, KeyError):
-        raise RangeCoderError(f"a table number is not among the {len(tables)} tables") from None
-    if set(map(type, chosen)) - {Table}:
-        raise RangeCoderError("tables given by number have to be of type Table")
-    return chosen
 
 
 # range-coder ------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _private_file() -> Iterator[tuple[IO[bytes], str]]:
-    """A file of nobody else's, open, and the name by which range-coder can open it as well.
+def _memory_file() -> Iterator[tuple[IO[bytes], str]]:
+    """A file in memory, and the name by which range-coder, which takes only paths, can open it.
 
-    In memory where the system offers that (Linux): no disk to be full, and nothing left behind
-    whatever ends the process. Else a temporary file.
+    No disk to be full, and nothing left behind. Wheels of range-coder are for Linux, which has it.
     """
-    if _MEMORY_FILES:
+    try:
         with os.fdopen(os.memfd_create("c3lite"), "w+b") as file:
             yield file, f"/proc/self/fd/{file.fileno()}"
-    else:
-        with tempfile.NamedTemporaryFile(prefix="c3lite-") as file:
-            yield file, file.name
+    except RuntimeError as error:  # all that range-coder says when it could not open a file
+        raise OSError("range-coder could not open its file; too many open files?") from error
 
 
 def _encode_library(low: list[int], high: list[int], total: list[int]) -> bytes:
     from range_coder import RangeEncoder
 
-    with _private_file() as (file, name):
+    with _memory_file() as (file, name):
         encoder = RangeEncoder(name)
         encode = encoder.encode
         try:
@@ -302,30 +221,24 @@ def _encode_library(low: list[int], high: list[int], total: list[int]) -> bytes:
                     encode([1], [0, lower, upper, whole])
                 else:
                     encode([1], [0, lower, whole])
-        except RuntimeError as error:  # all that it says when it could not open its file
-            raise OSError("range-coder could not open its file; too many open files?") from error
         finally:
             encoder.close()
-        return file.read()
+        data = file.read()
+    if not data:
+        raise OSError("range-coder did not write its file")
+    return data
 
 
-class _LibraryDecoder:
-    def __init__(self, data: bytes):
-        from range_coder import RangeDecoder
+def _library_decoder(data: bytes):
+    from range_coder import RangeDecoder
 
-        with _private_file() as (file, name):
-            file.write(data)
-            file.flush()
-            # It keeps the open file, which outlives the name.
-            self._decode = RangeDecoder(name).decode
-        try:
-            self._decode(0, [0, 1])
-        except RuntimeError as error:  # all that it says when it could not open its file
-            raise OSError("range-coder could not open its file; too many open files?") from error
+    with _memory_file() as (file, name):
+        file.write(data)
+        file.flush()
+        decode = RangeDecoder(name).decode  # it keeps the open file, which outlives the name
+        decode(0, [0, 1])
+    return lambda tables: [decode(1, table)[0] for table in tables]
 
-    def decode(self, tables: list[Table]) -> list[int]:
-        decode = self._decode
-        return [decode(1, table)[0] for table in tables]
 
 # Python -----------------------------------------------------------------------------------------
 
@@ -367,7 +280,7 @@ class _PythonDecoder:
         for _ in range(4):
             self._code = self._code << 8 | next(self._bytes)
 
-    def decode(self, tables: Iterable[Table]) -> list[int]:
+    def __call__(self, tables: list[Table]) -> list[int]:
         code, width, stream = self._code, self._width, self._bytes
         search, following, bottom, mask = bisect_right, next, _BOTTOM, _MASK
         symbols = []

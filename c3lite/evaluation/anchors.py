@@ -33,34 +33,30 @@ from c3lite.evaluation import metrics
 
 @dataclass(frozen=True, eq=False)
 class Coded:
-    """An image or a video as a codec left it.
-
-    Attributes:
-        codec: "jpeg", "webp", "avif" or "hevc".
-        quality: as given to the codec; its scale is the codec's own (HEVC's QP: small is good).
-        data_bytes: size of the whole file, or stream.
-        bpp: 8 · data_bytes / (H · W), or / (T · H · W).
-        psnr: of the reconstruction against the image, in dB; of a video, the mean over its frames.
-        reconstruction: what was decoded, (3, H, W) or (3, T, H, W), in [0, 1], multiples of 1/255.
-    """
+    """An image or a video as a codec left it."""
 
     codec: str
+    """"jpeg", "webp", "avif" or "hevc"."""
     quality: int
+    """As given to the codec; its scale is the codec's own (HEVC's QP: small is good)."""
     data_bytes: int
+    """Of the whole file, or stream."""
     bpp: float
     psnr: float
+    """Of the reconstruction against the image, in dB; of a video, the mean over its frames."""
     reconstruction: Float32[np.ndarray, "3 *shape"] = field(repr=False)
+    """What was decoded, in [0, 1], multiples of 1/255."""
+
+
+def _coded(codec, quality, data_bytes, reconstruction, x) -> Coded:
+    return Coded(codec, quality, data_bytes, metrics.bpp(8 * data_bytes, x.shape[1:]),
+                 metrics.quality(reconstruction, x), reconstruction)
 
 
 def jpeg(image: Float[ArrayLike, "3 H W"], quality: SupportsIndex) -> Coded:
-    """JPEG, 4:4:4.
+    """JPEG, 4:4:4, of quality 1 (smallest) to 100, libjpeg's scale.
 
-    Args:
-        image: values in [0, 1].
-        quality: 1 (smallest) to 100, libjpeg's scale.
-
-    Raises:
-        ValueError: for another shape or type, values that are not in [0, 1], or another quality.
+    Raises `ValueError` for another shape or type, values outside [0, 1], or another quality.
     """
     return _code("JPEG", image, _quality(quality, 1), subsampling=0, optimize=True)
 
@@ -68,18 +64,13 @@ def jpeg(image: Float[ArrayLike, "3 H W"], quality: SupportsIndex) -> Coded:
 def webp(image: Float[ArrayLike, "3 H W"], quality: SupportsIndex) -> Coded:
     """Lossy WebP, 4:2:0, at most 16383 pixels a side. As `jpeg`, with quality 0 to 100.
 
-    Raises:
-        RuntimeError: when Pillow was built without WebP.
+    Raises `RuntimeError` when Pillow was built without WebP.
     """
     return _code("WEBP", image, _quality(quality, 0), method=6)
 
 
 def avif(image: Float[ArrayLike, "3 H W"], quality: SupportsIndex) -> Coded:
-    """AVIF, 4:4:4. As `jpeg`, with quality 0 to 100.
-
-    Raises:
-        RuntimeError: when Pillow was built without AVIF (its wheels have it since 11.3).
-    """
+    """AVIF, 4:4:4. As `webp`; Pillow's wheels have it since 11.3."""
     return _code("AVIF", image, _quality(quality, 0), subsampling="4:4:4", speed=4)
 
 
@@ -88,16 +79,7 @@ def rd_curve(
     codec: Callable[[Any, int], Coded],
     qualities: Iterable[SupportsIndex] = (5, 15, 30, 50, 70, 85, 95),
 ) -> list[Coded]:
-    """One image at several qualities, in the order given.
-
-    Args:
-        image: (3, H, W), values in [0, 1].
-        codec: one of this module's, for example `jpeg`.
-        qualities: the codec's own.
-
-    Raises:
-        ValueError, RuntimeError: as the codec does.
-    """
+    """One image at several qualities, in the order given. Raises what `codec`, say `jpeg`, does."""
     return [codec(image, quality) for quality in qualities]
 
 
@@ -110,13 +92,7 @@ def at_bpp(
     are made. Near means a small ratio of the rates. A codec has no file for a rate below its
     smallest or above its largest one; then it is that one, so look at the result's `bpp`.
 
-    Args:
-        image: (3, H, W), values in [0, 1].
-        codec: one of this module's for images, for example `avif`.
-        bpp: the wanted bits per pixel.
-
-    Raises:
-        ValueError, RuntimeError: as the codec does; ValueError for a rate that is not positive.
+    Raises what `codec` does, and `ValueError` for a rate that is not positive.
     """
     if not (math.isfinite(bpp) and bpp > 0):
         raise ValueError(f"a rate is a positive number of bits per pixel, not {bpp}")
@@ -149,26 +125,18 @@ def hevc(
 
     RGB becomes 4:2:0 planes and comes back as RGB by `c3lite.data.yuv`, in limited range, so that
     the codec sees the very planes of a file that `c3lite.data.video` read with the same matrix.
-    Colors sharper than 4:2:0 are lost before it begins, as everywhere in the field: that is the
-    format video codecs are used with.
 
     Args:
-        video: values in [0, 1], H and W even, at least 16.
-        qps: quantization parameters, 0 (best) to 51, in any order.
+        video: values in [0, 1], H and W even, at least 16; else `ValueError`.
+        qps: quantization parameters, 0 (best) to 51, in any order; else `ValueError`.
         matrix: "bt601" or "bt709"; None: BT.709 from 720 rows on, else BT.601.
 
-    Raises:
-        ValueError: for another shape, odd or small sides, values outside [0, 1], or another QP.
-        RuntimeError: when PyAV's FFmpeg has no libx265 (its wheels have it).
+    Raises `RuntimeError` when PyAV's FFmpeg has no libx265 (its wheels have it).
     """
     x = _pixels(video, "a video", "(3, T, H, W)", 4)
     points = []
     for qp, stream, decoded in _hevc(np.moveaxis(x, 1, 0), qps, fps, matrix):
-        reconstruction = np.stack(list(decoded), axis=1)
-        points.append(Coded(
-            codec="hevc", quality=qp, data_bytes=len(stream),
-            bpp=metrics.bpp(8 * len(stream), x.shape[1:]),
-            psnr=metrics.mean_frame_psnr(reconstruction, x), reconstruction=reconstruction))
+        points.append(_coded("hevc", qp, len(stream), np.stack(list(decoded), axis=1), x))
     return points
 
 
@@ -181,9 +149,7 @@ def hevc_curve(
 ) -> tuple[list[float], list[float]]:
     """Bits per pixel and PSNR of `hevc` at each QP, for a clip that need not fit into memory.
 
-    Args:
-        frames: gives the clip from its first frame on, each time it is called.
-        qps, fps, matrix: as for `hevc`, whose errors it raises, too.
+    `frames` gives the clip from its first frame on, each time it is called. Else as `hevc`.
     """
     rates, psnrs = [], []
     for _, stream, decoded in _hevc(frames(), qps, fps, matrix):
@@ -236,36 +202,25 @@ def _encode_hevc(planes: list[tuple[np.ndarray, ...]], qp: int, fps: int) -> byt
 
 def _decode_hevc(stream: bytes, height: int, width: int) -> list[list[np.ndarray]]:
     """Y, Cb and Cr of each frame of a stream."""
+    sides = ((height, width), *2 * [(height // 2, width // 2)])
     with av.open(io.BytesIO(stream), format="hevc") as container:
-        frames = []
-        for frame in container.decode(video=0):
-            sides = ((height, width), *2 * [(height // 2, width // 2)])
-            frames.append([np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:h, :w]
-                           for plane, (h, w) in zip(frame.planes, sides, strict=True)])
-    return frames
+        return [[np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:h, :w]
+                 for plane, (h, w) in zip(frame.planes, sides, strict=True)]
+                for frame in container.decode(video=0)]
 
 
 def _code(form: str, image: ArrayLike, quality: int, **settings: Any) -> Coded:
     x = _pixels(image, "an image", "(3, H, W)", 3)
     if not PIL.features.check({"JPEG": "jpg"}.get(form, form.lower())):
         raise RuntimeError(
-            f"this Pillow ({PIL.__version__}) was built without {form}; install a newer Pillow"
-        )
+            f"this Pillow ({PIL.__version__}) was built without {form}; install a newer Pillow")
     pixels = np.round(255 * x.astype(np.float64)).astype(np.uint8)
     file = io.BytesIO()
     PIL.Image.fromarray(pixels.transpose(1, 2, 0)).save(file, form, quality=quality, **settings)
     with PIL.Image.open(file) as decoded:
         back = np.asarray(decoded.convert("RGB")).transpose(2, 0, 1)
     reconstruction = back.astype(np.float32) / np.float32(255)
-    size = len(file.getbuffer())
-    return Coded(
-        codec=form.lower(),
-        quality=quality,
-        data_bytes=size,
-        bpp=metrics.bpp(8 * size, x.shape[1:]),
-        psnr=metrics.psnr(reconstruction, x),
-        reconstruction=reconstruction,
-    )
+    return _coded(form.lower(), quality, len(file.getbuffer()), reconstruction, x)
 
 
 def _pixels(given: ArrayLike, kind: str, shape: str, axes: int) -> np.ndarray:
@@ -278,8 +233,7 @@ def _pixels(given: ArrayLike, kind: str, shape: str, axes: int) -> np.ndarray:
 
 
 def _quality(quality: Any, lowest: int, highest: int = 100) -> int:
-    # Pillow would clip it in silence, or take it for another setting.
-    try:
+    try:  # Pillow would clip it in silence, or take it for another setting
         value = as_index(quality)
     except TypeError:
         raise ValueError(f"a quality is an integer, not {quality!r}") from None

@@ -17,8 +17,8 @@ from c3lite.model import latents
 from c3lite.model.context import context_count, previous_offsets
 
 
-class MACs(NamedTuple):
-    """MACs per pixel of the data, by part of the decoder."""
+class Cost(NamedTuple):
+    """What decoding costs, by part of the decoder."""
 
     entropy: float
     upsampling: float
@@ -28,6 +28,10 @@ class MACs(NamedTuple):
     def total(self) -> float:
         """Of all parts together."""
         return sum(self)
+
+
+class MACs(Cost):
+    """MACs per pixel of the data."""
 
 
 def macs_per_pixel(config: Config, shape: Sequence[int]) -> MACs:
@@ -59,7 +63,7 @@ def _dense(widths: Sequence[int]) -> int:
 
 
 def _entropy(config, shape):
-    ndim, pixels = len(shape), math.prod(shape)
+    ndim = len(shape)
     # an upper bound, as the paper's: the finest grid has no previous one, but is counted as if
     resize = _direct_macs("bilinear", ndim) if previous_offsets(config, ndim) else 0
     costs = [
@@ -69,7 +73,7 @@ def _entropy(config, shape):
         return float(sum(math.floor(cost / 8**e)
                          for cost, e in zip(costs, latents.exponents(config), strict=True)))
     sizes = map(math.prod, latents.grid_shapes(config, shape))
-    return sum(cost * size for cost, size in zip(costs, sizes, strict=True)) / pixels
+    return sum(cost * size for cost, size in zip(costs, sizes, strict=True)) / math.prod(shape)
 
 
 def _direct_macs(method, ndim):

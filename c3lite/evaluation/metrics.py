@@ -19,13 +19,9 @@ Curve = Sequence[SupportsFloat] | Shaped[ArrayLike, "..."]
 def mse(
     image: Float[ArrayLike, "3 *shape"], reference: Float[ArrayLike, "3 *reference_shape"]
 ) -> float:
-    """Mean squared error over all channels and pixels.
+    """Mean squared error over all channels and pixels of floats in [0, 1].
 
-    Args:
-        image, reference: (3, *shape) of the same shape, floats in [0, 1].
-
-    Raises:
-        ValueError: when the shapes differ, an array is empty or not of floats.
+    Raises `ValueError` when the shapes differ, an array is empty or not of floats.
     """
     x, y = _pair(image, reference)
     return float(np.mean(np.square(x - y)))
@@ -47,11 +43,7 @@ def mean_frame_psnr(
 ) -> float:
     """The mean over the frames of a video of each frame's PSNR, in dB (the paper's UVG figure).
 
-    Args:
-        video, reference: (3, T, H, W) of the same shape, floats in [0, 1].
-
-    Raises:
-        ValueError: as `mse`, and for arrays that are not (3, T, H, W).
+    Raises `ValueError` as `mse`, and for arrays that are not (3, T, H, W).
     """
     x, y = _pair(video, reference)
     if x.ndim != 4:
@@ -70,12 +62,7 @@ def quality(
 def bpp(bits: SupportsFloat, shape: Sequence[int]) -> float:
     """Bits per pixel: bits over the number of pixels, H·W or T·H·W (not times the 3 channels).
 
-    Args:
-        bits: of everything that is sent, at least 0.
-        shape: (H, W) or (T, H, W).
-
-    Raises:
-        ValueError: for a negative or non-finite number of bits, or a shape without pixels.
+    Raises `ValueError` for a negative or non-finite number of bits, or a shape without pixels.
     """
     bits = float(bits)
     if not (math.isfinite(bits) and bits >= 0):
@@ -101,16 +88,13 @@ def bd_rate(
     between its points: a warning says so, and what pchip gives.
 
     Args:
-        rate_bpp, psnr_db: the curve's points, at least 4; bpp > 0, PSNR in dB.
+        rate_bpp, psnr_db: the curve's points, at least 4 of different PSNR; bpp > 0, PSNR in dB.
         anchor_rate_bpp, anchor_psnr_db: the curve that it is compared with.
         method: "cubic", one least-squares polynomial (VCEG-M33, 2001), which gives the paper's
             figures; "pchip" or "akima", piecewise cubics through all points, which do not
             overshoot where points are many or uneven, and need different PSNRs.
 
-    Raises:
-        ValueError: for fewer than 4 points (of different PSNR), different numbers of rates and
-            PSNRs, rates that are not positive, values that are not finite, curves that share no
-            range of PSNR, or an unknown method.
+    Raises `ValueError` for points that are not as above, or curves that share no range of PSNR.
     """
     if method not in ("cubic", "pchip", "akima"):
         raise ValueError(f"unknown method {method!r}; choose cubic, pchip or akima")
@@ -121,8 +105,7 @@ def bd_rate(
     if not low < high:
         raise ValueError(
             f"the curves share no range of PSNR: {quality[0]:.2f} to {quality[-1]:.2f} dB against "
-            f"{anchor_quality[0]:.2f} to {anchor_quality[-1]:.2f} dB"
-        )
+            f"{anchor_quality[0]:.2f} to {anchor_quality[-1]:.2f} dB")
     area, monotonic = _integral(quality, log_rate, low, high, method)
     anchor_area, anchor_monotonic = _integral(anchor_quality, anchor_log_rate, low, high, method)
     with np.errstate(over="ignore"):
@@ -162,8 +145,7 @@ def _curve(name: str, rate_bpp: Curve, psnr_db: Curve) -> tuple[np.ndarray, np.n
     rate, quality = np.asarray(rate_bpp, np.float64), np.asarray(psnr_db, np.float64)
     if rate.ndim != 1 or rate.shape != quality.shape:
         raise ValueError(
-            f"{name} needs one rate for each PSNR, not shapes {rate.shape} and {quality.shape}"
-        )
+            f"{name} needs one rate for each PSNR, not shapes {rate.shape} and {quality.shape}")
     if not (np.isfinite(rate).all() and np.isfinite(quality).all()):
         raise ValueError(f"{name} has values that are not finite")
     if not (rate > 0).all():
@@ -177,8 +159,7 @@ def _curve(name: str, rate_bpp: Curve, psnr_db: Curve) -> tuple[np.ndarray, np.n
 def _integral(
     x: np.ndarray, y: np.ndarray, low: float, high: float, method: str
 ) -> tuple[float, bool]:
-    """Of the curve between low and high; and whether it is a cubic that rises all the way, or none.
-    """
+    """Of the curve between low and high; and whether it rises all the way, if it is a cubic."""
     if method == "cubic":
         # Polynomial.fit maps x to [-1, 1]: powers of 30 ... 45 dB would be badly conditioned.
         cubic = np.polynomial.Polynomial.fit(x, y, 3)

@@ -49,31 +49,19 @@ def datasets() -> list[str]:
 def codecs(dataset: str) -> dict[str, CodecInfo]:
     """The codecs that have points on a data set, by name.
 
-    Raises:
-        ValueError: for an unknown data set, naming the nearest.
+    Raises `ValueError` for an unknown data set, naming the nearest.
     """
     rows = _where(_rows("codecs.csv"), dataset=dataset)
-    return {
-        row["codec"]: CodecInfo(
-            row["type"],
-            _number(row["macs_per_pixel_min"]),
-            _number(row["macs_per_pixel_max"]),
-            row["reference"],
-            row["source"],
-        )
-        for row in rows
-    }
+    columns = ("macs_per_pixel_min", "macs_per_pixel_max")
+    return {row["codec"]: CodecInfo(
+        row["type"], *(float(row[c]) if row[c] else None for c in columns), row["reference"],
+        row["source"]) for row in rows}
 
 
 def rd_points(dataset: str, codec: str) -> RDCurve:
-    """A codec's published points on a data set.
+    """The points of a codec, one of `codecs(dataset)`: "C3 (paper)", "VTM" and others.
 
-    Args:
-        dataset: one of `datasets()`.
-        codec: one of `codecs(dataset)`, for example "C3 (paper)" or "VTM".
-
-    Raises:
-        ValueError: for an unknown name, naming the nearest.
+    Raises `ValueError` for an unknown name, naming the nearest.
     """
     rows = _where(_rows("rd_points.csv"), dataset=dataset, codec=codec)
     return RDCurve(*_columns(rows, "bpp", "psnr_db"))
@@ -87,8 +75,7 @@ def cool_chic(codec: str, image: str) -> ImageResults:
             contains ideas of C3. On Kodak also "Cool-Chic v5.0.1 mop, 2000 steps", a short fit.
         image: its name, for example "kodim19".
 
-    Raises:
-        ValueError: for an unknown name, naming the nearest.
+    Raises `ValueError` for an unknown name, naming the nearest.
     """
     rows = _where(_rows("cool_chic_per_image.csv"), codec=codec, image=image)
     return ImageResults(*_columns(rows, "lambda", "bpp", "psnr_db"))
@@ -102,11 +89,8 @@ def cool_chic_versions() -> list[str]:
 def paper_table(name: str) -> Any:
     """A table of the paper, as in paper_tables.json: BD-rates in percent, MACs per pixel, times.
 
-    Args:
-        name: for example "table3_kodak_knockout_bd_rate_percent".
-
-    Raises:
-        ValueError: for an unknown name, naming the nearest.
+    One is "table3_kodak_knockout_bd_rate_percent". Raises `ValueError` for an unknown name, naming
+    the nearest.
     """
     tables = json.loads(_text("paper_tables.json"))
     _check("table", name, tables)
@@ -137,10 +121,6 @@ def _check(what: str, name: str, known: Iterable[str]) -> None:
         longer = [n for n in names if n.startswith(name)]
         nearest = (longer or difflib.get_close_matches(name, names, n=1, cutoff=0))[0]
         raise ValueError(f"unknown {what} {name!r}; did you mean {nearest!r}?")
-
-
-def _number(text: str) -> float | None:
-    return float(text) if text else None
 
 
 def _columns(rows: list[dict[str, str]], *columns: str) -> Iterable[np.ndarray]:

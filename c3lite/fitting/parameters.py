@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
-from c3lite.coding.contents import Coded
+from c3lite.coding.header import Coded
 from c3lite.model.codec import Codec
 from c3lite.model.entropy import latent_bits
 from c3lite.model.quantize import hard_round

@@ -2,7 +2,7 @@
 
 A context is a static tuple of offsets, one row of the network's input each. The same tuple serves
 training (shifted views of whole grids, here) and decoding (positions looked up one wavefront at a
-time, in `coding/walk.py`), for images and videos. Outside the grid a latent counts as zero.
+time, in `coding/order.py`), for images and videos. Outside the grid a latent counts as zero.
 """
 
 from __future__ import annotations

@@ -60,10 +60,13 @@ class VideoFit:
         """Number of pixels, all frames together."""
         return math.prod(self.shape)
 
+    def _mean(self, name):
+        return sum(getattr(fit, name) * fit.pixels for fit in self.fits) / self.pixels
+
     @property
     def bpp_estimate(self) -> float:
         """Bits per pixel from log-probabilities, networks included."""
-        return sum(fit.bpp_estimate * fit.pixels for fit in self.fits) / self.pixels
+        return self._mean("bpp_estimate")
 
     @functools.cached_property
     def bpp(self) -> float:
@@ -73,7 +76,7 @@ class VideoFit:
     @property
     def loss(self) -> float:
         """MSE + lambda bpp_estimate, the pixels' mean over all patches."""
-        return sum(fit.loss * fit.pixels for fit in self.fits) / self.pixels
+        return self._mean("loss")
 
     @property
     def collapsed(self) -> tuple[int, ...]:
@@ -111,15 +114,13 @@ def adaptive(
     far, `interrupted=True`, and while a mask is learned with `KeyboardInterrupt`. `on_collapse` is
     as for `fit`.
     """
-    best = _with_masks_and_best(x, configs, key, progress, mask_steps, checkpoint, on_collapse)
+    best = _adaptive(x, configs, key, progress, mask_steps, checkpoint, on_collapse)
     if checkpoint is not None and not best.interrupted:
-        _remove(Path(checkpoint))
+        _remove(checkpoint)
     return best
 
 
-def _with_masks_and_best(
-    x, configs, key, progress, mask_steps, checkpoint, on_collapse
-) -> Fit:
+def _adaptive(x, configs, key, progress, mask_steps, checkpoint, on_collapse) -> Fit:
     """`adaptive`, whose files stay, so that the result is had from them again at once."""
     x = check_image(x)
     placed = masks.with_masks(x, configs, key=key, steps=mask_steps, progress=progress,
@@ -128,9 +129,9 @@ def _with_masks_and_best(
                     on_collapse=on_collapse)
 
 
-def _remove(checkpoint: Path) -> None:
-    checkpoint.unlink(missing_ok=True)
-    beside(checkpoint, "masks").unlink(missing_ok=True)
+def _remove(checkpoint) -> None:
+    for file in (Path(checkpoint), beside(checkpoint, "masks")):
+        file.unlink(missing_ok=True)
 
 
 def fit_video(
@@ -177,7 +178,7 @@ def fit_video(
         if progress and len(parts) > 1:
             print(f"patch {n} of {len(parts)}: {' x '.join(map(str, part.shape[1:]))}",
                   file=progress_output())
-        fits.append(_with_masks_and_best(
+        fits.append(_adaptive(
             part, configs, jax.random.fold_in(key, n - 1), progress, mask_steps,
             None if folder is None else folder / f"patch{n}", on_collapse))
         if fits[-1].interrupted:

@@ -75,14 +75,14 @@ class LearnedOffsets:
         height, width = self.config.mask_shape
         corner = -(self.window // 2)
         moved = {
-            "learned": lambda box: (box.dy, box.dx),
-            "center": lambda box: (-(height // 2), -(width // 2)),
-            "opposite": lambda box: (1 - height - box.dy, 1 - width - box.dx),
-            "top-left": lambda box: (corner, corner),
+            "learned": [(box.dy, box.dx) for box in self.boxes],
+            "center": [(-(height // 2), -(width // 2))] * len(self.boxes),
+            "opposite": [(1 - height - box.dy, 1 - width - box.dx) for box in self.boxes],
+            "top-left": [(corner, corner)] * len(self.boxes),
         }
         if position not in moved:
             raise ValueError(f"no position {position!r}; there are {', '.join(moved)}")
-        return edit(self.config, mask_origins=tuple(map(moved[position], self.boxes)))
+        return edit(self.config, mask_origins=tuple(moved[position]))
 
     def __repr__(self) -> str:
         boxes = ", ".join(
@@ -95,9 +95,8 @@ def mask_boxes(config: Config) -> tuple[Box, ...]:
     """The mask of each masked grid of a config, finest first; empty without a mask."""
     if config.mask_shape is None:
         return ()
-    count = min(config.masked_grids, config.num_grids)
     return tuple(Box(*map(int, origin), *config.mask_shape)
-                 for origin in config.mask_origins[:count])
+                 for origin in config.mask_origins[: ctx.masked_count(config)])
 
 
 @plain_jax()
@@ -137,7 +136,9 @@ def learn_offsets(
         raise ValueError(f"window must be odd and at least as large as the mask "
                          f"{config.mask_shape}, and steps 0 or more; got {window} and {steps}")
     key = jax.random.key(0) if key is None else key
-    wide = _wide(config, window, steps)
+    origins = ((-(window // 2),) * 2,) * ctx.masked_count(config)
+    wide = edit(config, mask_shape=(window, window), mask_origins=origins, steps=steps,
+                stage2_steps=0)
     began = time.perf_counter()
     store, state, past = resumed(checkpoint, [x], [wide], [key], begin(x, wide, key))
 
@@ -156,16 +157,8 @@ def learn_offsets(
     return found(state)
 
 
-def _wide(config, window, steps):
-    """The throw-away config: a mask as wide as the window."""
-    origin = -(window // 2)
-    count = min(config.masked_grids, config.num_grids)
-    return edit(config, mask_shape=(window, window), mask_origins=((origin, origin),) * count,
-                steps=steps, stage2_steps=0)
-
-
 def _heat_maps(state: State, config, window) -> Iterator[Float[np.ndarray, "window window"]]:
-    for n in range(min(config.masked_grids, config.num_grids)):
+    for n in range(ctx.masked_count(config)):
         first = state.codec.entropy.network(n)[0]
         weight = np.asarray(first.weight)[:, : window * window]
         yield np.abs(weight).mean(0).reshape(window, window)

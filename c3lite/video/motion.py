@@ -31,10 +31,8 @@ def displacement(
     Raises ValueError for frames of different shapes.
     """
     surface = correlation(previous, current, reach)
-    peak = int(surface.argmax())
-    dy, dx = np.unravel_index(peak, surface.shape)
-    ry, rx = (side // 2 for side in surface.shape)
-    return int(dx) - rx, int(dy) - ry
+    dy, dx = np.unravel_index(surface.argmax(), surface.shape)
+    return int(dx) - surface.shape[1] // 2, int(dy) - surface.shape[0] // 2
 
 
 def correlation(

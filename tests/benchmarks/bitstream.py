@@ -19,7 +19,8 @@ import numpy as np
 
 import c3lite as c3
 from c3lite.ablation.studies.decode_time import tiled
-from c3lite.coding import header, one, pixels
+from c3lite.coding import files, header, pixels
+from c3lite.coding.info import Info
 from c3lite.fitting import parameters
 from c3lite.model.entropy import latent_bits
 
@@ -32,14 +33,14 @@ def measured(contents: Path) -> None:
     data = contents.read_bytes()
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     began, before = time.process_time(), _peak()
-    decoded = one.read(data)
+    decoded = files.read(data)
     rolled_out = time.process_time()
     pixels.synthesize(decoded.config, decoded.shape, *decoded.coded)
     figures = {"rollout": rolled_out - began, "decode": time.process_time() - began,
                "decode_mb": _peak() - before}
     began = time.process_time()
-    again = header.pack(decoded, one._written(decoded).finish("auto"))
-    one.read(again)  # as `encode` does
+    again = header.pack(decoded, files.written(decoded).finish("auto"))
+    files.read(again)  # as `encode` does
     figures |= {"encode": time.process_time() - began, "encode_mb": _peak() - before}
     assert again == data
     print(json.dumps(figures))
@@ -57,7 +58,7 @@ def _fresh(path: Path) -> dict:
     return json.loads(result.stdout)
 
 
-def _row(fit: c3.Fit, estimate_bits: float) -> one.Info:
+def _row(fit: c3.Fit, estimate_bits: float) -> Info:
     """Write a fit's file, measure it in a fresh process, print one row."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "file.c3"

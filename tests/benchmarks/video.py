@@ -191,7 +191,7 @@ def decoding(steps=150):
     import numpy as np
 
     import c3lite as c3
-    from c3lite.coding import header, one
+    from c3lite.coding import files, header
     from tests.benchmarks.bitstream import tiled
 
     for name, config in (("E1 S2", c3.ADAPTIVE_UVG[1]), ("E3 S1", c3.ADAPTIVE_UVG[6])):
@@ -200,13 +200,13 @@ def decoding(steps=150):
         if config.mask_shape:
             config = c3.edit(config, mask_origins=((-7, 18), (-7, 18), (-2, -2)))
         fit = c3.fit(clip(20, -6, 19), config, key=jax.random.key(0), progress=False)
-        contents = one._contents(tiled(fit, (30, 180, 240)))
-        data = header.pack(contents, one._written(contents).finish("auto"))
+        contents = files._contents(tiled(fit, (30, 180, 240)))
+        data = header.pack(contents, files.written(contents).finish("auto"))
         began = time.process_time()
         whole = c3.decode(data)
         seconds = time.process_time() - began
         exact = np.array_equal(np.stack(list(c3.decode_frames(data)), 1), whole) and np.array_equal(
-            one.read(data).coded.symbols, contents.coded.symbols)
+            files.read(data).coded.symbols, contents.coded.symbols)
         print(f"  {name}: {len(data)} bytes ({8 * len(data) / whole[0].size:.3f} bpp) decoded in "
               f"{seconds:.2f} s of CPU (to reach: 3); {'exact' if exact else 'NOT EXACT'}",
               flush=True)

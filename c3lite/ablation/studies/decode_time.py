@@ -14,10 +14,10 @@ import numpy as np
 from c3lite.ablation import notebook
 from c3lite.ablation.notebook import POSITIVE_COUNT, Parameter, list_of
 from c3lite.ablation.table import TextTable, number
-from c3lite.coding import one as bitstream
+from c3lite.coding import files
 from c3lite.coding import pixels as decoder
 from c3lite.config import PRESETS, Config
-from c3lite.evaluation.complexity import macs_per_pixel
+from c3lite.evaluation.complexity import Cost, macs_per_pixel
 from c3lite.fitting.fit import Fit
 from c3lite.model import latents
 from c3lite.model.codec import Codec
@@ -35,19 +35,12 @@ PARAMETERS = {name: notebook.PARAMETERS[name] for name in (
 """What `complexity.ipynb` may set."""
 
 
-class DecodeTime(NamedTuple):
-    """CPU seconds to decode a file with `c3lite.decode`, by component; names as in `MACs`."""
+class DecodeTime(Cost):
+    """CPU seconds to decode a file with `c3lite.decode`.
 
-    entropy: float
-    """The roll-out: contexts, entropy network, range decoding, reading the networks."""
-    upsampling: float
-    synthesis: float
-    """With rounding to 8 bits."""
-
-    @property
-    def total(self) -> float:
-        """Of all parts together."""
-        return sum(self)
+    Entropy is the roll-out: contexts, entropy network, range decoding, reading the networks.
+    Synthesis is with rounding to 8 bits.
+    """
 
 
 def decode_time(data: bytes, repeats: int = 3) -> DecodeTime:
@@ -60,7 +53,7 @@ def decode_time(data: bytes, repeats: int = 3) -> DecodeTime:
 
 def _decode(data: bytes) -> tuple[float, ...]:
     times = [time.process_time()]
-    config, shape, coded = bitstream.read(data)
+    config, shape, coded = files.read(data)
     times.append(time.process_time())
     parts = decoder.real_arrays(config, shape, *coded[1:])
     up = decoder.upsampled(config, shape, coded.symbols, parts.upsampling)
@@ -101,7 +94,7 @@ def measure(
     """Decode files of the networks of `fit` with its latents tiled to each of several shapes."""
     found = []
     for shape in shapes:
-        data = bitstream.encode(tiled(fit, tuple(shape)))
+        data = files.encode(tiled(fit, tuple(shape)))
         seconds = decode_time(data, repeats)
         found.append(Decoding(codec, fit.config, tuple(shape), len(data), seconds))
         print(f"{codec}, {'x'.join(map(str, shape))}: {seconds.total:.3f} s of CPU", flush=True)
