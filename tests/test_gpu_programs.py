@@ -3,8 +3,6 @@
 The backend is pretended: the programs run on this CPU, or are lowered for a GPU and only counted.
 """
 
-import re
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -80,27 +78,20 @@ def lowered(config, shape, fits=0):
     return traced.lower(lowering_platforms=("cuda",)).as_text()
 
 
-def largest_window(program):
-    """Longest side of any convolution's filter; 0 where there is none."""
-    filters = re.findall(r"stablehlo\.convolution.*: \(tensor<[^>]*>, tensor<([^>]*)xf32>\)",
-                         program)
-    return max((max(map(int, sides.split("x"))) for sides in filters), default=0)
-
-
 def loops(program):
     return program.count("stablehlo.while")
 
 
-@pytest.mark.parametrize(("name", "fits", "largest"), [
-    ("c3", 0, 0), ("c3", 2, 0), ("cool-chic-v2", 0, 4), ("cool-chic-v2", 2, 4)])
-def test_a_whole_photo_has_no_blocks_and_no_filter_of_its_size(name, fits, largest, gpu):
+@pytest.mark.parametrize(("name", "fits"), [("c3", 0), ("c3", 2), ("cool-chic-v2", 0)])
+def test_a_whole_photo_has_no_blocks_and_no_convolution(name, fits, gpu):
+    """A sum of shifted arrays is none; its derivative's filter would be of the picture's size."""
     config = c3.PRESETS[name]
     assert loops(lowered(config, (256, 512), fits)) > 1  # blocks, on a CPU
     jax.clear_caches()
     gpu()
     program = lowered(config, (256, 512), fits)
     assert loops(program) == 1  # over the steps
-    assert largest_window(program) <= largest
+    assert "stablehlo.convolution" not in program
 
 
 def test_what_is_large_on_a_cpu_is_not_elsewhere(gpu):

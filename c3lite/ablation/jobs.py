@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from c3lite.ablation import images
 from c3lite.ablation.store import NUMERICS, Record, Store
-from c3lite.coding.one import encode
+from c3lite.coding import encode
 from c3lite.config import Config
 from c3lite.fitting.batch import fit_many
 from c3lite.fitting.checkpoint import steps_done

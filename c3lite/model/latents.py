@@ -14,6 +14,7 @@ from jaxtyping import Array, Float, Num
 
 from c3lite.ingredients.upsampling import UPSAMPLINGS
 from c3lite.model.blocks import on_cpu
+from c3lite.model.kernels import small_conv
 
 
 def exponents(config) -> tuple[int, ...]:
@@ -130,17 +131,14 @@ def double(
 
 def _double_by_phases(padded, kernel, shape):
     """The same as small convolutions, one for the even and one for the odd outputs of each axis."""
-    ndim, halves = padded.ndim, [-(-n // 2) for n in shape]
-    spatial = "DHW"[-ndim:]
+    halves = [-(-n // 2) for n in shape]
     up = jnp.zeros([side for n in halves for side in (n, 2)])
-    for phase in itertools.product((0, 1), repeat=ndim):
+    for phase in itertools.product((0, 1), repeat=padded.ndim):
         taps = kernel[tuple(slice(p, None, 2) for p in phase)]
         # output 2i + p is centered between samples i + 3 and i + 4 of the padded grid
         window = padded[tuple(slice(2 + p, 2 + p + n + 3)
                               for p, n in zip(phase, halves, strict=True))]
-        part = jax.lax.conv_general_dilated(
-            window[None, None], taps[None, None], (1,) * ndim, "VALID",
-            dimension_numbers=("NC" + spatial, "OI" + spatial, "NC" + spatial))[0, 0]
+        part = small_conv(window[None], taps[None, None])[0]
         up = up.at[tuple(s for p in phase for s in (slice(None), p))].set(part)
     return up.reshape([2 * n for n in halves])[tuple(slice(n) for n in shape)]
 
