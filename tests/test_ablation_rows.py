@@ -78,6 +78,14 @@ def test_parts_of_a_difference_are_taken_alone_or_left_out():
         between(c3.edit(first, quantization_step=0.5), last, ("C3", "v2"))
 
 
+def test_a_part_in_which_they_do_not_differ_is_no_row():
+    rows = [row.name for row in between(
+        c3.C3, c3.edit(c3.C3_FAST, steps=c3.C3.steps, stage2_steps=c3.C3.stage2_steps,
+                       noise="kumaraswamy"), ("C3", "fast"), rows_module.FAST_PARTS)]
+    assert "with SOAP" in rows and "with Gaussian noise" not in rows
+    assert "fast without Gaussian noise" not in rows
+
+
 @pytest.mark.parametrize(("T", "a"), list(itertools.product((0.1, 0.2, 0.3), (1.0, 1.5, 2.0))))
 def test_annealing_rows_hold_temperature_and_noise(T, a):
     (row,) = [row for row in annealing(c3.C3_CLIC) if row.name == f"T={T:g} a={a:g}"]

@@ -154,7 +154,7 @@ def test_each_of_many_and_the_best_of_several(photo):
 def test_each_patch_of_a_clip(photo):
     clip = np.concatenate([hard.clip(hard.page(*SIDES), 2), hard.clip(photo, 2)], axis=3)
     config = c3.edit(c3.UVG, num_grids=4, steps=300, stage2_steps=30, parameter_steps=(1e-3,),
-                     rd_weight=1e-3)
+                     rd_weight=1e-3, context_size=(3, 3), synthesis_widths=(12,))
     options = {"patch": (2, *SIDES), "progress": False, "key": jax.random.key(1)}
     with pytest.warns(UserWarning, match="collapsed"):
         assert c3.fit_video(clip, config, **options).collapsed == (0,)

@@ -22,8 +22,9 @@ from tests.coded import coded
 
 TABLES = {"activation": ACTIVATIONS, "upsampling": UPSAMPLINGS, "init": INITIALIZATIONS,
           "noise": NOISES, "network_optimizer": NETWORK_OPTIMIZERS}
-SMALL = c3.edit(c3.C3, num_grids=3, synthesis_widths=(5,), entropy_widths=(5,), steps=3,
-                stage2_steps=1, parameter_steps=(1e-2,))
+SMALL = c3.edit(c3.C3, num_grids=2, synthesis_widths=(5,), entropy_widths=(5,), steps=3,
+                context_size=(3, 3), synthesis_residual_convs=1, stage2_steps=1,
+                parameter_steps=(1e-2,))
 ENTRIES = [(field, name) for field, table in TABLES.items() for name in table]
 
 

@@ -16,6 +16,7 @@ import pytest
 import c3lite as c3
 from c3lite import __main__ as cli
 from c3lite import config, data
+from c3lite.fitting import goals
 from c3lite.video import clips
 from tests import hard
 from tests.coded import CONFIGS, coded
@@ -146,8 +147,9 @@ def test_a_fit_by_seconds(photo, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize("goal", [{"bpp": 2.5}, {"psnr": 41.0}])
 def test_a_fit_to_a_goal(photo, tmp_path, capsys, monkeypatch, goal):
     monkeypatch.setitem(config.PRESETS, "small", SMALL)
+    monkeypatch.setattr(goals, "FEWEST_STEPS", 30)
     out, ((name, value),) = tmp_path / "a.c3", goal.items()
-    code, _, errors = run(capsys, "encode", photo, out, "--preset", "small", "--steps", 600,
+    code, _, errors = run(capsys, "encode", photo, out, "--preset", "small", "--steps", 100,
                           f"--{name}", value)
     assert code == 0
     if name == "bpp":

@@ -59,6 +59,7 @@ FAST_PARTS: dict[str, tuple[str, ...]] = {
     "Gaussian noise": ("noise",),
     "steeper soft-rounding": ("temperature", "second_rounding_is_s"),
     "the clip's gradient": ("clip_gradient",),
+    "a window first": ("window",),
 }
 """The fields in which C3_FAST differs from C3, by what they are of."""
 
@@ -107,7 +108,7 @@ def between(
 ) -> list[Row]:
     """Two configs, and what part of their difference matters: each part taken alone, or left out.
 
-    First comes `first`, then with each part of `last`, then `last`, then it with each part of
+    Of `parts`, those in which they differ. First comes `first`, then with each part of `last`, then `last`, then it with each part of
     `first`. `names` are of the two. Raises `ValueError` for a difference that is in no part.
     """
     def taken(base, other, fields):
@@ -118,6 +119,7 @@ def between(
         others = [f.name for f in dataclasses.fields(last)
                   if getattr(everything, f.name) != getattr(last, f.name)]
         raise ValueError(f"no part has {', '.join(others)}, in which the configs differ")
+    parts = {part: fields for part, fields in parts.items() if taken(first, last, fields) != first}
     return [
         Row(names[0], (first,)),
         *(Row(f"with {part}", (taken(first, last, fields),)) for part, fields in parts.items()),
