@@ -32,6 +32,12 @@ LONG = Row("long", (c3.edit(SMALL, steps=8000),))
 TWO = {"local": {"workers": 2}}
 
 
+@pytest.fixture(autouse=True)
+def optimized_workers(monkeypatch):
+    """Worker processes take thousands of steps."""
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "0")
+
+
 def small_sweep(store, rows, images, weights=WEIGHTS, executor=TWO, **options):
     return sweep(rows, images, weights, store=store, batch=1, executor=executor, **options)
 

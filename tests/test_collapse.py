@@ -29,7 +29,7 @@ def quiet_fit(x, config, **options):
 
 @pytest.fixture(scope="module")
 def photo():
-    return c3.data.crop(c3.data.kodak(23), 220, 300, *SIDES)
+    return c3.data.crop(c3.data.kodak(23), 256, 128, *SIDES)  # of much contrast
 
 
 @pytest.mark.parametrize("rd_weight", RD_WEIGHTS)

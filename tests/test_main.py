@@ -25,7 +25,7 @@ from tests.coded import CONFIGS, coded
 @pytest.fixture(scope="module")
 def photo(tmp_path_factory):
     path = tmp_path_factory.mktemp("photo") / "in.png"
-    pixels = np.rint(255 * data.kodak(19)[:, 300:332, 100:148]).astype(np.uint8)
+    pixels = np.rint(255 * data.kodak(19)[:, 464:496, :48]).astype(np.uint8)
     PIL.Image.fromarray(pixels.transpose(1, 2, 0)).save(path)
     return path
 
@@ -144,7 +144,7 @@ def test_a_fit_by_seconds(photo, tmp_path, capsys, monkeypatch):
     assert c3.load(tmp_path / "a.c3").shape == (3, 32, 48)
 
 
-@pytest.mark.parametrize("goal", [{"bpp": 2.5}, {"psnr": 41.0}])
+@pytest.mark.parametrize("goal", [{"bpp": 2.5}, {"psnr": 28.0}])
 def test_a_fit_to_a_goal(photo, tmp_path, capsys, monkeypatch, goal):
     monkeypatch.setitem(config.PRESETS, "small", SMALL)
     monkeypatch.setattr(goals, "FEWEST_STEPS", 30)

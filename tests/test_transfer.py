@@ -111,5 +111,5 @@ def test_another_size(source):
 
 
 def test_networks_of_other_shapes_are_refused(source):
-    with pytest.raises(ValueError, match=r"do not fit the config.*\(8, 4\).*\(6, 4\)"):
+    with pytest.raises(ValueError, match=r"do not fit the config.*\(8, 3\).*\(6, 3\)"):
         transfer.refit(source.image, source, c3.edit(SMALL, synthesis_widths=(8,)), frozen=True)

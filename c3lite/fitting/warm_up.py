@@ -17,7 +17,7 @@ from c3lite.fitting import training
 from c3lite.fitting.loop import CHUNK, FIRST_CHUNK, measured, run_chunk
 from c3lite.fitting.parameters import networks_of, with_networks
 from c3lite.fitting.progress import progress_bar, show_progress
-from c3lite.fitting.training import History, State, begin, joined, with_codec
+from c3lite.fitting.training import History, State, joined, with_codec
 
 LARGE = 8
 """A window is for pictures of at least so many times its pixels: elsewhere its steps cost more than
@@ -50,7 +50,7 @@ def window(
 
 def from_window(
     x: Float[np.ndarray, "*batch 3 *shape"], config: Config, state: State, *,
-    progress: bool = False, start: Callable = begin, advance: Callable = run_chunk,
+    progress: bool = False, start: Callable | None = None, advance: Callable = run_chunk,
 ) -> State:
     """`state` with the networks of a fit of a window, of as many steps as stage 1 has.
 
@@ -62,7 +62,7 @@ def from_window(
     if size is None or int(state.step):
         return state
     tiles = window(x, size)
-    small, there = start(tiles, config, state.key), jnp.asarray(tiles)
+    small, there = (start or training.begin)(tiles, config, state.key), jnp.asarray(tiles)
     config = eqx.tree_at(lambda c: c.stage2_steps, config, 0)
     with progress_bar(progress, int(config.steps), 0) as bar:
         while int(small.step) < int(config.steps):
@@ -74,7 +74,7 @@ def from_window(
 
 def best_start(
     x: Float[np.ndarray, "*batch 3 *shape"], config: Config, state: State, past: list[History], *,
-    progress: bool = False, start: Callable = begin, advance: Callable = run_chunk,
+    progress: bool = False, start: Callable | None = None, advance: Callable = run_chunk,
 ) -> State:
     """COOL-CHIC's warm-up: all random starts take the first steps, and the best one goes on.
 
@@ -86,7 +86,8 @@ def best_start(
     steps = min(int(config.warmup_steps), int(config.steps) // 10)
     if config.warmup_starts == 1 or steps == 0 or int(state.step):
         return state
-    there, best, history, least = jnp.asarray(x), None, None, np.inf
+    start, there = start or training.begin, jnp.asarray(x)
+    best, history, least = None, None, np.inf
     split = functools.partial(jax.random.split, num=config.warmup_starts - 1)
     keys = jax.vmap(split, out_axes=1)(state.key) if state.key.ndim else split(state.key)
     with progress_bar(progress, config.warmup_starts * steps, 0) as bar:
