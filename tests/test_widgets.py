@@ -318,6 +318,17 @@ def test_a_live_fit_ends_when_its_view_closes():
     assert watched.status == "done"
 
 
+def test_a_live_fit_says_that_it_begins_on_a_window_and_can_be_stopped_there():
+    height, width = photo().shape[1:]
+    watched = widgets.LiveFit(photo(), c3.edit(LONG, window=(height // 4, width // 2)))
+    watched.start()
+    while "fitting a window of it first" not in watched.message:
+        assert watched.wait(0.05) is None
+    watched.stop()
+    fit = watched.wait(120)
+    assert fit.interrupted and len(fit.history.loss) <= 100 and len(c3.encode(fit)) > 0
+
+
 def test_a_live_fit_says_that_it_compiles_and_tells_the_time():
     watched = widgets.LiveFit(photo(), SHORT, c3.edit(SHORT, num_grids=2))
     said, told = [], []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import equinox as eqx
@@ -25,6 +25,7 @@ from c3lite.config import C3
 from c3lite.fitting.parameters import networks_of, with_networks
 from c3lite.ingredients.noise import NOISES
 from c3lite.ingredients.optimizers import NETWORK_OPTIMIZERS
+from c3lite.model.blocks import on_cpu
 from c3lite.model.codec import Codec, rate_distortion
 from c3lite.model.quantize import hard_round, noisy_round
 
@@ -148,7 +149,7 @@ def step(state: State, config, x: Float[Array, "3 *shape"]) -> tuple[State, Hist
     cosine = config.learning_rate.cosine(stage1_progress(config, state.step))
     learning_rate = jnp.where(in_stage1, cosine, state.learning_rate)
     record = History(loss, cost.bits, cost.mse, learning_rate)
-    state = jax.lax.cond(in_stage1, lambda s: s, lambda s: keep_best(s, config, loss), state)
+    state = choose(in_stage1, lambda s: s, lambda s: keep_best(s, config, loss), state)
     # A rate that stage 2 has just decayed comes with restored parameters, whose gradient this is
     # not: that step restores and does not update.
     restored = (state.waited == 0) & (state.best.loss < loss) & ~in_stage1
@@ -176,7 +177,7 @@ def quantizer(config, step: Int[Array, ""], key: PRNGKeyArray):
     def hard(x):
         return hard_round(x, config.stage2_temperature)
 
-    return lambda x: jax.lax.cond(step < config.steps, noisy, hard, x)
+    return lambda x: choose(step < config.steps, noisy, hard, x)
 
 
 def stage1_progress(config, step: Int[Array, ""]) -> Float[Array, ""]:
@@ -210,6 +211,13 @@ def finished(state: State, config) -> Bool[Array, "*fits"]:
 def best_codec(state: State) -> Codec:
     """The codec to keep: stage 2's best measured, or the newest where stage 2 has measured none."""
     return where(jnp.isfinite(state.best.loss), state.best.codec, state.codec)
+
+
+def choose(predicate: Bool[Array, ""], f: Callable, g: Callable, x: PyTree) -> PyTree:
+    """f(x), or else g(x). A GPU takes both, as it would wait for its host to choose."""
+    if on_cpu():
+        return jax.lax.cond(predicate, f, g, x)
+    return where(predicate, f(x), g(x))
 
 
 def where(mask: Bool[ArrayLike, "*fits"], new: PyTree, old: PyTree) -> PyTree:

@@ -7,9 +7,11 @@ import math
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import traitlets
 from IPython.display import publish_display_data
@@ -21,9 +23,9 @@ from c3lite.coding import pixels as decoder
 from c3lite.config import C3_FAST, Config
 from c3lite.fitting import parameters
 from c3lite.fitting.fit import Fit, check_image, finish
-from c3lite.fitting.loop import chunks
+from c3lite.fitting.loop import chunks, run_chunk
 from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax
-from c3lite.fitting.warm_up import best_start, from_window
+from c3lite.fitting.warm_up import best_start, from_window, window_of
 from c3lite.widgets.base import Explorer, jpeg, middle_frame, question, script
 
 UPDATE_S = 2.0
@@ -227,7 +229,9 @@ class LiveFit(Explorer):
     def _fit(self) -> None:
         for run in self._runs:
             self.message = "compiling" + f" {run.name}" * (len(self._runs) > 1)
-            run.begin(self._key)
+            if window_of(run.config, run.x.shape[1:]):
+                self.message += " and fitting a window of it first"
+            run.begin(self._key, lambda: bool(self._end))
             run.advance(math.inf)
         shown, cost_s = -math.inf, 0.0
         going = [run for run in self._runs if run.done < run.total]
@@ -331,10 +335,15 @@ class _Run:
         self.steps_a_second = 0.0  # in the last chunk; at first unknown, as that one compiled
         self.final: Fit | None = None
 
-    def begin(self, key: PRNGKeyArray) -> None:
+    def begin(self, key: PRNGKeyArray, ended: Callable[[], bool]) -> None:
+        def advance(state, *rest):  # a window is left as far as it has come
+            state, *measured = run_chunk(state, *rest)
+            return (state._replace(step=jnp.int32(10**9)) if ended() else state), *measured
+
         began = time.perf_counter()
         state = best_start(self.x, self.config, begin(self.x, self.config, key), self.past)
-        self.state, self._room = from_window(self.x, self.config, state), math.inf
+        self.state = from_window(self.x, self.config, state, advance=advance)
+        self._room = math.inf
         self._chunks = chunks(
             self.x, self.config, self.state, self.past, most=lambda: self._room)
         self.seconds += time.perf_counter() - began
