@@ -55,10 +55,11 @@ def optimized():
     """Programs are compiled to be fast: for tests of many steps."""
     import jax
 
+    before = jax.config.jax_disable_most_optimizations
     jax.clear_caches()
     jax.config.update("jax_disable_most_optimizations", False)
     yield
-    jax.config.update("jax_disable_most_optimizations", True)
+    jax.config.update("jax_disable_most_optimizations", before)
     jax.clear_caches()
 
 
