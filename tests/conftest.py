@@ -55,7 +55,7 @@ def optimized():
     """Programs are compiled to be fast: for tests of many steps."""
     import jax
 
-    before = jax.config.jax_disable_most_optimizations
+    before = jax.config.values["jax_disable_most_optimizations"]
     jax.clear_caches()
     jax.config.update("jax_disable_most_optimizations", False)
     yield
