@@ -128,6 +128,22 @@ def test_a_restart_that_is_killed_goes_on(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_dead_fit_killed_at_its_end_begins_again(tmp_path, monkeypatch):
+    from c3lite.fitting import checkpoint
+
+    monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 0.0)
+    x = hard.page(*SIDES)
+
+    def kill(state):
+        if int(state.step) == RELEASE.steps + RELEASE.stage2_steps:
+            raise RuntimeError("killed")
+
+    with pytest.raises(RuntimeError, match="killed"):
+        c3.fit(x, RELEASE, progress=False, callback=kill, checkpoint=tmp_path / "fit")
+    fit = quiet_fit(x, RELEASE, on_collapse="restart", checkpoint=tmp_path / "fit")
+    assert fit.config == STRAIGHT and not fit.collapsed
+
+
 def test_a_live_fit_does_not_begin_again(photo):
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import math
@@ -26,7 +25,7 @@ from c3lite.fitting.checkpoint import beside, resumed
 from c3lite.fitting.loop import chunks
 from c3lite.fitting.parameters import Coded, Networks
 from c3lite.fitting.seconds import scheduled
-from c3lite.fitting.training import History, State, begin, best_codec, finished, joined, plain_jax
+from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax
 from c3lite.fitting.warm_up import best_start, from_window
 from c3lite.model import latents
 from c3lite.model.codec import Codec
@@ -154,23 +153,24 @@ def fit(
         config = scheduled(x, config, key, seconds, began)
     watch = collapse.Watch(x, config, on_collapse)
     store, state, past = resumed(checkpoint, [x], [config], [key], begin(x, config, key))
-    dead = False
-    with contextlib.suppress(KeyboardInterrupt):
+    interrupted = False
+    try:
         state = best_start(x, config, state, past, progress=progress)
         state = from_window(x, config, state, progress=progress)
         for state, _ in chunks(x, config, state, past, progress=progress, store=store):  # noqa: B020
             if callback is not None:
                 callback(state)
-            if dead := watch.sees_collapse(past):
+            if watch.sees_collapse(past):
                 break
-    if dead:
+    except KeyboardInterrupt:
+        interrupted = True
+    if not interrupted and watch.sees_collapse(past):  # also of a fit resumed at its end
         left = None if seconds is None else seconds - (time.perf_counter() - began)
         result = fit(x, collapse.restarted(config), seconds=left, key=key, progress=progress,
                      callback=callback, checkpoint=beside(checkpoint, "restarted"))
         result = dataclasses.replace(result, seconds=time.perf_counter() - began)
     else:
-        result = finish(x, config, best_codec(state), joined(past), began,
-                        not finished(state, config))
+        result = finish(x, config, best_codec(state), joined(past), began, interrupted)
     if store is not None and not result.interrupted:
         store.remove()
     return result

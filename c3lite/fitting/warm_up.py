@@ -51,12 +51,13 @@ def window(
 def from_window(
     x: Float[np.ndarray, "*batch 3 *shape"], config: Config, state: State, *,
     progress: bool = False, start: Callable | None = None, advance: Callable = run_chunk,
+    stop: Callable[[], bool] = lambda: False,
 ) -> State:
     """`state` with the networks of a fit of a window, of as many steps as stage 1 has.
 
     On a large picture it is the networks that need steps, and here a step costs a small part. Of
     one fit, or of a batch with its `start` and `advance`. `state` itself where there is no window,
-    or later.
+    or later. `stop()` is asked before each chunk: the window is left as far as it has come.
     """
     size = window_of(config, x.shape[state.key.ndim + 1 :])
     if size is None or int(state.step):
@@ -65,7 +66,7 @@ def from_window(
     small, there = (start or training.begin)(tiles, config, state.key), jnp.asarray(tiles)
     config = eqx.tree_at(lambda c: c.stage2_steps, config, 0)
     with progress_bar(progress, int(config.steps), 0) as bar:
-        while int(small.step) < int(config.steps):
+        while int(small.step) < int(config.steps) and not stop():
             small, part, done = advance(small, config, there, np.int32(CHUNK))
             show_progress(bar, small, measured(part, done))
             bar.set_description_str("a window")

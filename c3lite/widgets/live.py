@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import traitlets
 from IPython.display import publish_display_data
@@ -23,7 +22,7 @@ from c3lite.coding import pixels as decoder
 from c3lite.config import C3_FAST, Config
 from c3lite.fitting import parameters
 from c3lite.fitting.fit import Fit, check_image, finish
-from c3lite.fitting.loop import chunks, run_chunk
+from c3lite.fitting.loop import chunks
 from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax
 from c3lite.fitting.warm_up import best_start, from_window, window_of
 from c3lite.widgets.base import Explorer, jpeg, middle_frame, question, script
@@ -336,13 +335,9 @@ class _Run:
         self.final: Fit | None = None
 
     def begin(self, key: PRNGKeyArray, ended: Callable[[], bool]) -> None:
-        def advance(state, *rest):  # a window is left as far as it has come
-            state, *measured = run_chunk(state, *rest)
-            return (state._replace(step=jnp.int32(10**9)) if ended() else state), *measured
-
         began = time.perf_counter()
         state = best_start(self.x, self.config, begin(self.x, self.config, key), self.past)
-        self.state = from_window(self.x, self.config, state, advance=advance)
+        self.state = from_window(self.x, self.config, state, stop=ended)
         self._room = math.inf
         self._chunks = chunks(
             self.x, self.config, self.state, self.past, most=lambda: self._room)
