@@ -19,6 +19,8 @@ from c3lite.config import (
     ADAPTIVE_CLIC,
     ADAPTIVE_KODAK,
     ADAPTIVE_UVG,
+    BEYOND,
+    BEYOND_SMALL,
     C3,
     C3_CLIC,
     C3_FAST,
@@ -47,10 +49,11 @@ from c3lite.video.masks import LearnedOffsets, learn_offsets
 __version__ = "0.1.0"
 
 __all__ = [
-    "ADAPTIVE_CLIC", "ADAPTIVE_KODAK", "ADAPTIVE_UVG", "C3", "C3_CLIC", "C3_FAST", "COOL_CHIC",
-    "COOL_CHIC_V2", "PRESETS", "UVG", "UVG_FAST", "UVG_SETTINGS", "Anneal", "BitstreamError",
-    "Config", "Fit", "FitError", "LearnedOffsets", "VideoFit", "adaptive", "codecs", "complexity",
-    "course", "data", "decode", "decode_frames", "decode_patch", "edit", "encode", "fit",
-    "fit_many", "fit_to", "fit_video", "inspect", "join_patches", "learn_offsets", "load",
-    "metrics", "motion", "patch_size", "reference", "save", "split_patches",
+    "ADAPTIVE_CLIC", "ADAPTIVE_KODAK", "ADAPTIVE_UVG", "BEYOND", "BEYOND_SMALL", "C3",
+    "C3_CLIC", "C3_FAST", "COOL_CHIC", "COOL_CHIC_V2", "PRESETS", "UVG", "UVG_FAST",
+    "UVG_SETTINGS", "Anneal", "BitstreamError", "Config", "Fit", "FitError", "LearnedOffsets",
+    "VideoFit", "adaptive", "codecs", "complexity", "course", "data", "decode", "decode_frames",
+    "decode_patch", "edit", "encode", "fit", "fit_many", "fit_to", "fit_video", "inspect",
+    "join_patches", "learn_offsets", "load", "metrics", "motion", "patch_size", "reference",
+    "save", "split_patches",
 ]

@@ -93,8 +93,9 @@ class Config(eqx.Module):
     """Gains 2**exponent are fixed (C3) or trained (COOL-CHIC)."""
     gain_floor: float = _field(0.0, least=0)
     """Lower limit of a learned gain, 0 or more: 0 in COOL-CHIC, 1 in COOL-CHICv2."""
-    latent_gains: Literal["doubling", "at least", "equal"] = _static("doubling")
-    """Gains at the start: 2**exponent, at least `latent_gain_bins` bins, or all of so many."""
+    latent_gains: Literal["doubling", "at least", "equal", "by size"] = _static("doubling")
+    """Gains at the start: 2**exponent, at least `latent_gain_bins` bins, or all of so many; by
+    size, at least so many in 128x192 pixels, and more in more (`latents.initial_gains`)."""
     latent_gain_bins: float = _field(8.0, above=0)
     """Adam moves a latent by about this many bins a step, times the learning rate."""
     quantization_step: float = _field(0.4, coded=2, above=0)
@@ -126,6 +127,16 @@ class Config(eqx.Module):
     """Channels of the hidden layers, 1 to 1024 each."""
     context_size: tuple[int, ...] = _static((7, 7), coded=10)
     """Window (height, width) or (frames, height, width), odd; its causal half is the context."""
+    context_taps: int = _static(0, coded=23, least=0)
+    """So many of the frame's own causal latents alone, 1 to 14 by priority (`context.PRIORITY`); 0:
+    all of the window's."""
+    grid_features: int = _static(0, coded=24, least=0)
+    """Numbers that a latent of the `featured_grids` learns from all coarser grids where it lies; 0:
+    none (Cool-Chic 5: 6). Grids are then decoded from coarse to fine."""
+    featured_grids: int = _static(3, coded=25, least=0)
+    """How many of the finest grids have these features."""
+    hyper_grids: int = _static(0, coded=26, least=0)
+    """Further grids, of the sizes of as many coarsest ones, that only features are made of."""
     previous_grid_size: int = _static(0, coded=11, least=0)
     """Side of the window taken from the next finer grid (Eq. 10); 0: none, 3: the paper's."""
     entropy_per_grid: bool = _static(False, coded=12)
@@ -150,6 +161,9 @@ class Config(eqx.Module):
     """One of `ACTIVATIONS`."""
     residual_layers: bool = _static(False, coded=21)
     """Hidden layers of equal width add their input before the activation (COOL-CHIC)."""
+    linear_branches: bool = _static(False, coded=22)
+    """Each network's inputs, by a linear map of their own, are added to its outputs; the colors'
+    after the residual convolutions (Cool-Chic 5)."""
     init: Init = _static("truncated_normal")
     """How weights start, one of `INITIALIZATIONS`."""
     init_scale: float = _field(1.0, above=0)
@@ -215,6 +229,10 @@ class Config(eqx.Module):
     # Network quantization, App. A.2.6
     parameter_steps: tuple[float, ...] = _static((5e-5, 1e-4, 5e-4, 1e-3, 3e-3, 6e-3, 1e-2))
     """Candidate quantization steps in (0, 1), tried for weights x biases (Eq. 24)."""
+    steps_per_network: bool = _static(False, coded=27)
+    """The entropy model has a pair of steps of its own (Cool-Chic)."""
+    network_rdoq: bool = _static(False)
+    """The networks' integers are moved towards zero where it costs less than it saves."""
 
     def __check_init__(self):
         for field in dataclasses.fields(self):
@@ -238,6 +256,9 @@ class Config(eqx.Module):
             ("scale_max", lambda v: v > self.scale_min, "above scale_min"),
             ("context_size", lambda v: len(v) in (2, 3) and all(k > 0 and k % 2 for k in v),
              "two or three odd numbers, (height, width) or (frames, height, width)"),
+            ("context_taps", lambda v: v <= 14, "0 (all) to 14"),
+            ("hyper_grids", lambda v: v <= min(self.num_grids, 16 - self.num_grids),
+             "no more than num_grids, and 16 with them"),
             ("previous_grid_size", lambda v: v == 0 or v % 2 == 1, "0 or an odd number"),
             ("synthesis_widths", _are_widths, "widths in 1..1024"),
             ("entropy_widths", _are_widths, "widths in 1..1024"),
@@ -249,8 +270,17 @@ class Config(eqx.Module):
             _require(name, getattr(self, name), holds(getattr(self, name)), wish)
         if self.warmup_starts > 1 and self.window is not None:
             raise ValueError("warmup_starts and window exclude each other")
-        if self.entropy_per_grid and self.entropy_film:
-            raise ValueError("entropy_per_grid and entropy_film exclude each other")
+        for one, others in (
+            ("entropy_per_grid", ("entropy_film",)), ("grid_features", ("previous_grid_size",)),
+            ("mask_shape", ("grid_features", "linear_branches")),
+        ):
+            for other in others:
+                if getattr(self, one) and getattr(self, other):
+                    raise ValueError(f"{one} and {other} exclude each other")
+        if UPSAMPLINGS[self.upsampling].is_separable and not self.finest_grid:
+            raise ValueError(f"{self.upsampling} upsampling needs the finest_grid")
+        if self.hyper_grids and not self.grid_features:
+            raise ValueError("hyper_grids are seen through grid_features, which are 0")
         if self.mask_shape is not None and self.context_size[:-2] not in ((), (1,)):
             raise ValueError("a mask replaces the previous frame: context_size must be one frame "
                              f"(height, width), got {self.context_size}")
@@ -466,6 +496,17 @@ Gaussian noise, steeper soft-rounding, a clip of pixels that no fit gets stuck b
 large picture networks that have learned on a small window of it. Each is one field;
 `ablations/fast.ipynb` says what each is worth."""
 
+BEYOND = edit(
+    C3_FAST, grid_features=6, context_taps=14, linear_branches=True, upsampling="separable",
+    residual_layers=True, entropy_widths=(20, 20), synthesis_widths=(48,), steps_per_network=True,
+    network_rdoq=True)
+"""Ahead of C3 at 1,912 MACs a pixel: ideas of Cool-Chic 5 (2026) with C3's GELU, fitted as
+`C3_FAST` is. Each is one field; `ablations/beyond.ipynb` says what each is worth."""
+
+BEYOND_SMALL = edit(BEYOND, grid_features=4, context_taps=8, entropy_widths=(12, 12),
+                    synthesis_widths=(32,))
+"""The same at 1,022 MACs a pixel, as many as Cool-Chic 5's decoder "mop" has."""
+
 UVG_SETTINGS: dict[str, dict[str, Any]] = {
     "E1": {"num_grids": 6, "entropy_widths": (16, 16), "context_size": (3, 9, 9)},
     "E2": {"num_grids": 5, "entropy_widths": (2, 2), "context_size": (3, 9, 9),
@@ -495,5 +536,6 @@ yet: `adaptive` learns them, and `learn_offsets` fills them in."""
 PRESETS: dict[str, Config] = {
     "c3": C3, "c3-clic": C3_CLIC, "cool-chic": COOL_CHIC, "cool-chic-v2": COOL_CHIC_V2,
     "uvg": UVG, "c3-fast": C3_FAST, "uvg-fast": UVG_FAST,
+    "beyond": BEYOND, "beyond-small": BEYOND_SMALL,
 }
 """Presets by the names of the command line."""

@@ -22,6 +22,16 @@ CONFIGS = {
     "per grid": c3.edit(c3.C3, entropy_per_grid=True, num_grids=4),
     "film": c3.edit(c3.C3_CLIC, entropy_film=True, num_grids=4),
     "no hidden layer": c3.edit(c3.C3, entropy_widths=(), synthesis_widths=()),
+    "features": c3.edit(c3.C3, grid_features=6, num_grids=5, residual_layers=True),
+    "linear branches": c3.edit(c3.C3, linear_branches=True, num_grids=3),
+    "separable upsampling": c3.edit(c3.C3, upsampling="separable", num_grids=4),
+    "all that came after C3": c3.edit(
+        c3.C3, grid_features=6, featured_grids=3, hyper_grids=3, context_taps=14, num_grids=6,
+        linear_branches=True, upsampling="separable", steps_per_network=True, residual_layers=True,
+        entropy_widths=(20, 20), synthesis_widths=(48,)),
+    "video, features": c3.edit(
+        c3.C3, context_size=(3, 5, 5), num_grids=4, grid_features=2, featured_grids=2,
+        linear_branches=True, context_taps=5, upsampling="separable", entropy_per_grid=True),
     "video": c3.edit(c3.C3, context_size=(3, 5, 5), num_grids=3),
     "video, previous grid": c3.edit(
         c3.C3, context_size=(3, 5, 5), num_grids=3, previous_grid_size=3, entropy_per_grid=True),
@@ -49,7 +59,8 @@ def coded(config, shape, symbols=None, seed=0) -> Fit:
         for a, size in zip(leaves, sizes, strict=True)])
     if symbols is None:
         symbols = np.round(rng.laplace(size=latents.count(config, shape), scale=2))
-    full = parameters.Coded(symbols.astype(np.int32), networks, STEP, STEP)
+    steps = (STEP,) * (4 if config.steps_per_network else 2)
+    full = parameters.Coded(symbols.astype(np.int32), networks, *steps)
     image = decoder.synthesize(
         config, shape, full.symbols, jax.tree.leaves(networks), STEP, STEP)
     codec = jax.eval_shape(lambda: Codec(config, shape, key=jax.random.key(0)))

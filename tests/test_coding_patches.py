@@ -152,7 +152,7 @@ def with_table(sides, patches=()):
     for length, crc in patches:
         out.unsigned(length)
         out.data += struct.pack("<I", crc)
-    return header.with_crc(files.MAGIC, bytes(out.data))
+    return header.with_crc(files.MAGIC, 2, bytes(out.data))
 
 
 @pytest.mark.parametrize("data", [

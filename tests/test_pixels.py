@@ -49,6 +49,8 @@ def test_pixels_are_those_of_training(name):
     synthesis.layers[-1].bias[:] = 0.5 / STEP
     for conv in synthesis.convs:
         conv.weight[:] /= 8
+    if synthesis.branch is not None:
+        synthesis.branch.weight[:] /= 8
     codec = Codec(config, shape, key=jax.random.key(0))
     codec = parameters.with_networks(
         codec, parameters.from_integers(jax.tree.map(jnp.asarray, fit.coded.networks), STEP, STEP))

@@ -9,12 +9,14 @@ from c3lite.ablation.grid import stores, sweep
 from c3lite.ablation.jobs import Job, Result, run_group
 from c3lite.ablation.notebook import Study
 from c3lite.ablation.rows import (
+    BEYOND_PARTS,
     FAST_PARTS,
     KNOCKOUTS,
     Row,
     annealing,
     between,
     knockouts,
+    ladder,
     schedules,
     sequential,
     stages,
@@ -24,8 +26,8 @@ from c3lite.ablation.store import Record, Store
 from c3lite.ablation.table import Table, bd_table, loss_changes, mean_curve, networks_over
 
 __all__ = [
-    "FAST_PARTS", "KNOCKOUTS", "Job", "Record", "Result", "Row", "Store", "Study", "Table",
-    "annealing", "bd_table", "between", "knockouts", "loss_changes", "mean_curve",
-    "networks_over", "run_group", "schedules", "sequential", "stages", "stores", "sweep",
-    "video_settings",
+    "BEYOND_PARTS", "FAST_PARTS", "KNOCKOUTS", "Job", "Record", "Result", "Row", "Store",
+    "Study", "Table", "annealing", "bd_table", "between", "knockouts", "ladder", "loss_changes",
+    "mean_curve", "networks_over", "run_group", "schedules", "sequential", "stages", "stores",
+    "sweep", "video_settings",
 ]

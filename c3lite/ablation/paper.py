@@ -67,6 +67,7 @@ TABLES: dict[str, PaperTable] = {
         "COOL-CHICv2": _published_rate("kodak", "COOL-CHICv2", "C3 (paper)")}),
     "baseline": PaperTable("From C3 without its improvements to COOL-CHICv2", "kodak", dict),
     "fast": PaperTable("From C3 to C3_FAST, part by part", "kodak", dict),
+    "beyond": PaperTable("From C3_FAST to BEYOND, part by part", "kodak", dict),
     "latents": PaperTable("Does a larger quantization step slow the latents down?", "kodak",
                           lambda: _table3_rows({"quantization step 1": "quantization-step<1"})),
     "table09": PaperTable("Table 9: one improvement after another removed", "clic2020",

@@ -64,6 +64,18 @@ FAST_PARTS: dict[str, tuple[str, ...]] = {
 """The fields in which C3_FAST differs from C3, by what they are of."""
 
 
+BEYOND_PARTS: dict[str, tuple[str, ...]] = {
+    "features of coarser grids": ("grid_features",),
+    "14 taps of context": ("context_taps",),
+    "linear branches": ("linear_branches",),
+    "separable upsampling": ("upsampling",),
+    "other widths, residual layers": ("residual_layers", "entropy_widths", "synthesis_widths"),
+    "steps of each network": ("steps_per_network",),
+    "RDOQ of the networks": ("network_rdoq",),
+}
+"""The fields in which BEYOND differs from C3_FAST, by what they are of."""
+
+
 def knockouts(base: Config, names: Iterable[str] | None = None) -> list[Row]:
     """The base, then each ingredient removed alone (Tables 3 and 10).
 
@@ -128,6 +140,15 @@ def between(
         Row(names[1], (last,)),
         *(Row(f"{names[1]} without {part}", (taken(last, first, fields),))
           for part, fields in parts.items())]
+
+
+def ladder(first: Config, last: Config, parts: Mapping[str, Sequence[str]]) -> list[Row]:
+    """From one config to another, one part of their difference after another, each kept."""
+    rows = []
+    for part, fields in parts.items():
+        first = edit(first, **{field: getattr(last, field) for field in fields})
+        rows.append(Row(f"and {part}", (first,)))
+    return rows
 
 
 def annealing(base: Config) -> list[Row]:

@@ -17,7 +17,6 @@ import itertools
 import math
 import os
 import warnings
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -83,7 +82,9 @@ def _contents(fit: Any) -> Contents:
     symbols = np.asarray(coded.symbols)
     if np.abs(symbols.astype(np.int64)).max(initial=0) > header.MAX_SYMBOL:
         raise BitstreamError(f"a latent is larger than the limit of {header.MAX_SYMBOL}")
-    steps = (float(np.float32(step)) for step in (coded.weight_step, coded.bias_step))
+    steps = [float(np.float32(step)) for step in coded.steps]
+    if len(steps) != (4 if fit.config.steps_per_network else 2):
+        raise BitstreamError("steps_per_network and the number of quantization steps do not fit")
     return Contents(header.as_decoded(fit.config, len(shape)), shape,
                     Coded(symbols, [a.astype(np.int64) for a in arrays], *steps))
 
@@ -116,7 +117,7 @@ def read_payload(head: header.Header, backend: str = "auto") -> Contents:
 
 def _pixels(head: header.Header, backend: str) -> Float[np.ndarray, "3 *shape"]:
     config, shape, coded = read_payload(head, backend)
-    return synthesize(config, shape, *coded)
+    return synthesize(config, shape, *coded[:4])
 
 
 # A clip in patches ------------------------------------------------------------------------------
@@ -165,22 +166,22 @@ def holds_frames(data: bytes) -> bool:
 
 def _encode_clip(clip: Any, backend: str) -> bytes:
     out, bodies = header.Output(), []
+    version = max(header.version_of(fit.config) for fit in clip.fits)
     for side in (*clip.shape, *clip.patch):
         out.unsigned(side)
     for fit in clip.fits:
-        data = encode(fit, backend=backend)
-        bodies.append(data[HEAD:])
-        out.unsigned(len(data) - HEAD)
-        out.data += data[HEAD - 4 : HEAD]
-    return b"".join([header.with_crc(MAGIC, bytes(out.data)), *bodies])
+        body = encode(fit, backend=backend)[HEAD:]
+        bodies.append(body)
+        out.unsigned(len(body))
+        out.data += header.checksum(body, version)
+    return b"".join([header.with_crc(MAGIC, version, bytes(out.data)), *bodies])
 
 
 def read_table(data: bytes) -> Table:
     """The table, checked. Nothing large is allocated."""
     source = header.Input(data)
     source.take(len(MAGIC))
-    header.check_version(source)
-    crc = source.crc()
+    version, crc = header.check_version(source), source.take(4)
     sides = [source.unsigned() for _ in range(6)]
     shape, patch = tuple(sides[:3]), tuple(sides[3:])
     if min(sides) < 1 or max(shape[1:]) > header.MAX_SIDE or shape[0] > MAX_CLIP_FRAMES:
@@ -191,7 +192,7 @@ def read_table(data: bytes) -> Table:
     if count > MAX_PATCHES:
         raise BitstreamError(f"{count} patches are more than the limit of {MAX_PATCHES}")
     entries = [(source.unsigned(), source.take(4)) for _ in range(count)]
-    if zlib.crc32(memoryview(data)[HEAD : source.at]) != crc:
+    if header.checksum(memoryview(data)[HEAD : source.at], version) != crc:
         raise BitstreamError("the checksum of the table of patches does not fit: the file's "
                              "beginning is damaged")
     at, patches = source.at, []
@@ -213,7 +214,7 @@ def of_patch(data: bytes, patch: Patch, read: Callable) -> Any:
     if len(body) < patch.length:
         raise BitstreamError(f"{patch} is not complete: the file ends before it does")
     try:
-        head = header.unpack(header.MAGIC + bytes([header.VERSION]) + patch.crc + body)
+        head = header.unpack(header.MAGIC + data[len(MAGIC) : len(MAGIC) + 1] + patch.crc + body)
         if head.contents.shape != patch.shape:
             raise BitstreamError(f"it says that it is {head.contents.shape}, and its place is "
                                  f"{patch.shape}")

@@ -36,10 +36,15 @@ from c3lite.config import (
     field_types,
 )
 from c3lite.ingredients.upsampling import UPSAMPLINGS
-from c3lite.model.context import check_mask, context_count, masked_count
+from c3lite.model.context import ancestors, check_mask, context_count, masked_count
+from c3lite.model.latents import exponents
 
 MAGIC = b"C3l"
-VERSION = 2
+VERSION = 3
+OLDEST = 2
+FIRST_OF_VERSION_3 = 22
+"""Number of the first config field that version 2 did not know. It is all that version 3 added:
+files of both are read by the same rules."""
 
 MAX_SIDE = 2**14
 MAX_FRAMES = 2**12
@@ -70,6 +75,19 @@ class Coded(NamedTuple):
     that the decoder has. Of a fit: `parameters.Networks`. Read from a file: a list."""
     weight_step: float
     bias_step: float
+    entropy_weight_step: float | None = None
+    """Of the entropy model's weights; None: `weight_step`."""
+    entropy_bias_step: float | None = None
+
+    @property
+    def steps(self) -> tuple:
+        """All quantization steps that there are, two or four."""
+        return tuple(step for step in self[2:] if step is not None)
+
+    @property
+    def entropy_steps(self) -> tuple:
+        """The entropy model's steps, of weights and of biases."""
+        return self.steps[-2:]
 
 
 class Contents(NamedTuple):
@@ -93,18 +111,28 @@ class ArrayInfo(NamedTuple):
 
 def array_infos(config: Config, ndim: int) -> Iterator[ArrayInfo]:
     """All coded arrays, in the order of `jax.tree.leaves` of `parameters.Networks`."""
-    if UPSAMPLINGS[config.upsampling].is_learned:
-        yield ArrayInfo("upsampling", (8,) * ndim, False)
+    kernel, total = UPSAMPLINGS[config.upsampling], len(exponents(config))
+    if kernel.is_learned:
+        yield ArrayInfo("upsampling", kernel.kernel_shape(config.num_grids, ndim), False)
     yield from _dense("synthesis", config.num_grids, *config.synthesis_widths, 3)
     size = (1, 3, 3) if config.synthesis_per_frame and ndim == 3 else (3,) * ndim
     for _ in range(config.synthesis_residual_convs):
         yield ArrayInfo("synthesis", (3, 3, *size), False)
         yield ArrayInfo("synthesis", (3,), True)
-    for n in range(config.num_grids if config.entropy_per_grid else 1):
-        yield from _dense("entropy", context_count(config, ndim, n), *config.entropy_widths, 2)
+    if config.linear_branches:
+        yield from _dense("synthesis", config.num_grids, 3)
+    contexts = [context_count(config, ndim, n)
+                for n in range(total if config.entropy_per_grid else 1)]
+    for n_in in contexts:
+        yield from _dense("entropy", n_in, *config.entropy_widths, 2)
     for width in config.entropy_widths if config.entropy_film else ():
-        yield ArrayInfo("entropy", (config.num_grids, width), False)
-        yield ArrayInfo("entropy", (config.num_grids, width), True)
+        yield ArrayInfo("entropy", (total, width), False)
+        yield ArrayInfo("entropy", (total, width), True)
+    for n_in in contexts if config.linear_branches else ():
+        yield from _dense("entropy", n_in, 2)
+    for n in range(total):
+        if sources := ancestors(config, n):
+            yield from _dense("entropy", len(sources), config.grid_features)
 
 
 def _dense(part, *widths):
@@ -121,10 +149,16 @@ class Arrays(NamedTuple):
     """Synthesis' 1x1 layers."""
     convs: list[tuple]
     """Its residual convolutions."""
+    branch: list[tuple]
+    """Its linear branch, if there is one."""
     networks: list[list[tuple]]
     """The layers of each entropy network."""
     film: list[tuple]
     """(scale - 1, shift) of each hidden layer, a row a grid."""
+    branches: list[tuple]
+    """The linear branch of each entropy network, if there are any."""
+    features: list[tuple]
+    """The features of each grid that has some."""
 
 
 def take_apart(config: Config, arrays: Sequence[np.ndarray]) -> Arrays:
@@ -134,12 +168,15 @@ def take_apart(config: Config, arrays: Sequence[np.ndarray]) -> Arrays:
     def pairs(n):
         return [(next(left), next(left)) for _ in range(n)]
 
-    hidden = len(config.entropy_widths)
+    hidden, total = len(config.entropy_widths), len(exponents(config))
+    count = total if config.entropy_per_grid else 1
     return Arrays(
         next(left) if UPSAMPLINGS[config.upsampling].is_learned else None,
         pairs(len(config.synthesis_widths) + 1), pairs(config.synthesis_residual_convs),
-        [pairs(hidden + 1) for _ in range(config.num_grids if config.entropy_per_grid else 1)],
-        pairs(hidden if config.entropy_film else 0))
+        pairs(config.linear_branches * 1),
+        [pairs(hidden + 1) for _ in range(count)],
+        pairs(hidden * config.entropy_film), pairs(count * config.linear_branches),
+        pairs(sum(bool(ancestors(config, n)) for n in range(total))))
 
 
 # Numbers ----------------------------------------------------------------------------------------
@@ -425,23 +462,36 @@ class Header(NamedTuple):
     payload: bytes
     bytes: int
     """Everything but the payload."""
+    version: int
+    """Of the format."""
 
 
 def pack(contents: Contents, payload: bytes) -> bytes:
     """A whole file."""
     out, coded = Output(), contents.coded
     write_config(out, contents.config, len(contents.shape))
-    out.float(coded.weight_step)
-    out.float(coded.bias_step)
+    for step in coded.steps:
+        out.float(step)
     for side in contents.shape:
         out.unsigned(side)
     out.data += struct.pack("<I", latents_crc(coded.symbols))
-    return with_crc(MAGIC, bytes(out.data) + payload)
+    return with_crc(MAGIC, version_of(contents.config), bytes(out.data) + payload)
 
 
-def with_crc(magic: bytes, rest: bytes) -> bytes:
+def version_of(config: Config) -> int:
+    """The version of a config's file: 2, so that older programs read it, if it has nothing new."""
+    new = [name for name, number in coded_fields().items() if number >= FIRST_OF_VERSION_3]
+    return 3 if any(getattr(config, name) != getattr(C3, name) for name in new) else 2
+
+
+def with_crc(magic: bytes, version: int, rest: bytes) -> bytes:
     """The mark, the version and a checksum before the rest of a file, or of its beginning."""
-    return magic + bytes([VERSION]) + struct.pack("<I", zlib.crc32(rest)) + rest
+    return magic + bytes([version]) + checksum(rest, version) + rest
+
+
+def checksum(rest: bytes | memoryview, version: int) -> bytes:
+    """Of what follows it. From version 3 on it begins with the version, which it guards too."""
+    return struct.pack("<I", zlib.crc32(rest, version if version > 2 else 0))
 
 
 def latents_crc(symbols: Integer[np.ndarray, " latents"]) -> int:
@@ -457,8 +507,8 @@ def unpack(data: bytes) -> Header:
     source = Input(data)
     if len(data) < len(MAGIC) or source.take(len(MAGIC)) != MAGIC:
         raise BitstreamError("this is not a c3lite file: it does not start with its mark")
-    check_version(source)
-    if source.crc() != zlib.crc32(memoryview(data)[source.at :]):
+    version = check_version(source)
+    if source.take(4) != checksum(memoryview(data)[source.at :], version):
         raise BitstreamError("the checksum does not fit: the file is damaged or not complete")
     try:
         config, ndim = read_config(source)
@@ -466,24 +516,25 @@ def unpack(data: bytes) -> Header:
         raise
     except (ValueError, TypeError) as error:
         raise BitstreamError(f"the file's header is impossible: {error}") from error
-    steps = source.float(), source.float()
+    steps = [source.float() for _ in range(4 if config.steps_per_network else 2)]
     if not (0 < min(steps) and max(steps) < 1):
         raise BitstreamError("a quantization step in the header is not between 0 and 1")
     shape = tuple(source.unsigned() for _ in range(ndim))
     check_limits(config, shape)
     crc = source.crc()
     return Header(Contents(config, shape, Coded(None, None, *steps)), crc, data[source.at :],
-                  source.at)
+                  source.at, version)
 
 
-def check_version(source: Input) -> None:
-    """Raise `BitstreamError` for a version of the format that this program cannot read."""
+def check_version(source: Input) -> int:
+    """The format's version. Raises `BitstreamError` for one that this program cannot read."""
     version = source.byte()
     if version > VERSION:
         raise BitstreamError(f"this file has version {version} of the format, and this c3lite "
-                             f"reads version {VERSION}: a newer c3lite is needed")
-    if version < VERSION:
+                             f"reads versions {OLDEST} to {VERSION}: a newer c3lite is needed")
+    if version < OLDEST:
         raise BitstreamError(f"the file says version {version}, which was never released")
+    return version
 
 
 def check_limits(config: Config, shape: tuple[int, ...]) -> None:
@@ -507,7 +558,7 @@ def check_limits(config: Config, shape: tuple[int, ...]) -> None:
     if largest > MAX_CONTEXT:
         raise BitstreamError(f"a context of {largest} is more than the limit of {MAX_CONTEXT}")
     check_reach(config)
-    contexts = {context_count(config, ndim, n) for n in range(config.num_grids)}
+    contexts = {context_count(config, ndim, n) for n in range(len(exponents(config)))}
     if len(contexts) > 1 and not config.entropy_per_grid:
         raise BitstreamError("one entropy network cannot serve contexts of different sizes")
     if max(len(config.synthesis_widths), len(config.entropy_widths),

@@ -9,7 +9,7 @@ import numpy as np
 
 from c3lite.coding import files, header
 from c3lite.config import Config
-from c3lite.model.latents import grid_shapes
+from c3lite.model.latents import exponents, grid_shapes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +23,8 @@ class Info:
     """Structure and constants of the decoder; what only the fit needed has its default."""
     weight_step: float
     bias_step: float
+    entropy_steps: tuple[float, float]
+    """Of the entropy model's weights and biases."""
     header_bytes: int
     payload_bytes: int
     networks_bits: dict[str, float]
@@ -61,6 +63,9 @@ class Info:
         lines += [f"  {name:14}{bits:12.0f} bits {bits / pixels:8.4f} bpp"
                   for name, bits in parts.items()]
         lines.append(f"  steps: weights {self.weight_step:g}, biases {self.bias_step:g}")
+        if self.config.steps_per_network:
+            weight_step, bias_step = self.entropy_steps
+            lines[-1] += f"; entropy model {weight_step:g}, {bias_step:g}"
         lines.append("  " + ", ".join(f"{k}={v}" for k, v in self.structure().items()))
         return "\n".join(lines)
 
@@ -112,7 +117,8 @@ def inspect(data: bytes) -> Info | VideoInfo:
         return _info(header.unpack(bytes(data)))
     table = files.read_table(data)
     parts = tuple(files.of_patch(data, patch, _info) for patch in table.patches)
-    return VideoInfo(header.VERSION, table.shape, table.patch, parts, table.bytes, len(data))
+    version = data[len(files.MAGIC)]
+    return VideoInfo(version, table.shape, table.patch, parts, table.bytes, len(data))
 
 
 def _info(head):
@@ -120,6 +126,7 @@ def _info(head):
     config, shape, coded = contents
     bits = files.written(contents).bits()
     parts = dict.fromkeys(array.part for array in header.array_infos(config, len(shape)))
-    return Info(header.VERSION, shape, config, *coded[2:], head.bytes, len(head.payload),
+    return Info(head.version, shape, config, coded.weight_step, coded.bias_step,
+                coded.entropy_steps, head.bytes, len(head.payload),
                 {part: bits[part] for part in parts},
-                tuple(bits[n] for n in range(config.num_grids)))
+                tuple(bits[n] for n in range(len(exponents(config)))))

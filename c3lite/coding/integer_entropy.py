@@ -30,6 +30,7 @@ from c3lite.coding.pixels import product
 from c3lite.coding.rangecoder import Decoder, Table, encode_intervals
 from c3lite.ingredients.activations import ACTIVATIONS
 from c3lite.ingredients.activations import FRACTION_BITS as ACTIVATION_BITS
+from c3lite.model.latents import exponents
 from c3lite.model.networks import is_residual
 
 WEIGHT_BITS = 16
@@ -71,17 +72,21 @@ class Network(NamedTuple):
     activation: str
     log_scale_range: tuple[int, int]
     """Lowest and highest ln(scale / q), in 1/16."""
+    has_branch: bool = False
+    """Whether the last layer also sees the context."""
 
     def __call__(
         self, x: Float[np.ndarray, "n context"]
     ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
         """(mu, ln scale) in 1/16 for contexts of whole numbers, rows of the plan's buffer."""
-        act = ACTIVATIONS[self.activation].integer
+        act, context = ACTIVATIONS[self.activation].integer, x
         for layer in self.layers[:-1]:
             x = layer(x)
             np.minimum(x, MAX_ACTIVATION, out=x)
             np.maximum(x, -MAX_ACTIVATION, out=x)
             x = act(x)
+        if self.has_branch:
+            x = np.concatenate([x, context], axis=1)
         mu, log_scale = self.layers[-1](x).astype(np.int64).T
         low, high = self.log_scale_range
         return mu, np.minimum(np.maximum(log_scale, low), high)
@@ -94,6 +99,8 @@ def network(
     weight_step: float,
     bias_step: float,
     unit: int,
+    branch: tuple[Real[np.ndarray, "2 context"], Real[np.ndarray, "2"]] | None = None,
+    features: tuple[Real[np.ndarray, "f _"], Real[np.ndarray, " f"]] | None = None,
 ) -> Network:
     """The integer network of one grid.
 
@@ -101,54 +108,96 @@ def network(
         layers: (weight (n_out, n_in), bias (n_out,)) of each layer, in steps.
         film: (scale - 1, shift) of each hidden layer for this grid, in steps; may be empty.
         unit: what a latent of 1 is in the network's input.
+        branch: (weight, bias) of the linear branch, in steps; None: there is none.
+        features: (weight, bias) of the grid's features, in steps; None: it has none. They become
+            inputs of the network: the latents that they are made of.
     """
     q = float(np.float32(config.quantization_step))
+
+    def real(pair):
+        return pair[0] * np.float64(weight_step), pair[1] * np.float64(bias_step)
+
+    def first_layer(weight, bias):
+        weight, bias = seen(config, weight, bias, None if features is None else real(features))
+        return weight * q, bias  # latents are multiples of q
+
+    def whole(weight, bias, fraction, largest):
+        """Rounded to integers, the sum of whose products is exact."""
+        weight = np.rint(weight * 2.0**WEIGHT_BITS)
+        bias = np.rint(bias * 2.0 ** (WEIGHT_BITS + fraction))
+        limit = math.floor(EXACT / (largest * max(weight.shape[1], 1)))
+        return np.clip(weight, -limit, limit), np.clip(bias, -EXACT, EXACT)
+
     out, fraction, largest = [], unit.bit_length() - 1, float(MAX_LATENT * unit)
-    for i, (weight, bias) in enumerate(layers):
+    for i, pair in enumerate(layers):
+        weight, bias = real(pair)
         n_out, n_in = weight.shape
-        weight, bias = weight * np.float64(weight_step), bias * np.float64(bias_step)
         if i < len(film):
-            gamma, beta = film[i][0] * np.float64(weight_step), film[i][1] * np.float64(bias_step)
+            gamma, beta = real(film[i])
             weight, bias = (1 + gamma)[:, None] * weight, (1 + gamma) * bias + beta
         last = i == len(layers) - 1
         if not last and is_residual(config, n_in, n_out):
             weight = weight + np.eye(n_out)
         if i == 0:
-            weight = weight * q  # latents are multiples of q
+            weight, bias = first_layer(weight, bias)
         if last:
             weight, bias = _in_bins(config, weight, bias, q)
-        weight = np.rint(weight * 2.0**WEIGHT_BITS)
-        bias = np.rint(bias * 2.0 ** (WEIGHT_BITS + fraction))
-        limit = math.floor(EXACT / (largest * max(n_in, 1)))
-        weight, bias = np.clip(weight, -limit, limit), np.clip(bias, -EXACT, EXACT)
+        weight, bias = whole(weight, bias, fraction, largest)
+        if last and branch is not None:
+            # of the context: as many fractional bits as what the last layer sees has
+            beside, added = _in_bins(config, *first_layer(*real(branch)), q, shifted=False)
+            more = fraction - (unit.bit_length() - 1)
+            beside, added = whole(beside * 2.0**more, added, fraction, float(MAX_LATENT * unit))
+            weight, bias = np.concatenate([weight, beside], axis=1), bias + added
         shift = WEIGHT_BITS + fraction - (INDEX_BITS if last else ACTIVATION_BITS)
         power = 2.0**-shift  # nothing is rounded
         out.append(Layer(np.ascontiguousarray(weight.T * power), bias * power + 0.5, shift))
         fraction, largest = ACTIVATION_BITS, MAX_ACTIVATION
-    return Network(tuple(out), config.activation, _log_scale_range(config, q))
+    return Network(
+        tuple(out), config.activation, _log_scale_range(config, q), branch is not None)
+
+
+def seen(
+    config, weight: Float[np.ndarray, "n_out context"], bias: Float[np.ndarray, " n_out"],
+    features: tuple[Float[np.ndarray, "f above"], Float[np.ndarray, " f"]] | None,
+) -> tuple[Float[np.ndarray, "n_out _"], Float[np.ndarray, " n_out"]]:
+    """A map of contexts as one in which the coarser latents stand for the features made of them."""
+    count = config.grid_features
+    if count:
+        own, weight = weight[:, weight.shape[1] - count :], weight[:, : weight.shape[1] - count]
+    if count and features is not None:
+        # one product and one sum after another: a matrix product sums in an order of its own
+        made = np.zeros((len(weight), features[0].shape[1]), weight.dtype)
+        for k in range(count):
+            made = made + own[:, k : k + 1] * features[0][k]
+            bias = bias + own[:, k] * features[1][k]
+        weight = np.concatenate([weight, made], axis=1)
+    return weight, bias
 
 
 def networks(
     config, arrays: list, weight_step: float, bias_step: float, unit: int, per_grid: bool
 ) -> list[Network]:
     """The integer network of each grid, from coded arrays; one object where grids share it."""
-    parts = take_apart(config, arrays)
+    parts, total = take_apart(config, arrays), len(exponents(config))
 
     def of_grid(n):
-        layers = parts.networks[n if len(parts.networks) > 1 else 0]
+        which = n if len(parts.networks) > 1 else 0
         film = [(gamma[n], beta[n]) for gamma, beta in parts.film]
-        return network(config, layers, film, weight_step, bias_step, unit)
+        return network(config, parts.networks[which], film, weight_step, bias_step, unit,
+                       parts.branches[which] if parts.branches else None,
+                       parts.features[n] if n < len(parts.features) else None)
 
     if per_grid:
-        return [of_grid(n) for n in range(config.num_grids)]
-    return [of_grid(0)] * config.num_grids
+        return [of_grid(n) for n in range(total)]
+    return [of_grid(0)] * total
 
 
-def _in_bins(config, weight, bias, q):
+def _in_bins(config, weight, bias, q, shifted=True):
     """The last layer, so that it gives mu / q and ln(scale / q) (entropy.laplace_scale)."""
     factor = np.array([1 / q, -0.5])
     shift = np.array([0.0, -float(np.float32(config.log_scale_shift)) / 2 - _ln(q)])
-    return weight * factor[:, None], bias * factor + shift
+    return weight * factor[:, None], bias * factor + shift * shifted
 
 
 def _log_scale_range(config, q):

@@ -11,7 +11,8 @@ are independent of each other (a wavefront), for windows, masks, images and vide
 7x7 window a = (4, 1): 512x768 latents in 2,812 steps instead of 393,216.
 
 All grids advance together. Where grid n also sees the halved finer grid (Eq. 10), its ranks are
-2^n a . position + c_n: the slope with which the finer grid arrives, delayed by its window.
+2^n a . position + c_n: the slope with which the finer grid arrives, delayed by its window. Where
+it has features of the coarser grids, those have the same slopes and are ahead of it by one a grid.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from c3lite.coding import integer_entropy as integer
-from c3lite.coding.header import Coded, Contents
+from c3lite.coding.header import Contents
 from c3lite.model import context as ctx
 from c3lite.model import latents
 from c3lite.model.context import HALVE_TAPS
@@ -86,8 +87,8 @@ class Plan:
     """Entries of the buffer."""
 
     def __init__(self, config, shape: tuple[int, ...]):
-        ndim, count = len(shape), config.num_grids
-        self.shapes = latents.grid_shapes(config, shape)
+        ndim, self.shapes = len(shape), latents.grid_shapes(config, shape)
+        count, coarseness = len(self.shapes), latents.exponents(config)
         own = [ctx.grid_offsets(config, ndim, n) for n in range(count)]
         previous = ctx.previous_offsets(config, ndim)
         self._lay_out(sorted({*itertools.chain(*own, previous), (0,) * ndim}))
@@ -104,12 +105,18 @@ class Plan:
         delay = 0
         for n, grid_shape in enumerate(self.shapes):
             slopes = [2**n * a for a in weights] if previous else weights
+            if config.grid_features:  # just before what lies beneath
+                delay = max(coarseness) - coarseness[n]
+                slopes = [2 ** (coarseness[n] - coarseness[0]) * a for a in weights]
             if n and previous:
                 # halving p reads the finer grid up to 2p + 2, and its window reaches p + reach
                 delay += sum(slopes) + 1 + reach * sum(slopes)
                 halving.append(_linear(grid_shape, slopes, delay - reach * sum(slopes)))
             ranks.append(_linear(grid_shape, slopes, delay))
-        self.per_grid = config.entropy_per_grid or config.entropy_film or len(set(own)) > 1
+        self.per_grid = (config.entropy_per_grid or config.entropy_film or len(set(own)) > 1
+                         or config.grid_features > 0)
+        self._firsts = np.cumsum([0, *map(math.prod, self.shapes)])
+        self._ancestors = [self._places_above(config, n) for n in range(count)]
         self._sort(np.concatenate(ranks))
         self._plan_halving(halving, plane)
 
@@ -123,6 +130,26 @@ class Plan:
             self.starts.append(rows * self.strides[0] + self._flat(before))
             rows += before[0] + grid_shape[0] + after[0]
         self.size = rows * self.strides[0]
+
+    def _places_above(self, config, n):
+        """For every latent of grid n where the latents lie that its features are made of."""
+        columns = []
+        for m, ratio in ctx.ancestors(config, n):
+            axes = ((np.arange(side) >> ratio) * stride
+                    for side, stride in zip(self.shapes[n], self.strides, strict=True))
+            columns.append(self.starts[m] + functools.reduce(np.add.outer, axes).reshape(-1))
+        return np.stack(columns, axis=1).astype(np.int32) if columns else None
+
+    def contexts(
+        self, buffer: Float[np.ndarray, " size"], step: slice | Int[np.ndarray, " n"]
+    ) -> Float[np.ndarray, "n context"]:
+        """What the network sees of latents of one grid, or of grids that are all alike."""
+        n = self.grid[step][0]
+        places = self.positions[step][:, None] + self.displacements[n]
+        if self._ancestors[n] is not None:
+            above = self._ancestors[n].take(self.order[step] - self._firsts[n], axis=0)
+            places = np.concatenate([places, above], axis=1)
+        return buffer.take(places)
 
     def _flat(self, offset):
         return _dot(offset, self.strides)
@@ -187,22 +214,22 @@ class Plan:
 
 def walk(coder: Any, contents: Contents) -> Contents:
     """Code a file's payload: write what is in `contents`, or read what is None there."""
-    config, shape, (known, arrays, *steps) = contents
+    config, shape, coded = contents
+    known = coded.symbols
     plan = Plan(config, shape)
     buffer, symbols = np.zeros(plan.size), np.zeros(len(plan.order), np.int64)
-    arrays = integer.code_networks(coder, config, len(shape), arrays)
-    networks = integer.networks(config, arrays, *steps, plan.unit, plan.per_grid)
+    arrays = integer.code_networks(coder, config, len(shape), coded.networks)
+    networks = integer.networks(config, arrays, *coded.entropy_steps, plan.unit, plan.per_grid)
     if known is not None:
         known = np.asarray(known, np.int64)[plan.order]
     for step, halved in plan.steps():
         plan.halve(buffer, halved)
-        n = plan.grid[step.start]
-        contexts = buffer.take(plan.positions[step][:, None] + plan.displacements[n])
-        values = integer.code_latents(coder, networks[n], contexts, plan.grid[step],
-                                      None if known is None else known[step])
+        values = integer.code_latents(
+            coder, networks[plan.grid[step.start]], plan.contexts(buffer, step), plan.grid[step],
+            None if known is None else known[step])
         symbols[plan.order[step]] = values
         put(buffer, plan, step, values)
-    return contents._replace(coded=Coded(symbols, arrays, *steps))
+    return contents._replace(coded=coded._replace(symbols=symbols, networks=arrays))
 
 
 def put(buffer: Float[np.ndarray, " size"], plan: Plan, places: slice, values) -> None:

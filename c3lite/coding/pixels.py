@@ -16,7 +16,7 @@ from jaxtyping import Float, Integer, Real
 from c3lite.coding.header import Arrays, array_infos, take_apart
 from c3lite.config import Config
 from c3lite.ingredients.activations import ACTIVATIONS
-from c3lite.ingredients.upsampling import UPSAMPLINGS
+from c3lite.ingredients.upsampling import UPSAMPLINGS, raise_separably
 from c3lite.model import latents
 
 BLOCK = 2**11
@@ -57,7 +57,7 @@ def upsampled(
     kernel: Float[np.ndarray, "*taps"] | None,
 ) -> Float[np.ndarray, "grids *shape"]:
     """All grids at full resolution (App. A.1.2), from latents in step units."""
-    grids = latents.split(symbols, latents.grid_shapes(config, shape))
+    grids = latents.split(symbols, latents.grid_shapes(config, shape))[: config.num_grids]
     step = np.float32(config.quantization_step)
     return upsample(config, [grid.astype(np.float32) * step for grid in grids], shape, kernel)
 
@@ -67,14 +67,17 @@ def to_pixels(
 ) -> Float[np.ndarray, "3 *shape"]:
     """The synthesis network (App. A.1.3), and rounding to 8 bits."""
     if up.ndim == 3:
-        x = _pixelwise(config, up, parts.layers)
+        x, beside = _pixelwise(config, up, parts)
     else:
-        x = np.stack([_pixelwise(config, frame, parts.layers) for frame in up.swapaxes(0, 1)], 1)
+        frames = (_pixelwise(config, frame, parts) for frame in up.swapaxes(0, 1))
+        x, beside = (np.stack(part, 1) for part in zip(*frames, strict=True))
     act = ACTIVATIONS[config.activation].decode
     for i, (weight, bias) in enumerate(parts.convs):
         x = residual_conv(x, weight, bias)
         if i < len(parts.convs) - 1:
             x = act(x)
+    if parts.branch:
+        x = x + beside
     return np.rint(np.clip(x, 0, 1) * np.float32(255)) / np.float32(255)
 
 
@@ -91,20 +94,23 @@ def _resized(grid, paths, method):
     return grid
 
 
-def _pixelwise(config, x, layers):
-    """The 1x1 layers, and the activation after them if there is one."""
+def _pixelwise(config, x, parts):
+    """The 1x1 layers, with the activation after them if there is one, and the linear branch."""
     act = ACTIVATIONS[config.activation].decode
     flat = x.reshape(len(x), -1)
-    out = np.empty((3, flat.shape[1]), np.float32)
+    out, beside = (np.zeros((3, flat.shape[1]), np.float32) for _ in range(2))
     for first in range(0, flat.shape[1], BLOCK):
-        y = flat[:, first : first + BLOCK]
-        for weight, bias in layers[:-1]:
+        here = slice(first, first + BLOCK)
+        y = flat[:, here]
+        for weight, bias in parts.branch:
+            beside[:, here] = product(weight, y) + bias[:, None]
+        for weight, bias in parts.layers[:-1]:
             z = product(weight, y) + bias[:, None]
             y = act(y + z if config.residual_layers and z.shape == y.shape else z)
-        weight, bias = layers[-1]
+        weight, bias = parts.layers[-1]
         y = product(weight, y) + bias[:, None]
-        out[:, first : first + BLOCK] = act(y) if config.rgb_activation else y
-    return out.reshape(3, *x.shape[1:])
+        out[:, here] = act(y) if config.rgb_activation else y
+    return out.reshape(3, *x.shape[1:]), beside.reshape(3, *x.shape[1:])
 
 
 def residual_conv(
@@ -153,6 +159,8 @@ def upsample(
     kernel: Float[np.ndarray, "*taps"] | None = None,
 ) -> Float[np.ndarray, "grids *shape"]:
     """Every grid at full resolution, finest first (latents.upsample)."""
+    if UPSAMPLINGS[config.upsampling].is_separable:
+        return raise_separably(np, grids, kernel)
     if UPSAMPLINGS[config.upsampling].is_learned:
         sides = (shape, *(grid.shape for grid in grids))
         raised = np.empty((0, *sides[-1]), np.float32)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from c3lite.config import Config
 from c3lite.ingredients.upsampling import UPSAMPLINGS
 from c3lite.model import latents
-from c3lite.model.context import context_count, previous_offsets
+from c3lite.model.context import ancestors, context_count, previous_offsets
 
 
 class Cost(NamedTuple):
@@ -47,6 +47,11 @@ def macs_per_pixel(config: Config, shape: Sequence[int]) -> MACs:
       average alone: 16 in two dimensions, 121 a pixel for 7 grids.
     - Synthesis: dense layers, then 9 x k**d for each residual convolution, once a pixel (Eq. 26).
 
+    - Linear branches: inputs x outputs. Features: A r + b once for each parent, that is for each
+      latent of half the resolution.
+    - Separable upsampling: 7 a latent and axis for smoothing, and of what is doubled 4 an entry and
+      axis, after one axis half as many.
+
     FiLM and residual layers cost nothing: they are folded into weights, or are additions.
 
     Raises `ValueError` for another number of axes, or an empty one.
@@ -66,9 +71,12 @@ def _entropy(config, shape):
     ndim = len(shape)
     # an upper bound, as the paper's: the finest grid has no previous one, but is counted as if
     resize = _direct_macs("bilinear", ndim) if previous_offsets(config, ndim) else 0
-    costs = [
-        _dense((context_count(config, ndim, n), *config.entropy_widths, 2)) + resize
-        for n in range(config.num_grids)]
+    costs = []
+    for n in range(len(latents.exponents(config))):
+        context = context_count(config, ndim, n)
+        features = config.grid_features * len(ancestors(config, n)) / 2**ndim
+        branch = 2 * context if config.linear_branches else 0
+        costs.append(_dense((context, *config.entropy_widths, 2)) + branch + features + resize)
     if ndim == 3:
         return float(sum(math.floor(cost / 8**e)
                          for cost, e in zip(costs, latents.exponents(config), strict=True)))
@@ -85,6 +93,11 @@ def _upsampling(config, shape):
     if not config.upsampling_recursive and not kernel.is_learned:
         to_resize = config.num_grids - config.finest_grid
         return float(_direct_macs(config.upsampling, ndim) * to_resize)
+    if kernel.is_separable:
+        sizes = list(map(math.prod, latents.grid_shapes(config, shape)))
+        share = kernel.taps * (2 - 2.0 ** (1 - ndim))  # of each axis, what the ones before left
+        costs = (7 * ndim + (config.num_grids - 1 - n) * share for n in range(config.num_grids - 1))
+        return sum(cost * size for cost, size in zip(costs, sizes, strict=False)) / sizes[0]
     # towards the size before grid n, all grids from n on are doubled together
     sizes = list(map(math.prod, (shape, *latents.grid_shapes(config, shape))))
     samples = sum((config.num_grids - n) * sizes[n]
@@ -95,4 +108,5 @@ def _upsampling(config, shape):
 def _synthesis(config, ndim):
     kernel = 9 if config.synthesis_per_frame or ndim == 2 else 27
     dense = _dense((config.num_grids, *config.synthesis_widths, 3))
-    return float(dense + config.synthesis_residual_convs * 3 * 3 * kernel)
+    branch = 3 * config.num_grids if config.linear_branches else 0
+    return float(dense + branch + config.synthesis_residual_convs * 3 * 3 * kernel)

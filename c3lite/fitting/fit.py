@@ -70,8 +70,7 @@ class Fit:
     @functools.cached_property
     def networks(self) -> Networks:
         """The networks that the decoder of the file has."""
-        return parameters.from_integers(
-            self.coded.networks, self.coded.weight_step, self.coded.bias_step)
+        return parameters.from_integers(self.coded.networks, *self.coded.steps)
 
     @property
     def bpp_estimate(self) -> float:
@@ -183,8 +182,7 @@ def finish(
     """Quantize the networks of a fitted codec and measure the result."""
     found = parameters.search(codec, config, jnp.asarray(x))
     coded = jax.tree.map(np.asarray, found.best)
-    coded = coded._replace(
-        weight_step=float(coded.weight_step), bias_step=float(coded.bias_step))
+    coded = Coded(*coded[:2], *map(float, coded.steps))
     bits = {"latents": float(found.latent_bits)}
     bits |= {name: float(part) for name, part in found.network_bits._asdict().items()
              if getattr(coded.networks, name) is not None}

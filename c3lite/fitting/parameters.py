@@ -1,22 +1,26 @@
 """Quantizing the networks after the fit, and what they cost (Eqs. 3, 24; App. A.2.6).
 
 Every network array is coded as integers times a step; one step serves all weights and another all
-biases, of both networks. The pair is chosen by trying all combinations of `config.parameter_steps`.
+biases, of both networks, or of each. The pair is chosen by trying all combinations of
+`config.parameter_steps`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jax.random as jr
+from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
 from c3lite.coding.header import Coded
 from c3lite.model.codec import Codec
-from c3lite.model.entropy import latent_bits
+from c3lite.model.entropy import latent_bits, total_bits
 from c3lite.model.quantize import hard_round
 
 MAX_PARAMETER_BITS = 32.0
@@ -54,31 +58,46 @@ def is_bias(path) -> bool:
     return last.idx == 1 if in_film else getattr(last, "name", None) == "bias"
 
 
-def to_integers(networks: Networks, weight_step, bias_step) -> Networks:
-    """Each array divided by its step and rounded; still floats, whole numbers."""
-    return jax.tree_util.tree_map_with_path(
-        lambda path, array: jnp.round(array / (bias_step if is_bias(path) else weight_step)),
-        networks)
+def steps_tree(networks: Networks, *steps) -> Networks:
+    """The step of every array; `steps` are those of weights and biases, and maybe two more of the
+    entropy model's."""
+    def step_of(path, _):
+        own = 2 if len(steps) == 4 and path[0].name == "entropy" else 0
+        return steps[own + is_bias(path)]
+
+    return jax.tree_util.tree_map_with_path(step_of, networks)
 
 
-def from_integers(integers: Networks, weight_step, bias_step) -> Networks:
-    """The networks that the decoder sees: integers times steps."""
-    return jax.tree_util.tree_map_with_path(
-        lambda path, k: k * jnp.float32(bias_step if is_bias(path) else weight_step), integers)
+def to_integers(networks: Networks, *steps) -> Networks:
+    """Each array divided by its step (`steps_tree`) and rounded; still floats, whole numbers."""
+    return jax.tree.map(lambda array, step: jnp.round(array / step), networks,
+                        steps_tree(networks, *steps))
 
 
-def laplace_array_bits(integers: Float[Array, "*shape"]) -> Float[Array, ""]:
-    """Bits of one array of whole numbers under its own zero-mean Laplace (Eq. 3).
+def from_integers(integers: Networks, *steps) -> Networks:
+    """The networks that the decoder sees: integers times steps (`steps_tree`)."""
+    return jax.tree.map(lambda k, step: k * jnp.float32(step), integers,
+                        steps_tree(integers, *steps))
 
-    scale = std / sqrt(2), at least 1e-3, in steps; at most 32 bits a parameter.
-    """
-    scale = jnp.maximum(jnp.std(integers) / math.sqrt(2), MIN_SCALE)
+
+def laplace_array_scale(integers: Float[Array, "*shape"]) -> Float[Array, ""]:
+    """Scale of the zero-mean Laplace of one array, std / sqrt(2), at least 1e-3, in steps."""
+    return jnp.maximum(jnp.std(integers) / math.sqrt(2), MIN_SCALE)
+
+
+def laplace_integer_bits(integers: Float[Array, "*shape"], scale) -> Float[Array, "*shape"]:
+    """Bits of whole numbers under a zero-mean Laplace, at most 32 each (Eq. 3)."""
     size = jnp.abs(integers)
     # in logarithms: 32 bits are far down the tail
     zero = jnp.log1p(-jnp.exp(-0.5 / scale))
     other = -(size - 0.5) / scale + jnp.log(-jnp.expm1(-1 / scale)) - math.log(2)
     bits = -jnp.where(size == 0, zero, other) / math.log(2)
-    return jnp.minimum(bits, MAX_PARAMETER_BITS).sum()
+    return jnp.minimum(bits, MAX_PARAMETER_BITS)
+
+
+def laplace_array_bits(integers: Float[Array, "*shape"]) -> Float[Array, ""]:
+    """Bits of one array of whole numbers under its own zero-mean Laplace (Eq. 3)."""
+    return laplace_integer_bits(integers, laplace_array_scale(integers)).sum()
 
 
 def network_bits(integers: Networks) -> Networks:
@@ -108,23 +127,102 @@ def search(codec: Codec, config, x: Float[Array, "3 *shape"]) -> Search:
     networks = networks_of(codec)
     pixels = x.size // 3
 
-    def loss(steps):
+    def parts(steps):
+        """MSE, bits of the latents, and of the networks."""
         integers = to_integers(networks, *steps)
         coded = with_networks(codec, from_integers(integers, *steps))
         bits = latent_bits(coded.entropy, config, symbols, codec.shape).sum()
         mse = jnp.mean((to_8_bits(coded.decode(config, symbols)) - x) ** 2)
-        all_bits = bits + sum(network_bits(integers))
-        return mse + config.rd_weight * all_bits / pixels, bits
+        return mse, bits, network_bits(integers)
 
     candidates = jnp.array(config.parameter_steps)
     n = len(config.parameter_steps)
     pairs = jnp.repeat(candidates, n), jnp.tile(candidates, n)
-    losses, bits = jax.lax.map(loss, pairs)
-    k = jnp.argmin(losses)
-    steps = pairs[0][k], pairs[1][k]
+    mse, bits, own = jax.lax.map(parts, pairs)
+    losses = mse + config.rd_weight * (bits + sum(own)) / pixels
+    first = second = jnp.argmin(losses)
+    if config.steps_per_network:  # the entropy model changes the rate alone, the others the rest
+        rest = mse + config.rd_weight * (own.synthesis + own.upsampling) / pixels
+        first, second = jnp.argmin(rest), jnp.argmin(bits + own.entropy)
+    steps = [pairs[0][first], pairs[1][first]]
+    if config.steps_per_network:
+        steps += [pairs[0][second], pairs[1][second]]
     integers = to_integers(networks, *steps)
+    latents = bits[second]
+    if config.network_rdoq:
+        integers, latents = towards_zero(codec, config, x, symbols, integers, steps)
     best = Coded(symbols.astype(jnp.int32), integers, *steps)
-    return Search(losses.reshape(n, n), best, bits[k], network_bits(integers))
+    return Search(losses.reshape(n, n), best, latents, network_bits(integers))
+
+
+SWEEPS, PROBES, GROUPS = 2, 8, 12
+"""Of `towards_zero`: gradients and forward passes of some fifty steps of a fit."""
+
+
+def towards_zero(
+    codec: Codec, config, x: Float[Array, "3 *shape"], symbols: Float[Array, " latents"],
+    integers: Networks, steps: Sequence,
+) -> tuple[Networks, Float[Array, ""]]:
+    """RDOQ: integers of the networks that cost less, and the latents' bits with them.
+
+    Each integer's best move by one or two is predicted from the loss's gradient and curvature (by
+    differences of gradients along random signs) and from its own bits. In the order of what they
+    promise, the moves are made in groups, and each group stays if the loss itself falls.
+    """
+    start, unravel = ravel_pytree(integers)
+    pixels = x.size // 3
+
+    def parts(k):
+        coded = with_networks(codec, from_integers(unravel(k), *steps))
+        return coded.decode(config, symbols), total_bits(
+            coded.entropy, config, symbols, codec.shape)
+
+    def smooth_loss(k):
+        image, bits = parts(k)
+        return jnp.mean((image - x) ** 2) + config.rd_weight * bits / pixels
+
+    def loss(k):
+        image, bits = parts(k)
+        all_bits = bits + sum(network_bits(unravel(k)))
+        return jnp.mean((to_8_bits(image) - x) ** 2) + config.rd_weight * all_bits / pixels
+
+    def sweep(carry, key):
+        k, least = carry
+        gradient = jax.grad(smooth_loss)
+
+        def curvature(total, key):
+            signs = jr.rademacher(key, k.shape, jnp.float32)
+            ahead, behind = jax.lax.map(gradient, jnp.stack([k + signs / 2, k - signs / 2]))
+            return total + signs * (ahead - behind) / PROBES, None
+
+        bend, _ = jax.lax.scan(curvature, jnp.zeros_like(k), jr.split(key, PROBES))
+        slope = gradient(k)
+        scale, _ = ravel_pytree(jax.tree.map(
+            lambda a: jnp.broadcast_to(laplace_array_scale(a), a.shape), unravel(k)))
+
+        def promise(move):
+            saved = laplace_integer_bits(k + move, scale) - laplace_integer_bits(k, scale)
+            change = slope * move + jnp.maximum(bend, 0) * move**2 / 2
+            return change + config.rd_weight * saved / pixels
+
+        moves = jnp.stack([-jnp.sign(k), -jnp.clip(k, -2, 2), jnp.sign(k)])
+        promises = jax.vmap(promise)(moves)
+        which = jnp.argmin(promises, axis=0)[None]
+        move, gain = (jnp.take_along_axis(a, which, 0)[0] for a in (moves, promises))
+        count = jnp.maximum((gain < 0).sum(), 1)
+        group = jnp.argsort(jnp.argsort(gain)) * GROUPS // count  # the first promise most
+
+        def try_group(carry, number):
+            k, least = carry
+            tried = jnp.where((group == number) & (gain < 0), k + move, k)
+            reached = loss(tried)
+            better = reached < least
+            return (jnp.where(better, tried, k), jnp.minimum(reached, least)), None
+
+        return jax.lax.scan(try_group, (k, least), jnp.arange(GROUPS))[0], None
+
+    (k, _), _ = jax.lax.scan(sweep, (start, loss(start)), jr.split(jr.key(0), SWEEPS))
+    return unravel(k), parts(k)[1]
 
 
 def to_8_bits(image: Float[Array, "3 *shape"]) -> Float[Array, "3 *shape"]:

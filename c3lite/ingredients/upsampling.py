@@ -1,9 +1,10 @@
-"""Upsampling: the kernels that interpolate the latent grids (App. A.1.2), and the learned one."""
+"""Upsampling: the kernels that interpolate the latent grids (App. A.1.2), and the learned ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,7 +12,7 @@ from jaxtyping import Array, Float
 
 
 class Upsampling(NamedTuple):
-    """A separable kernel: fixed by a formula, or learned from given taps on."""
+    """A kernel: fixed by a formula, or learned from given taps on."""
 
     taps: int
     """Samples along one axis that an interpolated value is made of."""
@@ -19,6 +20,8 @@ class Upsampling(NamedTuple):
     """Weight of a sample at distance d >= 0, in input samples; None: learned."""
     start: tuple[float, ...] = ()
     """Of a learned kernel: its 8 taps at the start, along each axis."""
+    is_separable: bool = False
+    """Of a learned kernel: one of each finer grid, along each axis apart (`raise_separably`)."""
     whole_ratio: Callable[[Float[Array, "n ..."], int], Float[Array, "m ..."]] | None = None
     """A cheaper way along the first axis in training, for whole ratios."""
 
@@ -27,13 +30,62 @@ class Upsampling(NamedTuple):
         """Whether the kernel is fitted, and sent with the networks."""
         return self.weight is None
 
-    def initial_kernel(self, ndim: int) -> Float[Array, "*taps"]:
-        """The learned kernel at the start: an outer product of its taps."""
+    def kernel_shape(self, num_grids: int, ndim: int) -> tuple[int, ...]:
+        """Of the learned kernel."""
+        return (num_grids - 1, 2, 4) if self.is_separable else (8,) * ndim
+
+    def initial_kernel(self, num_grids: int, ndim: int) -> Float[Array, "*taps"]:
+        """The learned kernel at the start: an outer product of its taps; or no smoothing, and for
+        each grid the first half of these taps."""
         taps = np.array(self.start, np.float32)
-        kernel = taps
-        for _ in range(ndim - 1):
-            kernel = np.multiply.outer(kernel, taps)
-        return jnp.asarray(kernel)
+        if self.is_separable:
+            start = np.stack([np.eye(4, dtype=np.float32)[0], taps[:4]])
+            return jnp.tile(start, (num_grids - 1, 1, 1))
+        return jnp.asarray(functools.reduce(np.multiply.outer, [taps] * ndim))
+
+
+def raise_separably(
+    xp: Any, grids: Sequence[Float[Array | np.ndarray, "..."]],
+    kernel: Float[Array | np.ndarray, "finer 2 4"],
+) -> Float[Array | np.ndarray, "grids *shape"]:
+    """Every grid at the finest one's size by small symmetric kernels (Cool-Chic 5).
+
+    From the coarsest grid on, all coarser ones are doubled together by 8 taps, and joined by the
+    next finer one, smoothed by 7. A row of `kernel` belongs to a grid but the coarsest: half of the
+    taps of the smoothing (center first), and of the doubling. `xp` is `jax.numpy`, or `numpy` in a
+    decoder.
+    """
+    axes = range(-1, -1 - grids[0].ndim, -1)  # last axis first: the others are still small
+
+    def read(x, axis, first, n):  # of `n` entries along an axis, from number `first` on
+        return x[(..., slice(first, first + n)) + (slice(None),) * (-1 - axis)]
+
+    raised = grids[-1][None]
+    for n in reversed(range(len(grids) - 1)):
+        smooth, double = kernel[n]
+        for axis in axes:
+            raised = doubled(xp, raised, double, axis, grids[n].shape[axis], read)
+        own = grids[n][None]
+        for axis in axes:
+            size, pad = own.shape[axis], [(0, 0)] * own.ndim
+            pad[axis] = (3, 3)
+            padded = xp.pad(own, pad)
+            own = sum(smooth[abs(k)] * read(padded, axis, 3 + k, size) for k in range(-3, 4))
+        raised = xp.concatenate([own, raised])
+    return raised
+
+
+def doubled(xp: Any, x, half, axis: int, size: int, read):
+    """Twice as many entries along an axis, cut to `size`, edges replicated: entry 2i + r is made
+    of the entries i + r - 2 to i + r + 1 by every other of 8 symmetric taps."""
+    n, pad = x.shape[axis], [(0, 0)] * x.ndim
+    pad[axis] = (2, 2)
+    padded = xp.pad(x, pad, mode="edge")
+    taps = (0, 1, 2, 3, 3, 2, 1, 0)
+    even, odd = (sum(half[taps[r + 2 * k]] * read(padded, axis, r + k, n) for k in range(4))
+                 for r in (0, 1))
+    shape = (*x.shape[: x.ndim + axis], 2 * n, *x.shape[x.ndim + axis + 1 :])
+    return read(xp.stack([even, odd], axis).reshape(shape), axis, 0, size)
 
 
 def _triangle(d):
@@ -75,5 +127,6 @@ UPSAMPLINGS: dict[str, Upsampling] = {
     "lanczos": Upsampling(6, _lanczos3),
     # a transposed convolution of stride 2 meets every other of its 8 taps at any output
     "learned": Upsampling(4, start=BICUBIC_TAPS + BICUBIC_TAPS[::-1]),
+    "separable": Upsampling(4, start=BICUBIC_TAPS + BICUBIC_TAPS[::-1], is_separable=True),
 }
 """By name. Append only: the place is the number in files."""

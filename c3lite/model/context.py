@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import scipy.fft
 from jaxtyping import Array, Float
 
+from c3lite.model import latents
 from c3lite.model.kernels import Offset, gather
 
 
@@ -33,6 +34,22 @@ def causal_offsets(size: Sequence[int], ndim: int) -> tuple[Offset, ...]:
     """
     size = ((1,) * ndim + tuple(size))[-ndim:]
     return tuple(o for o in window_offsets(size) if o < (0,) * ndim)
+
+
+PRIORITY: tuple[Offset, ...] = (
+    (0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0), (-3, 0), (0, -3), (-1, -2), (-2, 1),
+    (-2, -1), (-1, 2), (-2, -2), (-1, -3))
+"""The latents of a frame that tell most of the next one, in the order of Cool-Chic 5."""
+
+
+def own_offsets(config, ndim: int) -> tuple[Offset, ...]:
+    """The offsets within a grid: the causal half of the window, or of the frame its first taps."""
+    offsets = causal_offsets(config.context_size, ndim)
+    if config.context_taps:
+        before = (0,) * (ndim - 2)
+        taps = {before + tap for tap in PRIORITY[: config.context_taps]}
+        offsets = tuple(o for o in offsets if any(o[: ndim - 2])) + tuple(sorted(taps))
+    return offsets
 
 
 def padded_for(
@@ -67,8 +84,8 @@ def stack_contexts(
     """Contexts of all latents of `grids`, one column a latent, grids one after another."""
     if not offsets:
         return jnp.zeros((0, sum(grid.size for grid in grids)))
-    large = [grid for grid in grids if grid.size > SMALL_GRID]
-    small = grids[len(large):]  # sizes fall, from fine to coarse
+    large = list(itertools.takewhile(lambda grid: grid.size > SMALL_GRID, grids))
+    small = grids[len(large):]
     # one concatenation of all rows and grids, instead of one a grid and one of the grids
     views = [shifted(grid, offsets) for grid in large]
     if small:
@@ -172,7 +189,7 @@ def grid_offsets(config, ndim: int, grid: int) -> tuple[Offset, ...]:
     A masked grid sees the mask's box in the previous frame, then the current frame's causal half.
     For decoding, and where the mask's position is known; `EntropyModel` has it as a traced number.
     """
-    offsets = causal_offsets(config.context_size, ndim)
+    offsets = own_offsets(config, ndim)
     if masked(config, ndim, grid):
         check_mask(config, ndim)
         origin = config.mask_origins[grid]
@@ -187,10 +204,30 @@ def previous_offsets(config, ndim: int) -> tuple[Offset, ...]:
     return window_offsets((config.previous_grid_size,) * ndim)
 
 
+def ancestors(config, n: int) -> tuple[tuple[int, int], ...]:
+    """What the features of grid n are made of: numbers of the coarser grids, and for each the
+    log2 of how much coarser it is. Empty for a grid without features."""
+    if not config.grid_features or n >= min(config.featured_grids, config.num_grids):
+        return ()
+    all_exponents = latents.exponents(config)
+    return tuple((m, e - all_exponents[n]) for m, e in enumerate(all_exponents)
+                 if e > all_exponents[n])
+
+
+def spread(
+    grid: Float[Array, "*rows_and_shape"], log2_ratio: int, shape: Sequence[int]
+) -> Float[Array, "..."]:
+    """Each entry 2**log2_ratio times along each axis of `shape`, its last axes, and cut to it."""
+    for axis, n in zip(range(-len(shape), 0), shape, strict=True):
+        grid = jnp.repeat(grid, 2**log2_ratio, axis)
+        grid = jax.lax.slice_in_dim(grid, 0, n, axis=axis)
+    return grid
+
+
 def context_count(config, ndim: int, grid: int) -> int:
     """Number of inputs of the entropy network of a grid."""
     return (
-        len(causal_offsets(config.context_size, ndim))
+        len(own_offsets(config, ndim)) + config.grid_features
         + len(previous_offsets(config, ndim))
         + (math.prod(config.mask_shape) if masked(config, ndim, grid) else 0)
     )

@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from c3lite.ingredients.activations import ACTIVATIONS
 from c3lite.model import blocks, latents
 from c3lite.model import context as ctx
-from c3lite.model.networks import Dense, dense_layers, run_layers
+from c3lite.model.networks import Dense, dense_layers, linear_branch, run_layers, run_network
 
 WIDE = 256
 """A mask of more entries is not gathered but transformed (`context.correlate`)."""
@@ -65,10 +65,15 @@ class EntropyModel(eqx.Module):
     """One network for all grids, or one a grid."""
     film: tuple[tuple[Float[Array, "grids width"], Float[Array, "grids width"]], ...]
     """For each hidden layer the FiLM (scale - 1, shift) of each grid; empty without FiLM."""
+    branches: tuple[Dense, ...]
+    """The linear branch of each network; empty without."""
+    features: tuple[Dense, ...]
+    """For each grid that has them, its features from the coarser grids' latents; or empty."""
 
     def __init__(self, config, ndim: int, *, key: PRNGKeyArray):
         ctx.check_mask(config, ndim)
-        counts = [ctx.context_count(config, ndim, n) for n in range(config.num_grids)]
+        total = len(latents.exponents(config))
+        counts = [ctx.context_count(config, ndim, n) for n in range(total)]
         if not config.entropy_per_grid:
             if len(set(counts)) > 1:
                 raise ValueError("a mask on some grids only needs entropy_per_grid=True")
@@ -78,17 +83,28 @@ class EntropyModel(eqx.Module):
             dense_layers(config, k, (n, *config.entropy_widths, 2), _first_fan_in(config, ndim, n))
             for k, n in zip(keys, counts, strict=True))
         self.film = tuple(
-            (jnp.zeros((config.num_grids, w)), jnp.zeros((config.num_grids, w)))
+            (jnp.zeros((total, w)), jnp.zeros((total, w)))
             for w in config.entropy_widths) if config.entropy_film else ()
+        self.branches = tuple(
+            linear_branch(jr.normal(jr.fold_in(k, 2**16), (2, n)) / 4)
+            for k, n in zip(keys, counts, strict=True) if config.linear_branches)
+        sources = [len(ctx.ancestors(config, n)) for n in range(total)]
+        self.features = tuple(
+            linear_branch(jr.normal(jr.fold_in(key, 2**16 + n), (config.grid_features, k)) / 36)
+            for n, k in enumerate(sources) if k)
 
-    def network(self, grid: int) -> tuple[Dense, ...]:
-        """The layers that serve a grid, FiLM folded in: (1 + gamma)(Wx + b) + beta."""
+    def network(self, grid: int) -> tuple[tuple[Dense, ...], Dense | None]:
+        """The layers that serve a grid, and their linear branch.
+
+        FiLM is folded in: (1 + gamma)(Wx + b) + beta.
+        """
         layers = self.networks[grid if len(self.networks) > 1 else 0]
         folded = tuple(
             Dense((1 + gamma[grid])[:, None] * layer.weight,
                   (1 + gamma[grid]) * layer.bias + beta[grid])
             for layer, (gamma, beta) in zip(layers, self.film, strict=False))
-        return folded + layers[len(folded):]
+        branch = self.branches[grid if len(self.branches) > 1 else 0] if self.branches else None
+        return folded + layers[len(folded):], branch
 
     def __call__(
         self, config, grids: tuple[Float[Array, "..."], ...], first: int = 0
@@ -96,13 +112,15 @@ class EntropyModel(eqx.Module):
         """mu and scale (latent units) of every latent of the grids from number `first` on, grids
         one after another, flattened."""
         shared = len(self.networks) == 1 and not self.film
-        if shared and not config.previous_grid_size and not ctx.masked(config, grids[0].ndim, 0):
+        plain = not config.previous_grid_size and not config.grid_features
+        if shared and plain and not ctx.masked(config, grids[0].ndim, 0):
             # one pass over all grids: the coarse ones alone are too small to be efficient
             offsets = ctx.grid_offsets(config, grids[0].ndim, 0)
-            out = run_layers(config, self.networks[0], ctx.stack_contexts(grids[first:], offsets))
+            contexts = ctx.stack_contexts(grids[first:], offsets)
+            out = run_network(config, *self.network(0), contexts)
         elif shared:
             contexts = [self.context(config, grids, n) for n in range(first, len(grids))]
-            out = run_layers(config, self.networks[0], jnp.concatenate(contexts, axis=1))
+            out = run_network(config, *self.network(0), jnp.concatenate(contexts, axis=1))
         else:
             out = jnp.concatenate([self._one_grid(config, grids, n)
                                    for n in range(first, len(grids))], axis=1)
@@ -110,9 +128,9 @@ class EntropyModel(eqx.Module):
 
     def _one_grid(self, config, grids, n) -> Float[Array, "2 latents"]:
         """The network's outputs for grid n."""
-        layers, grid = self.network(n), grids[n]
+        (layers, branch), grid = self.network(n), grids[n]
         if not is_wide(config, grid.ndim, n):
-            return run_layers(config, layers, self.context(config, grids, n))
+            return run_network(config, layers, branch, self.context(config, grids, n))
         # the first layer's columns for the wide window are a kernel over the previous frame
         first, *others = layers
         kernel, near = jnp.split(first.weight, [math.prod(config.mask_shape)], axis=1)
@@ -126,7 +144,8 @@ class EntropyModel(eqx.Module):
     def context(
         self, config, grids: tuple[Float[Array, "..."], ...], n: int
     ) -> Float[Array, "context latents"]:
-        """The context of every latent of grid n: the mask's box, its own grid, the halved finer."""
+        """The context of every latent of grid n: the mask's box, its own grid, the halved finer,
+        the features of the coarser ones."""
         near = self._near_context(config, grids, n)
         boxes = [jnp.stack(ctx.views(moved, ctx.box_starts(config.mask_shape), grids[n].shape))
                  for moved in box_sources(config, grids[n], n)]
@@ -134,8 +153,24 @@ class EntropyModel(eqx.Module):
 
     def _near_context(self, config, grids, n):
         """The context without the mask's box."""
-        return jnp.concatenate([ctx.stack_contexts([source], offsets)
-                                for source, offsets in near_sources(config, grids, n)])
+        near = [ctx.stack_contexts([source], offsets)
+                for source, offsets in near_sources(config, grids, n)]
+        if config.grid_features:
+            near.append(self.features_of(config, grids, n).reshape(config.grid_features, -1))
+        return jnp.concatenate(near)
+
+    def features_of(
+        self, config, grids: tuple[Float[Array, "..."], ...], n: int
+    ) -> Float[Array, "features ..."]:
+        """What grid n learns from the coarser grids: A r + b once for all that share a parent, of
+        the coarser latents r there; zeros for a grid without features."""
+        shape, sources = grids[n].shape, ctx.ancestors(config, n)
+        if not sources:
+            return jnp.zeros((config.grid_features, *shape))
+        parents = tuple(-(-side // 2) for side in shape)
+        rows = [ctx.spread(grids[m], ratio - 1, parents).reshape(-1) for m, ratio in sources]
+        features = self.features[n](jnp.stack(rows)).reshape(config.grid_features, *parents)
+        return ctx.spread(features, 1, shape)
 
 
 def is_wide(config, ndim: int, n: int) -> bool:
@@ -156,7 +191,7 @@ def near_sources(
     """What else the context of grid n is read from, and at which offsets: itself, and the finer
     grid, halved."""
     grid = grids[n]
-    yield grid, ctx.causal_offsets(config.context_size, grid.ndim)
+    yield grid, ctx.own_offsets(config, grid.ndim)
     if offsets := ctx.previous_offsets(config, grid.ndim):
         yield ctx.halve(grids[n - 1], grid.shape) if n else jnp.zeros_like(grid), offsets
 
@@ -203,16 +238,19 @@ def _grid_bits(model, config, grids, symbols, n) -> Float[Array, ""]:
     padded = [(moved, ctx.box_starts(config.mask_shape))
               for moved in box_sources(config, grids[n], n)]
     padded += [ctx.padded_for(*source) for source in near_sources(config, grids, n) if source[1]]
+    if config.grid_features:
+        here = (0,) * len(shape)
+        padded += [(row, [here]) for row in model.features_of(config, grids, n)]
     starts = [starts for _, starts in padded]
     inside = blocks.cut(jnp.ones(shape), shape, sides)  # blocks at the end may reach outside
     parts = tuple(blocks.cut(array, shape, sides) for array in (*(a for a, _ in padded), symbols))
 
-    def block_bits(config, layers, inside, parts):
+    def block_bits(config, network, inside, parts):
         *arrays, x = parts
         rows = [row for array, at in zip(arrays, starts, strict=True)
                 for row in ctx.views(array, at, sides)]
         context = jnp.concatenate(rows).reshape(len(rows), x.size)
-        mu, raw = run_layers(config, layers, context)
+        mu, raw = run_network(config, *network, context)
         q = config.quantization_step
         bits = laplace_bits(x.reshape(-1), mu / q, laplace_scale(config, raw) / q)
         return (bits * inside.reshape(-1)).sum()

@@ -69,3 +69,16 @@ def run_layers(
         y = layer(x)
         x = act(x + y if is_residual(config, *layer.weight.shape[::-1]) else y)
     return layers[-1](x)
+
+
+def linear_branch(weight: Float[Array, "n_out n_in"]) -> Dense:
+    """A linear map beside a network, its bias zero at the start."""
+    return Dense(weight, jnp.zeros(len(weight)))
+
+
+def run_network(
+    config, layers: Sequence[Dense], branch: Dense | None, x: Float[Array, "n_in n"]
+) -> Float[Array, "n_out n"]:
+    """The layers, and beside them the branch if there is one."""
+    y = run_layers(config, layers, x)
+    return y if branch is None else y + branch(x)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from c3lite.ingredients.activations import ACTIVATIONS
 from c3lite.model.blocks import map_columns
 from c3lite.model.kernels import small_conv
-from c3lite.model.networks import Dense, dense_layers, run_layers
+from c3lite.model.networks import Dense, dense_layers, linear_branch, run_layers
 
 
 class ResidualConv(eqx.Module):
@@ -35,6 +38,8 @@ class Synthesis(eqx.Module):
 
     layers: tuple[Dense, ...]
     convs: tuple[ResidualConv, ...]
+    branch: Dense | None
+    """A linear map of the upsampled latents, added after the convolutions."""
 
     def __init__(
         self, config, ndim: int, *, key: PRNGKeyArray, mean_rgb: Float[Array, "3"] | None = None
@@ -45,18 +50,27 @@ class Synthesis(eqx.Module):
             self.layers = (*self.layers[:-1], Dense(last.weight, jnp.asarray(mean_rgb)))
         size = (1, 3, 3) if config.synthesis_per_frame and ndim == 3 else (3,) * ndim
         self.convs = tuple(ResidualConv(size) for _ in range(config.synthesis_residual_convs))
+        n = config.num_grids
+        start = jr.uniform(jr.fold_in(key, 2**16), (3, n), minval=-1, maxval=1) / (9 * math.sqrt(n))
+        self.branch = linear_branch(start) if config.linear_branches else None
 
     def __call__(self, config, up: Float[Array, "grids *shape"]) -> Float[Array, "3 *shape"]:
         act = ACTIVATIONS[config.activation].train
-        x = map_columns(lambda columns: run_layers(config, self.layers, columns),
-                        up.reshape(up.shape[0], -1))
-        x = x.reshape(3, *up.shape[1:])
+
+        def colors(columns):
+            x = run_layers(config, self.layers, columns)
+            return x if self.branch is None else jnp.concatenate([x, self.branch(columns)])
+
+        y = map_columns(colors, up.reshape(up.shape[0], -1)).reshape(-1, *up.shape[1:])
+        x, beside = y[:3], y[3:]
         if config.rgb_activation:
             x = act(x)
         for i, conv in enumerate(self.convs):
             x = conv(x)
             if i < len(self.convs) - 1:
                 x = act(x)
+        if self.branch is not None:
+            x = x + beside
         clipped = jnp.clip(x, 0, 1)
         if config.clip_gradient == "straight_through":
             return jax.lax.stop_gradient(clipped) + (x - jax.lax.stop_gradient(x))

@@ -56,7 +56,7 @@ class ContextExplorer(Explorer):
         signed_picture(bare(left), known, max(int(np.abs(self._symbols).max()), 1))
         left.plot(x, y, "o", mfc="none", mec="#E69F00", mew=2)
         left.set_title(f"grid {self._grid}; dark: not decoded yet", fontsize=9)
-        offsets = [o[-2:] for o in ctx.causal_offsets(self._fit.config.context_size, 2)]
+        offsets = [o[-2:] for o in ctx.own_offsets(self._fit.config, 2)]
         reach = max(map(abs, itertools.chain((1,), *offsets)))
         around = np.pad(grid, reach)[y : y + 2 * reach + 1, x : x + 2 * reach + 1]
         plots.context_window(offsets, middle, values=around)

@@ -44,7 +44,7 @@ class MaskExplorer(ClipExplorer):
             "size": list(config.mask_shape),
             "exponents": list(exponents[: len(result.boxes)]),
             "truth": None if displacement is None else [float(d) for d in displacement],
-            "offsets": [list(o[-2:]) for o in ctx.causal_offsets(config.context_size, 2)],
+            "offsets": [list(o[-2:]) for o in ctx.own_offsets(config, 2)],
             "clip": clip})
 
     def describe(self) -> str:

@@ -21,6 +21,10 @@ CONFIGS = {
     "COOL-CHIC, a network for each grid": c3.edit(
         c3.COOL_CHIC, num_grids=3, entropy_per_grid=True),
     "COOL-CHICv2": c3.edit(c3.COOL_CHIC_V2, num_grids=4),
+    "what came after C3": c3.edit(
+        c3.C3, num_grids=4, grid_features=3, featured_grids=2, hyper_grids=2, context_taps=11,
+        linear_branches=True, residual_layers=True, entropy_widths=(14, 14),
+        upsampling="separable"),
     "video": c3.edit(c3.C3, num_grids=3, context_size=(3, 5, 5)),
 }
 """Between them everything that changes what a decoder does."""

@@ -56,10 +56,10 @@ function dense({ weight, bias }, x, y, n, length) {
 // All layers in turn; `x` and `spare` are buffers of rows of `length`. Gives back the output's.
 function runLayers(codec, layers, x, spare, n, length) {
   layers.forEach((layer, k) => {
-    const [nOut, nIn] = layer.weight.shape, last = k === layers.length - 1;
+    const [nOut] = layer.weight.shape, last = k === layers.length - 1;
     dense(layer, x, spare, n, length);
     if (!last) for (let j = 0; j < nOut; j++) {
-      if (codec.residual && nIn === nOut) for (let p = j * length; p < j * length + n; p++) spare[p] += x[p];
+      if (layer.residual) for (let p = j * length; p < j * length + n; p++) spare[p] += x[p];
       codec.activate(spare, j * length, n);
     }
     [x, spare] = [spare, x];
@@ -106,20 +106,23 @@ class FittedCodec {
 
   // the values the entropy network sees for one latent, in steps
   context(n, [t, y, x]) {
-    const { offsets, previous } = this.grids[n];
+    const { offsets, previous, above } = this.grids[n];
     const own = offsets.map(([dt, dy, dx]) => this.symbol(n, t + dt, y + dy, x + dx));
     const finer = previous.map(([dt, dy, dx]) => (n ? this.halved(n, [t + dt, y + dy, x + dx]) : 0));
-    return [...own, ...finer];
+    const coarser = above.map(([m, ratio]) => this.symbol(m, t >> ratio, y >> ratio, x >> ratio));
+    return [...own, ...finer, ...coarser];
   }
 
   // mu and scale of one latent's Laplace distribution, its value and its cost in bits
   predict(n, position) {
     const inputs = this.context(n, position).map((v) => v * this.q);
-    const layers = this.networks[this.grids[n].network];
+    const { layers, branch } = this.networks[this.grids[n].network];
     const width = Math.max(inputs.length, ...layers.map((layer) => layer.weight.shape[0]));
-    const x = new Float64Array(width);
+    const x = new Float64Array(width), beside = new Float64Array(2);
     x.set(inputs);
-    const [mu, raw] = runLayers(this, layers, x, new Float64Array(width), 1, 1);
+    if (branch) dense(branch, x, beside, 1, 1);
+    const out = runLayers(this, layers, x, new Float64Array(width), 1, 1);
+    const [mu, raw] = [out[0] + beside[0], out[1] + beside[1]];
     const [low, high] = [-2 * Math.log(this.scale_max), -2 * Math.log(this.scale_min)];
     const v = Math.min(high, Math.max(low, raw + this.log_scale_shift));
     const found = { value: this.symbol(n, ...position), mu: mu / this.q, scale: Math.exp(-v / 2) / this.q };
@@ -158,9 +161,11 @@ class FittedCodec {
     let { shape: [, h, w], symbols } = this.grids[n];
     let grid = Float32Array.from(symbols, (v) => v * this.q);
     const sizes = [this.shape, ...this.grids.map(({ shape }) => shape)];
+    if (this.separable && n < this.kernel.shape[0]) grid = smoothed(grid, h, w, this.kernel, n);
     for (let m = n; m >= 0; m--) {
       const [, H, W] = sizes[m];
-      if (H !== h || W !== w) grid = doubled(grid, h, w, this.kernel, H, W);
+      const kernel = this.separable ? outer(this.kernel, m - 1) : this.kernel;
+      if (H !== h || W !== w) grid = doubled(grid, h, w, kernel, H, W);
       [h, w] = [H, W];
     }
     this.cache.set(n, grid);
@@ -193,14 +198,20 @@ class FittedCodec {
     const three = (name) => [0, 1, 2].map((c) =>
       this.buffer(`${name} ${c} ${stride}`, Float32Array, frames * size));
     let planes = three("color"), spares = this.convs.length ? three("spare") : null;
+    const beside = this.branch ? three("beside") : null, added = new Float64Array(3 * width);
     let first = 0;
     for (let frame = window[0]; frame <= window[1]; frame++) {
-      const fill = on.map((used, n) => (used ? this.upsampled(n, frame) : null));
+      const fill = on.slice(0, this.layers[0].weight.shape[1])  // without hyperlatents
+        .map((used, n) => (used ? this.upsampled(n, frame) : null));
       for (const y of rows) {
         fill.forEach((write, n) => {
           if (write) write(y, columns, x, n * width);
           else x.fill(0, n * width, (n + 1) * width);
         });
+        if (beside) {
+          dense(this.branch, x, added, width, width);
+          beside.forEach((plane, c) => plane.set(added.subarray(c * width, (c + 1) * width), first));
+        }
         const out = runLayers(this, this.layers, x, spare, width, width);
         planes.forEach((plane, c) => {
           if (this.rgb_activation) this.activate(out, c * width, width);
@@ -217,7 +228,9 @@ class FittedCodec {
     }
     const rgba = new Uint8ClampedArray(4 * size), from = (t - window[0]) * size;
     for (let p = 0; p < size; p++) {
-      for (let c = 0; c < 3; c++) rgba[4 * p + c] = 255 * planes[c][from + p];  // rounds and clips
+      for (let c = 0; c < 3; c++) {  // rounds and clips
+        rgba[4 * p + c] = 255 * (planes[c][from + p] + (beside ? beside[c][from + p] : 0));
+      }
       rgba[4 * p + 3] = 255;
     }
     return { rgba, width, height: rows.length };
@@ -236,6 +249,24 @@ function mix({ first, taps }, at, source, length, target, factor) {
     const weight = factor * taps[at * k + i], from = (first[at] + i) * length;
     if (weight) for (let p = 0; p < length; p++) target[p] += weight * source[from + p];
   }
+}
+
+// the 8x8 kernel of symmetric taps with which grid m + 1 is doubled to grid m (upsampling.py)
+function outer(kernel, m) {
+  const taps = [0, 1, 2, 3, 3, 2, 1, 0].map((k) => kernel[8 * m + 4 + k]);
+  return Float64Array.from({ length: 64 }, (_, i) => taps[i >> 3] * taps[i & 7]);
+}
+
+// a grid by its 7 symmetric taps along both axes, zero outside
+function smoothed(grid, h, w, kernel, n) {
+  const tap = (k) => kernel[8 * n + Math.abs(k)], along = (from, step, length, inside) => {
+    const result = new Float32Array(from.length);
+    for (let p = 0; p < from.length; p++) for (let k = -3, at = inside(p); k <= 3; k++) {
+      if (at + k >= 0 && at + k < length) result[p] += tap(k) * from[p + k * step];
+    }
+    return result;
+  };
+  return along(along(grid, 1, w, (p) => p % w), w, h, (p) => Math.floor(p / w));
 }
 
 function doubled(grid, h, w, kernel, H, W) {
