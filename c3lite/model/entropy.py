@@ -93,18 +93,18 @@ class EntropyModel(eqx.Module):
             linear_branch(jr.normal(jr.fold_in(key, 2**16 + n), (config.grid_features, k)) / 36)
             for n, k in enumerate(sources) if k)
 
-    def network(self, grid: int) -> tuple[tuple[Dense, ...], Dense | None]:
-        """The layers that serve a grid, and their linear branch.
-
-        FiLM is folded in: (1 + gamma)(Wx + b) + beta.
-        """
+    def network(self, grid: int) -> tuple[Dense, ...]:
+        """The layers that serve a grid, FiLM folded in: (1 + gamma)(Wx + b) + beta."""
         layers = self.networks[grid if len(self.networks) > 1 else 0]
         folded = tuple(
             Dense((1 + gamma[grid])[:, None] * layer.weight,
                   (1 + gamma[grid]) * layer.bias + beta[grid])
             for layer, (gamma, beta) in zip(layers, self.film, strict=False))
-        branch = self.branches[grid if len(self.branches) > 1 else 0] if self.branches else None
-        return folded + layers[len(folded):], branch
+        return folded + layers[len(folded):]
+
+    def branch(self, grid: int) -> Dense | None:
+        """The linear branch beside the layers that serve a grid, if there is one."""
+        return self.branches[grid if len(self.branches) > 1 else 0] if self.branches else None
 
     def __call__(
         self, config, grids: tuple[Float[Array, "..."], ...], first: int = 0
@@ -117,10 +117,11 @@ class EntropyModel(eqx.Module):
             # one pass over all grids: the coarse ones alone are too small to be efficient
             offsets = ctx.grid_offsets(config, grids[0].ndim, 0)
             contexts = ctx.stack_contexts(grids[first:], offsets)
-            out = run_network(config, *self.network(0), contexts)
+            out = run_network(config, self.network(0), self.branch(0), contexts)
         elif shared:
             contexts = [self.context(config, grids, n) for n in range(first, len(grids))]
-            out = run_network(config, *self.network(0), jnp.concatenate(contexts, axis=1))
+            out = run_network(config, self.network(0), self.branch(0),
+                              jnp.concatenate(contexts, axis=1))
         else:
             out = jnp.concatenate([self._one_grid(config, grids, n)
                                    for n in range(first, len(grids))], axis=1)
@@ -128,9 +129,9 @@ class EntropyModel(eqx.Module):
 
     def _one_grid(self, config, grids, n) -> Float[Array, "2 latents"]:
         """The network's outputs for grid n."""
-        (layers, branch), grid = self.network(n), grids[n]
+        layers, grid = self.network(n), grids[n]
         if not is_wide(config, grid.ndim, n):
-            return run_network(config, layers, branch, self.context(config, grids, n))
+            return run_network(config, layers, self.branch(n), self.context(config, grids, n))
         # the first layer's columns for the wide window are a kernel over the previous frame
         first, *others = layers
         kernel, near = jnp.split(first.weight, [math.prod(config.mask_shape)], axis=1)
@@ -255,4 +256,5 @@ def _grid_bits(model, config, grids, symbols, n) -> Float[Array, ""]:
         bits = laplace_bits(x.reshape(-1), mu / q, laplace_scale(config, raw) / q)
         return (bits * inside.reshape(-1)).sum()
 
-    return blocks.sum_over_blocks(block_bits, config, model.network(n), inside, parts)
+    network = model.network(n), model.branch(n)
+    return blocks.sum_over_blocks(block_bits, config, network, inside, parts)

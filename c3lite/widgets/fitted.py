@@ -88,7 +88,7 @@ def _layers(config, layers):
 
 def _network(config, entropy, n):
     """The layers and the branch of a grid, its features as inputs of their own."""
-    layers, branch = entropy.network(n)
+    layers, branch = entropy.network(n), entropy.branch(n)
     packed = _layers(config, layers)
     features = _arrays(entropy.features[n]) if n < len(entropy.features) else None
 
