@@ -56,7 +56,8 @@ The fit minimizes  MSE + lambda * bits per pixel  (values in [0, 1]). A larger l
 --bpp and --psnr look for the lambda that leads there by short fits before the long one.
 More --steps make a better file, and --seconds takes as many as there is time for. A tenth as many
 of the second stage (latents rounded) follow. The preset c3-fast is C3's decoder and file in few
-steps; c3 is the paper's recipe, whose figures take 100000.
+steps; c3 is the paper's recipe, whose figures take 100000; beyond and beyond-small have a later
+decoder, and need a c3lite that knows it.
 
 A clip is cut into patches, of the paper's size for its lambda or of --patch, and each is fitted by
 itself. Clips are folders of frames, and files whose names end with
