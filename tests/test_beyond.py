@@ -126,8 +126,11 @@ def test_decoding_takes_as_many_wavefronts_as_without_features():
     shape = (64, 96)
     alike = Plan(c3.edit(c3.C3, context_taps=14), shape)
     featured = Plan(c3.edit(c3.C3, context_taps=14, grid_features=6), shape)
-    ranks = np.unique(featured._ranks)
-    assert len(ranks) <= len(list(alike.steps())) + 7
+    steps = [step for step, _ in featured.steps()]
+    assert len(steps) <= len(list(alike.steps())) + 7
+    for step in steps:
+        parts = [np.unique(featured.grid[part]).tolist() for part in featured.parts(step)]
+        assert parts == [[n] for n in np.unique(featured.grid[step])]
 
 
 def test_hyperlatents_are_for_the_entropy_model_alone():

@@ -328,11 +328,11 @@ class Reader:
 
 
 def code_latents(
-    coder: Any, model: Network, contexts: Float[np.ndarray, "n context"],
+    coder: Any, mu: Int[np.ndarray, " n"], log_scale: Int[np.ndarray, " n"],
     label: Int[np.ndarray, " n"], values: Int[np.ndarray, " n"] | None,
 ) -> Int[np.ndarray, " n"]:
-    """Latents that have these contexts, in steps: written, or read where `values` is None."""
-    mu, log_scale = model(contexts)
+    """Latents predicted as mu and ln(scale) in 1/16, in steps: written, or read where `values` is
+    None."""
     tables, center = table_number(mu, log_scale_level(log_scale))
     residual = None if values is None else values - center
     return _code_laplace(coder, tables, residual, label) + center

@@ -81,6 +81,9 @@ class Plan:
     """Of each grid's context in the buffer, in the order of the network's inputs."""
     per_grid: bool
     """Whether grids differ in network or context, so that a step holds latents of one grid only."""
+    mixed: bool
+    """Whether it holds those of several all the same, as with features: each grid's are predicted
+    by themselves, and all are coded together."""
     unit: int
     """What a latent of 1 is in the buffer."""
     size: int
@@ -113,8 +116,9 @@ class Plan:
                 delay += sum(slopes) + 1 + reach * sum(slopes)
                 halving.append(_linear(grid_shape, slopes, delay - reach * sum(slopes)))
             ranks.append(_linear(grid_shape, slopes, delay))
+        self.mixed = config.grid_features > 0
         self.per_grid = (config.entropy_per_grid or config.entropy_film or len(set(own)) > 1
-                         or config.grid_features > 0)
+                         or self.mixed)
         self._firsts = np.cumsum([0, *map(math.prod, self.shapes)])
         self._ancestors = [self._places_above(config, n) for n in range(count)]
         self._sort(np.concatenate(ranks))
@@ -160,7 +164,8 @@ class Plan:
                                     for s, start in zip(self.shapes, self.starts, strict=True)])
         grid = np.repeat(np.arange(len(counts)), counts)
         # grids with different networks take turns within a rank
-        keys = ranks * len(counts) + grid if self.per_grid else ranks
+        apart = self.per_grid and not self.mixed
+        keys = ranks * len(counts) + grid if apart else ranks
         if keys.max() < 2**16:
             keys = keys.astype(np.uint16)  # sorted by radix: ten times faster
         self.order = np.argsort(keys, kind="stable")
@@ -199,6 +204,14 @@ class Plan:
             yield slice(first, end), slice(halved, halved_end)
             first, halved = end, halved_end
 
+    def parts(self, step: slice) -> list[slice]:
+        """A step's latents, those of each grid apart if grids differ in features."""
+        if not self.mixed:
+            return [step]
+        ends = step.start + 1 + np.flatnonzero(np.diff(self.grid[step]))
+        edges = [step.start, *ends.tolist(), step.stop]
+        return [slice(*pair) for pair in itertools.pairwise(edges)]
+
     def halve(self, buffer: Float[np.ndarray, " size"], part: slice) -> None:
         """Compute the halved entries `part` of the buffer, all of whose sources are there.
 
@@ -224,8 +237,10 @@ def walk(coder: Any, contents: Contents) -> Contents:
         known = np.asarray(known, np.int64)[plan.order]
     for step, halved in plan.steps():
         plan.halve(buffer, halved)
+        predicted = [networks[plan.grid[part.start]](plan.contexts(buffer, part))
+                     for part in plan.parts(step)]
         values = integer.code_latents(
-            coder, networks[plan.grid[step.start]], plan.contexts(buffer, step), plan.grid[step],
+            coder, *map(np.concatenate, zip(*predicted, strict=True)), plan.grid[step],
             None if known is None else known[step])
         symbols[plan.order[step]] = values
         put(buffer, plan, step, values)
