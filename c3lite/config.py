@@ -93,9 +93,8 @@ class Config(eqx.Module):
     """Gains 2**exponent are fixed (C3) or trained (COOL-CHIC)."""
     gain_floor: float = _field(0.0, least=0)
     """Lower limit of a learned gain, 0 or more: 0 in COOL-CHIC, 1 in COOL-CHICv2."""
-    latent_gains: Literal["doubling", "at least", "equal", "by size"] = _static("doubling")
-    """Gains at the start: 2**exponent, at least `latent_gain_bins` bins, or all of so many; by
-    size, at least so many in 128x192 pixels, and more in more (`latents.initial_gains`)."""
+    latent_gains: Literal["doubling", "at least", "equal"] = _static("doubling")
+    """Gains at the start: 2**exponent, at least `latent_gain_bins` bins, or all of so many."""
     latent_gain_bins: float = _field(8.0, above=0)
     """Adam moves a latent by about this many bins a step, times the learning rate."""
     quantization_step: float = _field(0.4, coded=2, above=0)

@@ -321,7 +321,7 @@ def test_what_cannot_be_together_is_refused(fields, words):
 def test_the_step_of_a_latent_is_still_its_gain():
     """Hyperlatents have the gains of their sizes."""
     config = c3.edit(HOP, hyper_grids=3)
-    np.testing.assert_array_equal(latents.initial_gains(config, (32, 48)),
+    np.testing.assert_array_equal(latents.initial_gains(config),
                                   2.0 ** np.array([0, 1, 2, 3, 4, 5, 6, 4, 5, 6]))
     codec = Codec(config, (32, 48), key=jax.random.key(0))
     assert hard_round(codec.scaled_latents(config)).size == latents.count(config, (32, 48))

@@ -26,8 +26,8 @@ def test_kodak_has_524256_latents():
 
 
 def test_gains_are_powers_of_two():
-    np.testing.assert_array_equal(latents.initial_gains(C3, (8, 8)), 2.0 ** np.arange(7))
-    without = latents.initial_gains(edit(C3, finest_grid=False), (8, 8))
+    np.testing.assert_array_equal(latents.initial_gains(C3), 2.0 ** np.arange(7))
+    without = latents.initial_gains(edit(C3, finest_grid=False))
     np.testing.assert_array_equal(without, 2.0 ** np.arange(1, 8))
 
 

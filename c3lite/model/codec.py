@@ -64,8 +64,7 @@ class Codec(eqx.Module):
         ndim = len(shape)
         self.shape = tuple(shape)
         self.grids = tuple(jnp.zeros(s) for s in latents.grid_shapes(config, shape))
-        self.log2_gains = (
-            jnp.log2(latents.initial_gains(config, shape)) if config.learned_gains else None)
+        self.log2_gains = jnp.log2(latents.initial_gains(config)) if config.learned_gains else None
         self.upsampling = latents.initial_kernel(config, ndim)
         self.synthesis = Synthesis(config, ndim, key=synthesis_key, mean_rgb=mean_rgb)
         self.entropy = EntropyModel(config, ndim, key=entropy_key)
@@ -73,7 +72,7 @@ class Codec(eqx.Module):
     def gains(self, config) -> Float[Array, " grids"]:
         """The factor of each grid before quantization (App. A.1.1)."""
         if self.log2_gains is None:
-            return jnp.asarray(latents.initial_gains(config, self.shape))
+            return jnp.asarray(latents.initial_gains(config))
         return jnp.maximum(2.0**self.log2_gains, config.gain_floor)
 
     def scaled_latents(self, config) -> Float[Array, " latents"]:

@@ -29,26 +29,20 @@ def grid_shapes(config, shape: tuple[int, ...]) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(-(-side // 2**e) for side in shape) for e in exponents(config))
 
 
-GAIN_PIXELS = 128 * 192
-"""Of a picture that has just the `latent_gain_bins` of a config, by size."""
-
-
-def initial_gains(config, shape: tuple[int, ...]) -> Float[Array | np.ndarray, " grids"]:
+def initial_gains(config) -> Float[Array | np.ndarray, " grids"]:
     """The factor of each grid at the start: 2**exponent, or by `config.latent_gains` others.
 
     Not in the text: the release multiplies what it trains by these before quantization. Under Adam
     that is a learning rate of gain / q bins, with q = 0.4 of 2.5 for the finest grid, which holds
-    three quarters of all latents, and of 160 for the coarsest. By size, a large picture's latents
-    are faster, by the fourth root of its pixels: a whole Kodak photo's twice as fast as a crop's.
+    three quarters of all latents, and of 160 for the coarsest.
     """
     doubling = 2.0 ** np.array(exponents(config), np.float32)
     if config.latent_gains == "doubling":
         return doubling
     gain = config.latent_gain_bins * config.quantization_step
-    if config.latent_gains == "by size":
-        gain = gain * (math.prod(shape) / GAIN_PIXELS) ** 0.25
-    return jnp.full(len(doubling), gain) if config.latent_gains == "equal" else jnp.maximum(
-        doubling, gain)
+    if config.latent_gains == "at least":
+        return jnp.maximum(doubling, gain)
+    return jnp.full(len(doubling), gain)
 
 
 @functools.cache
