@@ -10,9 +10,11 @@ import c3lite as c3
 from c3lite.ablation import rows as rows_module
 from c3lite.ablation.rows import (
     KNOCKOUTS,
+    LADDER,
     annealing,
     between,
     knockouts,
+    rungs,
     schedules,
     sequential,
     stages,
@@ -133,3 +135,13 @@ def test_unknown_and_impossible_rows(base, names, words):
 def test_every_row_edits_fields_that_exist():
     for edits in rows_module.KNOCKOUTS.values():
         assert len(edits) == 1 and c3.edit(c3.C3_CLIC, **edits) != c3.C3_CLIC
+
+
+def test_a_ladder_gives_one_field_back_a_rung_until_it_is_the_base():
+    rows = rungs(c3.C3)
+    assert [row.name for row in rows] == ["none of them", *LADDER]
+    assert set(LADDER) == set(c3.reference.paper_table("table3_kodak_knockout_bd_rate_percent"))
+    for below, above in itertools.pairwise(rows):
+        field, removed = INTENDED[above.name]
+        assert changed(above.configs[0], below.configs[0]) == {field: removed}
+    assert rows[-1].configs == (c3.C3,)

@@ -1,4 +1,4 @@
-"""The matrix of transfers has every pair in its place."""
+"""The matrix of transfers and the waterfall have everything in its place."""
 
 import numpy as np
 import pytest
@@ -18,3 +18,14 @@ def test_transfer_matrix(ax):
     assert "networks from" in ax.get_ylabel() and "coded" in ax.get_xlabel()
     with pytest.raises(ValueError, match="at least one pair"):
         plots.transfer_matrix({})
+
+
+def test_waterfall(ax):
+    parts = {"below": np.array([(6.0, 10.0), (8.0, 10.0)]), "above": np.array([(5.0, 7.0)])}
+    assert plots.waterfall(parts, ax, guesses={"above": 11.0}) is ax
+    lengths = [(bar.get_x(), bar.get_width()) for bar in ax.patches]
+    assert lengths == [(0, 7), (7, 10), (0, 5), (5, 7)]
+    assert {text.get_text() for text in ax.texts} == {"17.0", "12.0"}
+    band, _, guess = ax.lines
+    assert list(band.get_xdata()) == [16, 18] and list(guess.get_xdata()) == [11]
+    assert list(guess.get_ydata()) == [1]

@@ -17,6 +17,7 @@ from c3lite.ablation.rows import (
     between,
     knockouts,
     ladder,
+    rungs,
     schedules,
     sequential,
     stages,
@@ -28,6 +29,6 @@ from c3lite.ablation.table import Table, bd_table, loss_changes, mean_curve, net
 __all__ = [
     "BEYOND_PARTS", "FAST_PARTS", "KNOCKOUTS", "Job", "Record", "Result", "Row", "Store",
     "Study", "Table", "annealing", "bd_table", "between", "knockouts", "ladder", "loss_changes",
-    "mean_curve", "networks_over", "run_group", "schedules", "sequential", "stages", "stores",
-    "sweep", "video_settings",
+    "mean_curve", "networks_over", "run_group", "rungs", "schedules", "sequential", "stages",
+    "stores", "sweep", "video_settings",
 ]

@@ -66,6 +66,7 @@ TABLES: dict[str, PaperTable] = {
     "kodak": PaperTable("C3 and COOL-CHICv2 image by image", "kodak", lambda: {
         "COOL-CHICv2": _published_rate("kodak", "COOL-CHICv2", "C3 (paper)")}),
     "baseline": PaperTable("From C3 without its improvements to COOL-CHICv2", "kodak", dict),
+    "ladder": PaperTable("The ladder: from C3 without its improvements to C3", "kodak", dict),
     "fast": PaperTable("From C3 to C3_FAST, part by part", "kodak", dict),
     "beyond": PaperTable("From C3_FAST to BEYOND, part by part", "kodak", dict),
     "latents": PaperTable("Does a larger quantization step slow the latents down?", "kodak",

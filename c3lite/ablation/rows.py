@@ -42,6 +42,10 @@ KNOCKOUTS: dict[str, dict[str, Any]] = {
 The names are those of `reference.paper_table`. Removing soft-rounding keeps the Kumaraswamy noise,
 and stage 2's slope of rounding, which reaches no latent in practice."""
 
+LADDER = ("quantization-step<1", "shifted-log-scale", "gelu", "soft-rounding", "kumaraswamy-noise",
+          "adaptive-lr-stage2")
+"""The course's order of climbing: noise last of the two, as it is made for soft-rounding."""
+
 BASELINE_PARTS: dict[str, tuple[str, ...]] = {
     "learned gains": ("learned_gains", "gain_floor"),
     "learned upsampling": ("upsampling", "upsampling_recursive"),
@@ -149,6 +153,18 @@ def ladder(first: Config, last: Config, parts: Mapping[str, Sequence[str]]) -> l
         first = edit(first, **{field: getattr(last, field) for field in fields})
         rows.append(Row(f"and {part}", (first,)))
     return rows
+
+
+def rungs(base: Config, names: Sequence[str] = LADDER) -> list[Row]:
+    """`base` without any of `names` (of `KNOCKOUTS`), then with one after another given back.
+
+    A rung has the name of what it adds, the first is "none of them", and the last is `base`.
+    """
+    bottom = edit(base, **{field: value for name in names
+                           for field, value in KNOCKOUTS[name].items()})
+    climb = ladder(bottom, base, {name: tuple(KNOCKOUTS[name]) for name in names})
+    return [Row("none of them", (bottom,)),
+            *(row._replace(name=name) for row, name in zip(climb, names, strict=True))]
 
 
 def annealing(base: Config) -> list[Row]:

@@ -10,7 +10,7 @@ latents in steps (multiples of the bin width q).
 from c3lite.plots.clips import context_on_frame, correlation_map, film_strip, mask_heat_map
 from c3lite.plots.coding import coding_intervals, decoding_steps, wavefront
 from c3lite.plots.costs import bd_rate_against_macs, cost_by_size, macs_by_part, published_macs
-from c3lite.plots.effects import bd_rate_bars, changes, loss_rises, transfer_matrix
+from c3lite.plots.effects import bd_rate_bars, changes, loss_rises, transfer_matrix, waterfall
 from c3lite.plots.fits import (
     PART_NAMES,
     bit_map,
@@ -49,5 +49,5 @@ __all__ = [
     "loss_rises", "losses", "macs_by_part", "mask_heat_map", "model_overview", "pixel_bits",
     "predicted", "prediction", "published_curves", "published_macs", "ranked_curves",
     "rate_difference", "rd_curve", "rounding_bands", "show", "style", "symbol_grids", "trade_off",
-    "transfer_matrix", "wavefront", "where_bits_went",
+    "transfer_matrix", "waterfall", "wavefront", "where_bits_went",
 ]

@@ -79,6 +79,33 @@ def changes(
     return name_rows(ax, ours, label)
 
 
+def waterfall(
+    parts: Mapping[str, Float[ArrayLike, "seeds 2"]], ax: Axes | None = None, *,
+    guesses: Mapping[str, float] | None = None,
+) -> Axes:
+    """The RD loss of one setting after another: a bar a setting from the top, in two parts.
+
+    `parts` has (MSE, lambda bpp) of each seed, both times 10^4 to be read easily; bars are means,
+    black lines reach from the best seed to the worst. Diamonds are `guesses` of the sum.
+    """
+    ax = new_axes(ax, figsize=(8, 1.2 + 0.42 * len(parts)))
+    for row, points in enumerate(map(np.atleast_2d, parts.values())):
+        mse, rate = points.mean(0)
+        total = points.sum(1)
+        ax.barh(row, mse, 0.6, color=COLORS[3], label=None if row else "error (MSE)")
+        ax.barh(row, rate, 0.6, mse, color=COLORS[5], label=None if row else "rate (λ · bpp)")
+        ax.plot([total.min(), total.max()], [row, row], color="black", linewidth=2.5)
+        ax.annotate(f"{total.mean():.1f}", (total.max(), row), (6, 0), va="center", fontsize=9,
+                    textcoords="offset points")
+    shown = {row: guesses[name] for row, name in enumerate(parts) if name in (guesses or {})}
+    if shown:
+        ax.plot(shown.values(), shown.keys(), "D", color=COLORS[1], markeredgecolor="black",
+                label="your guess")
+    ax.margins(x=0.09)
+    ax.legend(fontsize=9, loc="lower right")
+    return name_rows(ax, parts, "MSE + λ · bpp (× 10⁻⁴)")
+
+
 def loss_rises(
     rises_percent: Mapping[str, Float[ArrayLike, "..."]], ax: Axes | None = None, *,
     beside: Mapping[str, float] | None = None,
