@@ -58,7 +58,7 @@ def window(
 
 
 def picture(size: tuple[int, int] | None = SIZE) -> Float[np.ndarray, "3 rows columns"]:
-    """The course's one picture: fence, meadow and lighthouse of Kodak 19; None: the whole photo."""
+    """The one picture, brick and picket fences of Kodak 19; for `size` None the whole photo."""
     return window(kodak(19), 384, 160, size)
 
 
@@ -73,7 +73,7 @@ def scoreboard(
         folder: has `scoreboard.json`, the course's own fits of several seeds each. What the
             learner runs at the length of the course is kept there in `yours.json`.
 
-    The loss is MSE + `RD_WEIGHT` bpp, the networks' bits counted.
+    The loss is MSE + `RD_WEIGHT` bpp, the networks' bits counted; ± is half the seeds' range.
     """
     def loss(point):
         bpp, psnr_db = point if isinstance(point, tuple) else (point.bpp_estimate, point.psnr)
@@ -91,7 +91,11 @@ def scoreboard(
     for name, row in ours.items():
         if row["lesson"] <= lesson:
             points = [tuple(point) for point in row["bpp_psnr_db"]]
-            losses, (bpp, psnr_db) = np.array([loss(p) for p in points]), np.mean(points, axis=0)
-            print(f"{row['lesson']:8}{name:32}{bpp:6.3f}{psnr_db:6.2f} dB{losses.mean():9.2f} ± "
-                  f"{abs(losses - losses.mean()).max():4.2f}"
+            print(f"{row['lesson']:8}{name:32}" + (_means(points, [loss(p) for p in points])
+                                                   if points else " " * 31)
                   + (f"{yours[name]:8.2f}" if name in yours else ""))
+
+
+def _means(points, losses) -> str:
+    (bpp, psnr_db), mean = np.mean(points, axis=0), np.mean(losses)
+    return f"{bpp:6.3f}{psnr_db:6.2f} dB{mean:9.2f} ± {np.ptp(losses) / 2:4.2f}"

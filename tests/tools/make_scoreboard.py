@@ -1,11 +1,10 @@
 """Write what `course.scoreboard` compares with: `python -m tests.tools.make_scoreboard`.
 
 Reads the finished fits of notebooks/results/course and of the ladder, at the price and length of
-the course, and fits nothing. A row whose fits are not there yet has NaN.
+the course, and fits nothing. A row whose fits are not there yet has no numbers.
 """
 
 import json
-import math
 from pathlib import Path
 
 import c3lite as c3
@@ -51,7 +50,7 @@ def main() -> None:
             found = by_config.get(c3.edit(config, **LENGTH).canonical_json(), [])
             points = [(r.file_bpp if "byte" in name else r.bpp, r.psnr_db) for r in
                       sorted(found, key=lambda r: r.seed)]
-        out[name] = {"lesson": lesson, "bpp_psnr_db": points or [(math.nan, math.nan)]}
+        out[name] = {"lesson": lesson, "bpp_psnr_db": points}
     lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(row)}" for name, row in out.items())
     (NOTEBOOKS / "results/scoreboard.json").write_text(f"{{\n{lines}\n}}\n", "utf-8")
     course.scoreboard("99", folder=NOTEBOOKS / "results")
