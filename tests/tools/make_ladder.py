@@ -34,7 +34,7 @@ def parts() -> dict[str, np.ndarray]:
     base = c3.edit(c3.C3, rd_weight=course.RD_WEIGHT, steps=course.STEPS,
                    stage2_steps=course.STEPS // 10)
     return {NAMES[row.name]: np.array(found[row.configs[0].canonical_json()])
-            for row in ablation.ladder(base)}
+            for row in ablation.rungs(base)}
 
 
 def main() -> None:
