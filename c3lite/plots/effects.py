@@ -102,7 +102,7 @@ def waterfall(
         ax.plot(shown.values(), shown.keys(), "D", color=COLORS[1], markeredgecolor="black",
                 label="your guess")
     ax.margins(x=0.09)
-    ax.legend(fontsize=9, loc="lower right")
+    ax.legend(fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
     return name_rows(ax, parts, "MSE + λ · bpp (× 10⁻⁴)")
 
 

@@ -40,7 +40,6 @@ def parts() -> dict[str, np.ndarray]:
 def main() -> None:
     """Draw, write, and print the sums."""
     ax = plots.waterfall(parts())
-    ax.set_title("One picture, one λ, 1,100 steps: the loss, three seeds a rung", fontsize=10)
     ax.figure.savefig(OUTPUT, dpi=130, bbox_inches="tight")
     plt.close(ax.figure)
     for name, points in parts().items():
