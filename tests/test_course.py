@@ -7,8 +7,10 @@ import ast
 import base64
 import functools
 import io
+import json
 import math
 import re
+import types
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +23,7 @@ from PIL import Image
 from c3lite.data import course
 
 COURSE = Path(__file__).parents[1] / "notebooks"
-LESSONS = sorted(COURSE.glob("[0-9][0-9]_*.ipynb"))
+LESSONS = sorted(COURSE.glob("[0-9]*_*.ipynb"))
 
 each_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 
@@ -247,11 +249,16 @@ def test_a_gpu_gets_whole_pictures_and_checks_small_ones(path, monkeypatch):
         return
     assert gpu["SIZE"] is None and math.prod(fast["SIZE"]) <= math.prod(cpu["SIZE"])
     window = next(node for node in ast.walk(ast.parse("\n".join(map(python, code_of(path)))))
-                  if isinstance(node, ast.Call) and ast.unparse(node.func) == "course.window")
-    _, y, x, size = window.args
+                  if isinstance(node, ast.Call)
+                  and ast.unparse(node.func) in ("course.window", "course.picture"))
+    *place, size = window.args
     assert ast.unparse(size) == "SIZE"
+    if not place:  # the course's one picture
+        assert course.picture(gpu["SIZE"]).shape == (3, 768, 512)
+        assert course.picture(cpu["SIZE"]).shape == (3, *cpu["SIZE"])
+        return
     photo = np.zeros((3, 512, 768), np.float32)
-    at = ast.literal_eval(y), ast.literal_eval(x)
+    at = tuple(map(ast.literal_eval, place[1:]))
     assert course.window(photo, *at, gpu["SIZE"]).shape == photo.shape
     assert course.window(photo, *at, cpu["SIZE"]).shape == (3, *cpu["SIZE"])
 
@@ -268,3 +275,30 @@ def test_pick_and_window(monkeypatch):
     assert (course.window(picture, 1, 2, (2, 3)) == picture[:, 1:3, 2:5]).all()
     with pytest.raises(ValueError, match="not all inside"):
         course.window(picture, 3, 3, (2, 3))
+
+
+def test_the_scoreboard_grows_and_keeps_what_was_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    monkeypatch.delenv("C3LITE_FAST", raising=False)
+    rows = {"one": {"lesson": "01", "bpp_psnr_db": [[1.0, 30.0], [1.2, 30.0]]},
+            "two": {"lesson": "01b", "bpp_psnr_db": [[0.5, 30.0]]}}
+    (tmp_path / "scoreboard.json").write_text(json.dumps(rows))
+    course.scoreboard("01", {"one": (2.0, 30.0)}, tmp_path)
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) == 2 and "21.00 ± 1.00" in shown[1] and shown[1].endswith(" 30.00")
+    course.scoreboard("02", {"two": types.SimpleNamespace(bpp_estimate=0.5, psnr=20.0)}, tmp_path)
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) == 3 and shown[1].endswith(" 30.00") and shown[2].endswith(" 105.00")
+    monkeypatch.setenv("C3LITE_FAST", "1")  # other pictures are not kept, nor shown beside ours
+    course.scoreboard("02", {"one": (9.0, 10.0)}, tmp_path)
+    assert capsys.readouterr().out.splitlines()[1].endswith("± 1.00")
+    with pytest.raises(ValueError, match="no three; it has one, two"):
+        course.scoreboard("02", {"three": (1.0, 30.0)}, tmp_path)
+
+
+def test_the_courses_own_scores_are_of_three_seeds():
+    rows = json.loads((COURSE / "results/scoreboard.json").read_text("utf-8"))
+    for name, row in rows.items():
+        points = np.array(row["bpp_psnr_db"])
+        assert points.shape == (3, 2) and np.isfinite(points).all(), name
+    assert [row["lesson"] for row in rows.values()] == sorted(r["lesson"] for r in rows.values())

@@ -1,23 +1,38 @@
 """How large a lesson runs: small enough for automatic checks, for two CPU cores, or for a GPU.
 
-    STEPS = course.pick(fast=30, cpu=1000, gpu=10_000)
-    photo = course.window(c3lite.data.kodak(23), 176, 104, course.pick((32, 48), (96, 128), None))
+    STEPS = course.pick(fast=30, cpu=course.STEPS, gpu=10_000)
+    SIZE = course.pick((32, 48), course.SIZE, None)
+    photo = course.picture(SIZE)  # the same in lessons 00 to 05, as are RD_WEIGHT and STEPS
+    course.scoreboard("02", {"C3": fit})
 
 On a GPU the lessons take whole pictures and more steps; `C3LITE_FAST=1` makes them short.
 """
 
 from __future__ import annotations
 
+import json
 import os
-from typing import Literal, TypeVar
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import jax
 import numpy as np
 from jaxtyping import Float
 
-from c3lite.data import crop
+from c3lite.data.atomic import write_atomically
+from c3lite.data.images import crop, kodak
 
 T = TypeVar("T")
+
+SIZE = (128, 192)
+"""Rows and columns of the course's one picture."""
+
+RD_WEIGHT = 1e-3
+"""Its one price of a bit per pixel."""
+
+STEPS = 1000
+"""Its one length, of stage 1; stage 2 has a tenth."""
 
 
 def scale() -> Literal["fast", "cpu", "gpu"]:
@@ -40,3 +55,43 @@ def window(
     Raises `ValueError` for a window that is not inside the picture.
     """
     return picture if size is None else crop(picture, y, x, *size)
+
+
+def picture(size: tuple[int, int] | None = SIZE) -> Float[np.ndarray, "3 rows columns"]:
+    """The course's one picture: fence, meadow and lighthouse of Kodak 19; None: the whole photo."""
+    return window(kodak(19), 384, 160, size)
+
+
+def scoreboard(
+    lesson: str, fits: Mapping[str, Any] | None = None, folder: str | os.PathLike = "results"
+) -> None:
+    """Print what the course's picture has come down to, up to a lesson, and add what was run.
+
+    Args:
+        lesson: the first two or three characters of its file name, "01b" for example.
+        fits: by the names of the rows; fits, or pairs of bits per pixel and PSNR in dB.
+        folder: has `scoreboard.json`, the course's own fits of several seeds each. What the
+            learner runs at the length of the course is kept there in `yours.json`.
+
+    The loss is MSE + `RD_WEIGHT` bpp, the networks' bits counted.
+    """
+    def loss(point):
+        bpp, psnr_db = point if isinstance(point, tuple) else (point.bpp_estimate, point.psnr)
+        return 1e4 * (10 ** (-psnr_db / 10) + RD_WEIGHT * bpp)
+
+    ours = json.loads(Path(folder, "scoreboard.json").read_text("utf-8"))
+    if unknown := (fits or {}).keys() - ours.keys():
+        raise ValueError(f"the scoreboard has no {', '.join(unknown)}; it has {', '.join(ours)}")
+    kept, yours = Path(folder, "yours.json"), {}
+    if scale() == "cpu":  # other pictures and lengths are not to be compared
+        yours = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
+        yours |= {name: loss(point) for name, point in (fits or {}).items()}
+        write_atomically(kept, lambda file: file.write(json.dumps(yours).encode()))
+    print(f"{'lesson':8}{'':32}{'bpp':>6}{'PSNR':>9}   loss × 10⁴   yours")
+    for name, row in ours.items():
+        if row["lesson"] <= lesson:
+            points = [tuple(point) for point in row["bpp_psnr_db"]]
+            losses, (bpp, psnr_db) = np.array([loss(p) for p in points]), np.mean(points, axis=0)
+            print(f"{row['lesson']:8}{name:32}{bpp:6.3f}{psnr_db:6.2f} dB{losses.mean():9.2f} ± "
+                  f"{abs(losses - losses.mean()).max():4.2f}"
+                  + (f"{yours[name]:8.2f}" if name in yours else ""))

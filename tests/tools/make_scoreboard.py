@@ -1,0 +1,61 @@
+"""Write what `course.scoreboard` compares with: `python -m tests.tools.make_scoreboard`.
+
+Reads the finished fits of notebooks/results/course and of the ladder, at the price and length of
+the course, and fits nothing. A row whose fits are not there yet has NaN.
+"""
+
+import json
+import math
+from pathlib import Path
+
+import c3lite as c3
+from c3lite import ablation, course
+from c3lite.ablation.rows import KNOCKOUTS
+
+REPOSITORY = Path(__file__).parents[2]
+NOTEBOOKS = REPOSITORY / "notebooks"
+STORES = NOTEBOOKS / "results/course", REPOSITORY / "ablations/results/ladder/laptop/store"
+
+LENGTH = {"rd_weight": course.RD_WEIGHT, "steps": course.STEPS,
+          "stage2_steps": course.STEPS // 10}
+NONE = {name: value for row in list(KNOCKOUTS)[:6] for name, value in KNOCKOUTS[row].items()}
+ROWS = {  # name: the lesson that runs it, and its config
+    "C3_FAST": ("00", c3.C3_FAST),
+    "COOL-CHIC": ("01", c3.COOL_CHIC),
+    "C3": ("01b", c3.C3),
+    "C3 in 100 lines": ("01b", None),
+    "C3 without soft-rounding": ("02", c3.edit(c3.C3, **KNOCKOUTS["soft-rounding"])),
+    "C3 without Kumaraswamy noise": ("03", c3.edit(c3.C3, **KNOCKOUTS["kumaraswamy-noise"])),
+    "C3 without GELU": ("04", c3.edit(c3.C3, **KNOCKOUTS["gelu"])),
+    "C3 without the shift": ("04", c3.edit(c3.C3, **KNOCKOUTS["shifted-log-scale"])),
+    "C3 with a step of 1": ("04", c3.edit(c3.C3, **KNOCKOUTS["quantization-step<1"])),
+    "C3, stage 2 at one rate": ("04", c3.edit(c3.C3, **KNOCKOUTS["adaptive-lr-stage2"])),
+    "C3 without any of the six": ("04b", c3.edit(c3.C3, **NONE)),
+    "C3, every byte of the file": ("05", c3.C3),
+}
+
+
+def main() -> None:
+    """Read the stores, print and write the scoreboard."""
+    by_config: dict[str, list] = {}
+    for store in STORES:
+        for record in ablation.Store(store).records():
+            config = c3.Config.from_json(json.dumps(record.config))
+            by_config.setdefault(config.canonical_json(), []).append(record)
+    out = {}
+    own = json.loads((NOTEBOOKS / "results/hundred_lines.json").read_text("utf-8")) if (
+        NOTEBOOKS / "results/hundred_lines.json").exists() else []
+    for name, (lesson, config) in ROWS.items():
+        points = own
+        if config is not None:
+            found = by_config.get(c3.edit(config, **LENGTH).canonical_json(), [])
+            points = [(r.file_bpp if "byte" in name else r.bpp, r.psnr_db) for r in
+                      sorted(found, key=lambda r: r.seed)]
+        out[name] = {"lesson": lesson, "bpp_psnr_db": points or [(math.nan, math.nan)]}
+    lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(row)}" for name, row in out.items())
+    (NOTEBOOKS / "results/scoreboard.json").write_text(f"{{\n{lines}\n}}\n", "utf-8")
+    course.scoreboard("99", folder=NOTEBOOKS / "results")
+
+
+if __name__ == "__main__":
+    main()
