@@ -2,11 +2,14 @@
 
 import dataclasses
 import inspect
+import io
+import itertools
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from PIL import Image
 
 import c3lite as c3
 from c3lite import plots
@@ -277,7 +280,32 @@ def test_show_hands_over_its_text(ax, monkeypatch):
     calls = []
     monkeypatch.setattr("IPython.display.display", lambda *args, **more: calls.append((args, more)))
     plots.show(ax, "a < b")
-    ((figure,), more), ((words,), _) = calls
-    assert figure is ax.figure and figure.number not in plt.get_fignums()
-    assert more["metadata"]["image/png"] == more["metadata"]["image/jpeg"] == {"alt": "a < b"}
+    ((data,), more), ((words,), _) = calls
+    assert ax.figure.number not in plt.get_fignums()
+    width, height = ax.figure.get_size_inches() * ax.figure.dpi
+    assert more["metadata"] == {"image/png": {"alt": "a < b", "width": int(width)}}
+    assert Image.open(io.BytesIO(data["image/png"])).size == (int(2 * width), int(2 * height))
+    assert data["text/plain"] == "a < b"
     assert "<details>" in words.data and "a &lt; b" in words.data
+
+
+def test_a_photograph_is_shown_as_jpeg(monkeypatch):
+    calls = []
+    monkeypatch.setattr("IPython.display.display", lambda *args, **more: calls.append((args, more)))
+    plots.show(plots.image(c3.data.kodak(19)), "a lighthouse")
+    ((data,), more), _ = calls
+    assert list(data) == ["image/jpeg", "text/plain"] and list(more["metadata"]) == ["image/jpeg"]
+
+
+def test_lines_are_named_at_their_ends_and_never_on_top_of_each_other(ax):
+    for value in (1, 1.001, 1.002, 5):
+        ax.plot([0, 1], [0, value], label=str(value))
+    ax.plot([0, 1], [0, 3])  # without a label
+    ax.legend()
+    plots.name_lines(ax)
+    assert ax.get_legend() is None
+    assert [(text.get_text(), text.get_color()) for text in ax.texts] == [
+        (line.get_label(), line.get_color()) for line in ax.lines[:4]]
+    ax.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert all(below.y1 <= above.y0 + 1 for below, above in itertools.pairwise(boxes))

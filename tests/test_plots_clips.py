@@ -40,5 +40,14 @@ def test_the_peak_is_circled():
     surface = motion.correlation(clip[:, 0], clip[:, 1], reach=12)
     ax = plots.correlation_map(surface)
     assert ax.get_title() == "peak at (-7, 3)"
-    assert np.ravel(ax.lines[1].get_data()).tolist() == [-7, 3]
+    assert np.ravel(ax.lines[-1].get_data()).tolist() == [-7, 3]
     assert ax.images[0].get_extent() == [-12.5, 12.5, 12.5, -12.5]
+
+
+def test_no_mark_hides_the_middle():
+    # a camera at rest has its peak there
+    ax = plots.correlation_map(motion.correlation(*[c3.data.kodak(19)[:, :24, :32]] * 2, reach=8))
+    assert [line.get_xdata().tolist() for line in ax.lines] == [[0]]
+    ends = [abs(segment).max(1).min() for lines in ax.collections[:2]
+            for segment in lines.get_segments()]
+    assert ends == [3] * 4

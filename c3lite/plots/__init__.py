@@ -1,7 +1,8 @@
 """Pictures of fits and of rate-distortion points: `f(data, ax=None) -> Axes`.
 
 Nothing here fits anything. Each function draws on `ax`, or on a new figure without one, and gives
-the axes back to add to. A method has the same color everywhere (`METHOD_STYLE`).
+the axes back to add to. A color means one thing: a method has its own (`METHOD_STYLE`), and so
+have the parts of a file; around one latent, orange is the latent and blue is its context.
 
 Units: rates in bits per pixel (bpp), PSNR in dB, errors in 8-bit levels (1/255 of the range),
 latents in steps (multiples of the bin width q).
@@ -38,7 +39,7 @@ from c3lite.plots.rd import (
     rate_difference,
     rd_curve,
 )
-from c3lite.plots.styles import COLORS, METHOD_STYLE, label, show, style
+from c3lite.plots.styles import COLORS, METHOD_STYLE, label, name_lines, show, style
 from c3lite.plots.training import history, learning_rates, loss_bands, losses
 
 __all__ = [
@@ -46,8 +47,8 @@ __all__ = [
     "changes", "coding_intervals", "context_on_frame", "context_window", "correlation_map",
     "cost_by_size", "decoding_steps", "error", "estimate_against_file", "film_strip", "history",
     "image", "influence", "label", "latent_bits", "latent_grids", "learning_rates", "loss_bands",
-    "loss_rises", "losses", "macs_by_part", "mask_heat_map", "model_overview", "pixel_bits",
-    "predicted", "prediction", "published_curves", "published_macs", "ranked_curves",
+    "loss_rises", "losses", "macs_by_part", "mask_heat_map", "model_overview", "name_lines",
+    "pixel_bits", "predicted", "prediction", "published_curves", "published_macs", "ranked_curves",
     "rate_difference", "rd_curve", "rounding_bands", "show", "style", "symbol_grids", "trade_off",
     "transfer_matrix", "waterfall", "wavefront", "where_bits_went",
 ]

@@ -57,7 +57,7 @@ def film_strip(
 
 
 def correlation_map(surface: Float[ArrayLike, "rows columns"], ax: Axes | None = None) -> Axes:
-    """The surface of `motion.correlation`, its peak circled; the gray cross is (0, 0)."""
+    """The surface of `motion.correlation`, its peak circled; gray lines meet at (0, 0)."""
     surface = np.asarray(surface)
     y, x = np.unravel_index(surface.argmax(), surface.shape)
     dx, dy = x - surface.shape[1] // 2, y - surface.shape[0] // 2
@@ -71,8 +71,8 @@ def mask_heat_map(
 ) -> Axes:
     """Mean |weight| of each offset in the previous frame, and the mask's box in blue (Fig. 15).
 
-    The gray cross is (0, 0): the same place. `motion` = (dx, dy), where it is known, is circled.
-    Raises `ValueError` for a grid without a mask.
+    The gray lines meet at (0, 0): the same place. `motion` = (dx, dy), where it is known, is
+    circled. Raises `ValueError` for a grid without a mask.
     """
     if not 0 <= grid < len(learned.heat_maps):
         raise ValueError(f"grids 0 to {len(learned.heat_maps) - 1} have masks, not {grid}")
@@ -81,19 +81,21 @@ def mask_heat_map(
               f"grid {grid}: the box sees dx {box.dx} to {box.dx + box.width - 1}, "
               f"dy {box.dy} to {box.dy + box.height - 1}")
     ax.add_patch(Rectangle((box.dx - 0.5, box.dy - 0.5), box.width, box.height, fill=False,
-                           edgecolor=style("HEVC")["color"], linewidth=1.8))
+                           edgecolor=style("HEVC")["color"], linewidth=1.2))
     return ax
 
 
 def _map(values, ax, label, unit, circled, title, **how: Any) -> Axes:
-    """Values over (dx, dy), in the middle (0, 0) with a cross."""
+    """Values over (dx, dy), with lines that lead to (0, 0) in the middle."""
     y, x = (side / 2 for side in np.shape(values))
     ax = new_axes(ax, figsize=(5.5, 4.5))
     color_bar(ax.imshow(values, cmap="magma", interpolation="nearest", extent=(-x, x, y, -y),
                         **how), ax, label)
-    ax.plot(0, 0, "+", color="#D9D9D9", markersize=9)
+    how_cross = {"color": "#D9D9D9", "linewidth": 0.6}  # open in the middle, to hide nothing
+    ax.hlines([0, 0], [-x, 3], [-3, x], **how_cross)
+    ax.vlines([0, 0], [-y, 3], [-3, y], **how_cross)
     if circled is not None:
-        ax.plot(*circled, "o", markersize=16, markerfacecolor="none", markeredgecolor="white")
+        ax.plot(*circled, "o", markersize=20, markerfacecolor="none", markeredgecolor="white")
     ax.set(xlabel=f"dx ({unit})", ylabel=f"dy ({unit})")
     ax.set_title(title, fontsize=10)
     return ax
@@ -105,8 +107,8 @@ def context_on_frame(
 ) -> Axes:
     """The latents of frame `position[0] - lag` that the one at `position` has as its context.
 
-    Orange squares on the frame, each as large as what a latent of this grid stands for; the latent
-    itself is outlined in blue. `position` is (frame, row, column) in latents of the grid.
+    Blue squares on the frame, each as large as what a latent of this grid stands for; the latent
+    itself is outlined in orange. `position` is (frame, row, column) in latents of the grid.
 
     Raises `ValueError` for a position or a lag outside the grid.
     """
@@ -126,8 +128,8 @@ def context_on_frame(
     for t, dy, dx in ctx.grid_offsets(config, 3, grid):
         y, x_ = row + dy, column + dx
         if t == -lag and 0 <= y < shape[1] and 0 <= x_ < shape[2]:
-            square(y, x_, facecolor=style("COOL-CHIC")["color"], alpha=0.6, linewidth=0)
-    square(row, column, fill=False, edgecolor=style("C3")["color"], linewidth=1.5)
+            square(y, x_, facecolor=style("C3")["color"], alpha=0.6, linewidth=0)
+    square(row, column, fill=False, edgecolor=style("COOL-CHIC")["color"], linewidth=2)
     when = {0: "this frame", 1: "the frame before"}.get(lag, f"{lag} frames before")
     ax.set_title(f"context in {when}", fontsize=10)
     return ax
