@@ -24,10 +24,3 @@ from c3lite.ablation.rows import (
 )
 from c3lite.ablation.store import Record, Store
 from c3lite.ablation.table import Table, bd_table, loss_changes, mean_curve, networks_over
-
-__all__ = [
-    "BEYOND_PARTS", "FAST_PARTS", "KNOCKOUTS", "Job", "Record", "Result", "Row", "Store",
-    "Study", "Table", "annealing", "bd_table", "between", "knockouts", "ladder", "loss_changes",
-    "mean_curve", "networks_over", "run_group", "schedules", "sequential", "stages", "stores",
-    "sweep", "video_settings",
-]

@@ -109,7 +109,9 @@ def _in_processes(
     running: dict[concurrent.futures.Future, tuple[Group, _Worker]] = {}
     given_up: list[tuple[Group, Exception]] = []
     with contextlib.ExitStack() as stack:
-        idle = [stack.enter_context(_Worker(environment)) for environment in environments]
+        idle = [_Worker(environment) for environment in environments]
+        for worker in idle:
+            stack.callback(worker.end)
         while waiting or running:
             while waiting and idle:
                 group, worker = waiting.popleft(), idle.pop()
@@ -124,7 +126,7 @@ def _in_processes(
                     records = future.result()
                 except Exception as error:
                     if isinstance(error, BrokenProcessPool):
-                        worker.restart()
+                        worker.end()
                         error = ExecutorError("its process was killed")
                     tries[group[0].key] += 1
                     again = tries[group[0].key] < TRIES
@@ -151,18 +153,14 @@ class _Worker:
         self.pool: concurrent.futures.ProcessPoolExecutor | None = None
         self.process: multiprocessing.Process | None = None
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
+    def end(self) -> None:
+        """End the process; more work starts another."""
         if self.pool is not None:
             self.pool.shutdown(wait=False, cancel_futures=True)
             if self.process is not None:
                 self.process.terminate()  # whatever it is at has a checkpoint
                 self.process.join()
             self.pool = self.process = None
-
-    restart = __exit__
 
     def submit(self, call: Callable, *arguments) -> concurrent.futures.Future:
         """Have the process call a function."""
@@ -176,7 +174,7 @@ class _Worker:
         try:
             return self.pool.submit(call, *arguments)
         except BrokenProcessPool:  # killed when it had nothing to do
-            self.restart()
+            self.end()
             return self.submit(call, *arguments)
 
 

@@ -1,7 +1,8 @@
 """Finished fits on disk: one JSON file a fit, so that a sweep goes on where it was.
 
 A file is named by a hash of what determines the fit: the config, the pixels, the seed, `NUMERICS`.
-Files appear whole or not at all, so any number of processes and machines may write to one folder.
+Files appear whole or not at all, so any number of processes and machines may write to one folder,
+and two stores become one by copying the files of one into the other.
 
     STORE/fits/<hash>.json      a finished fit
     STORE/checkpoints/<hash>    a batch of fits under way
@@ -13,14 +14,12 @@ Files appear whole or not at all, so any number of processes and machines may wr
 from __future__ import annotations
 
 import dataclasses
-import gzip
 import hashlib
 import json
 import math
 import os
 import re
 import warnings
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -168,7 +167,8 @@ class Store:
 
     def add(self, record: Record) -> None:
         """Write a fit, whole or not at all. Raises `OSError` when that fails (a full disk)."""
-        self._write("fits", f"{record.key}.json", _text(record))
+        text = json.dumps(dataclasses.asdict(record), separators=(",", ":"))
+        self._write("fits", f"{record.key}.json", text)
         self._known[record.key] = record
 
     def records(self) -> Iterator[Record]:
@@ -177,35 +177,8 @@ class Store:
             if (found := self.get(path.stem)) is not None:
                 yield found
 
-    def export(self, path: str | os.PathLike) -> int:
-        """Write all readable fits into one compressed file. Returns their number."""
-        lines = [_text(r) + "\n" for r in self.records()]
-        data = gzip.compress("".join(lines).encode())
-        write_atomically(path, lambda file: file.write(data))
-        return len(lines)
 
-    def merge(self, path: str | os.PathLike) -> tuple[int, int]:
-        """Add the fits of an exported file, or of another store's folder, that are not here.
-
-        Returns how many were added and were here already. Raises `ValueError` for another file.
-        """
-        path = Path(path)
-        try:
-            others = list(Store(path).records()) if path.is_dir() else [
-                _parse(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
-        except (EOFError, gzip.BadGzipFile, zlib.error, ValueError) as error:
-            raise ValueError(f"{path} is not a whole export of a store ({error})") from error
-        new = [r for r in others if not self.path(r.key).exists()]
-        for r in new:
-            self.add(r)
-        return len(new), len(others) - len(new)
-
-
-def _text(record: Record) -> str:
-    return json.dumps(dataclasses.asdict(record), separators=(",", ":"))
-
-
-def _parse(text: str, key: str | None = None) -> Record:
+def _parse(text: str, key: str) -> Record:
     try:
         values = json.loads(text)
         found = Record(**values | {"shape": tuple(values["shape"])})
@@ -213,6 +186,6 @@ def _parse(text: str, key: str | None = None) -> Record:
         raise ValueError("it is torn or not JSON") from error
     except (KeyError, TypeError) as error:
         raise ValueError("it is not a fit of c3lite") from error
-    if key not in (None, found.key):
+    if key != found.key:
         raise ValueError(f"it holds the fit {found.key}")
     return found

@@ -20,11 +20,10 @@ def uvg(
 ) -> Float32[np.ndarray, "3 frames height width"]:
     """A sequence of the UVG set, or a part of it, from the folder `uvg` of C3LITE_DATA.
 
-    The files of the set's 1080p, 8-bit download, as they are named there:
-    `Beauty_1920x1080_120fps_420_8bit_YUV.yuv` and so on, or the same with `.y4m`; also a short
-    `Beauty.y4m`. Letter case does not matter, and ReadySetGo may be called ReadySteadyGo. Read as
-    BT.709, limited range (see `video`). Source: Mercat, Viitanen and Vanne, "UVG dataset", 2020,
-    ultravideo.fi; CC BY-NC 3.0. A whole sequence is 15 GB as floats: ask for a part.
+    The files of the set's 1080p, 8-bit download as they are named there,
+    `Beauty_1920x1080_120fps_420_8bit_YUV.yuv`, or `.y4m`; also a short `Beauty.y4m`. Read as BT.709,
+    limited range. Source: Mercat, Viitanen and Vanne, "UVG dataset", 2020, ultravideo.fi; CC BY-NC
+    3.0. A whole sequence is 15 GB as floats: ask for a part.
 
     `name` is one of `UVG_NAMES`, the other arguments are as for `video`. Raises ValueError for
     another name, DataError when the file is not there, and what `video` raises.
@@ -84,15 +83,12 @@ def moving_window(
     """A window that moves over a Kodak photo by (dx, dy) pixels a frame: a clip of known motion.
 
     Frame t is the photo from (y + t dy, x + t dx) on, so that current[y, x] = previous[y + dy,
-    x + dx]: (dx, dy) is what `c3lite.motion.displacement` measures, and where the previous latent
-    frame holds what is here now. Positive dx: the window moves right, what it shows moves left.
+    x + dx], and (dx, dy), of either sign, is what `c3lite.motion.displacement` measures. Positive
+    dx: the window moves right, what it shows moves left.
 
-    Args:
-        dx, dy: whole pixels a frame, of either sign.
-        frames, height, width: of the clip.
-        photo: 1 to 24; 19 and 23 ship with c3lite.
-        corner: (y, x) of the window's upper left corner in the first frame; without it, the way
-            lies in the middle of the photo.
+    photo: 1 to 24; 19 and 23 ship with c3lite.
+    corner: (y, x) of the window's upper left corner in the first frame; without it, the way lies in
+        the middle of the photo.
 
     Raises ValueError when the window leaves the photo on its way, or is empty; `DataError` when the
     photo cannot be had.

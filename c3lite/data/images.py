@@ -79,13 +79,11 @@ def image(
 ) -> Float32[np.ndarray, "3 height width"]:
     """A picture of your own, in any format that Pillow reads, the way up that a viewer shows it.
 
-    - The EXIF orientation is applied. Grayscale, palette and CMYK become RGB.
-    - Samples are divided by the largest that their depth allows, so that white is 1: grayscale of
-      up to 16 bits, color of 8. Of color of 16 Pillow keeps the upper 8 bits, which is within 1/257
-      of the stored value.
-    - A fully opaque alpha channel is dropped. Anything transparent needs a decision, as a codec for
-      RGB has no place for it: "refuse" raises, "composite" puts the picture on white.
-    - Of an animation or of several pages, the first.
+    The EXIF orientation is applied; grayscale, palette and CMYK become RGB; of an animation or of
+    several pages it is the first. Samples are divided by the largest that their depth allows, so
+    that white is 1: grayscale of up to 16 bits, color of 8. Of color of 16 Pillow keeps the upper 8
+    bits, within 1/257 of the stored value. A fully opaque alpha channel is dropped; a codec for RGB
+    has no place for what is transparent: `alpha` "refuse" raises, "composite" puts it on white.
 
     `path` may be a pipe. Raises FileNotFoundError, IsADirectoryError, DataError (empty, damaged, of
     unknown format or range, as floating-point TIFF) and ValueError (transparency), with its name.

@@ -5,9 +5,8 @@ BT.601 and BT.709, Y = Kr R + Kg G + Kb B, Cb = (B - Y) / (2 - 2 Kb), Cr = (R - 
 With d bits and s = 2**(d-8), limited range stores 16 s + 219 s Y and 128 s + 224 s C; full range
 (JPEG's) stores (2**d - 1) Y and 2**(d-1) + (2**d - 1) C.
 
-A chroma sample of a 2x2 block (4:2:0) serves all its pixels, and is their mean on the way back.
-Scalers interpolate it, each in its own way; this way needs no knowledge of where the sample sits,
-and planes -> RGB -> planes loses nothing, so that a codec that works on planes gets the file's own.
+A chroma sample of a 2x2 block (4:2:0) serves all its pixels, and is their mean on the way back, so
+that planes -> RGB -> planes loses nothing, and a codec that works on planes gets the file's own.
 """
 
 from collections.abc import Sequence

@@ -40,14 +40,3 @@ from c3lite.plots.rd import (
 )
 from c3lite.plots.styles import COLORS, METHOD_STYLE, label, show, style
 from c3lite.plots.training import history, learning_rates, loss_bands, losses
-
-__all__ = [
-    "COLORS", "METHOD_STYLE", "PART_NAMES", "bd_rate_against_macs", "bd_rate_bars", "bit_map",
-    "changes", "coding_intervals", "context_on_frame", "context_window", "correlation_map",
-    "cost_by_size", "decoding_steps", "error", "estimate_against_file", "film_strip", "history",
-    "image", "influence", "label", "latent_bits", "latent_grids", "learning_rates", "loss_bands",
-    "loss_rises", "losses", "macs_by_part", "mask_heat_map", "model_overview", "pixel_bits",
-    "predicted", "prediction", "published_curves", "published_macs", "ranked_curves",
-    "rate_difference", "rd_curve", "rounding_bands", "show", "style", "symbol_grids", "trade_off",
-    "transfer_matrix", "wavefront", "where_bits_went",
-]

@@ -96,14 +96,9 @@ class VideoFit:
 
 
 def adaptive(
-    x: Float[ArrayLike, "3 *shape"],
-    configs: Sequence[Config],
-    *,
-    key: PRNGKeyArray | None = None,
-    progress: bool = True,
-    mask_steps: int = 1000,
-    checkpoint: str | os.PathLike | None = None,
-    on_collapse: str = "warn",
+    x: Float[ArrayLike, "3 *shape"], configs: Sequence[Config], *,
+    key: PRNGKeyArray | None = None, progress: bool = True, mask_steps: int = 1000,
+    checkpoint: str | os.PathLike | None = None, on_collapse: str = "warn",
 ) -> Fit:
     """C3 adaptive: the fit of least RD loss over a list of configs (App. A.4).
 
@@ -135,15 +130,9 @@ def _remove(checkpoint) -> None:
 
 
 def fit_video(
-    video: Float[ArrayLike, "3 *shape"],
-    config: Config | Sequence[Config] = UVG,
-    *,
-    patch: Sequence[int] | None = None,
-    key: PRNGKeyArray | None = None,
-    progress: bool = True,
-    mask_steps: int = 1000,
-    checkpoint: str | os.PathLike | None = None,
-    on_collapse: str = "warn",
+    video: Float[ArrayLike, "3 *shape"], config: Config | Sequence[Config] = UVG, *,
+    patch: Sequence[int] | None = None, key: PRNGKeyArray | None = None, progress: bool = True,
+    mask_steps: int = 1000, checkpoint: str | os.PathLike | None = None, on_collapse: str = "warn",
 ) -> VideoFit:
     """Fit a clip (3, frames, height, width) patch by patch, each with its own networks and masks.
 

@@ -62,8 +62,10 @@ class LearnedOffsets:
 
     @property
     def boxes(self) -> tuple[Box, ...]:
-        """The mask of each masked grid."""
-        return mask_boxes(self.config)
+        """The mask of each masked grid, finest first."""
+        config = self.config
+        return tuple(Box(*map(int, origin), *config.mask_shape)
+                     for origin in config.mask_origins[: ctx.masked_count(config)])
 
     def at(self, position: str) -> Config:
         """The config with its masks elsewhere, to compare with (Fig. 24).
@@ -91,23 +93,10 @@ class LearnedOffsets:
         return f"LearnedOffsets({boxes}; {len(self.history.loss)} steps, {self.seconds:.1f} s)"
 
 
-def mask_boxes(config: Config) -> tuple[Box, ...]:
-    """The mask of each masked grid of a config, finest first; empty without a mask."""
-    if config.mask_shape is None:
-        return ()
-    return tuple(Box(*map(int, origin), *config.mask_shape)
-                 for origin in config.mask_origins[: ctx.masked_count(config)])
-
-
 @plain_jax()
 def learn_offsets(
-    video: Float[ArrayLike, "3 *shape"],
-    config: Config = ADAPTIVE_UVG[6],
-    *,
-    key: PRNGKeyArray | None = None,
-    steps: int = 1000,
-    window: int = WINDOW,
-    progress: bool = True,
+    video: Float[ArrayLike, "3 *shape"], config: Config = ADAPTIVE_UVG[6], *,
+    key: PRNGKeyArray | None = None, steps: int = 1000, window: int = WINDOW, progress: bool = True,
     callback: Callable[[LearnedOffsets], None] | None = None,
     checkpoint: str | os.PathLike | None = None,
 ) -> LearnedOffsets:

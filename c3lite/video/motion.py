@@ -15,12 +15,11 @@ from jaxtyping import Float, Int
 
 BT601_LUMA = np.array([0.299, 0.587, 0.114])
 
+Frame = Float[np.ndarray, "3 _height _width"]
+Clip = Float[np.ndarray, "3 frames height width"]
 
-def displacement(
-    previous: Float[np.ndarray, "3 height width"],
-    current: Float[np.ndarray, "3 same_height same_width"],
-    reach: int = 32,
-) -> tuple[int, int]:
+
+def displacement(previous: Frame, current: Frame, reach: int = 32) -> tuple[int, int]:
     """(dx, dy) in whole pixels, within `reach` pixels each way, of the picture as a whole.
 
     The phases of the two frames' spectra differ by a ramp when one is a shifted copy of the other;
@@ -36,9 +35,7 @@ def displacement(
 
 
 def correlation(
-    previous: Float[np.ndarray, "3 height width"],
-    current: Float[np.ndarray, "3 same_height same_width"],
-    reach: int = 32,
+    previous: Frame, current: Frame, reach: int = 32
 ) -> Float[np.ndarray, "rows columns"]:
     """The surface whose peak is the `displacement`: entry [ry + dy, rx + dx] belongs to (dx, dy).
 
@@ -63,9 +60,7 @@ def correlation(
     return surface[height // 2 - ry : height // 2 + ry + 1, width // 2 - rx : width // 2 + rx + 1]
 
 
-def displacements(
-    video: Float[np.ndarray, "3 frames height width"], reach: int = 32
-) -> Int[np.ndarray, "frames-1 2"]:
+def displacements(video: Clip, reach: int = 32) -> Int[np.ndarray, "frames-1 2"]:
     """(dx, dy) between each frame and the one before it; row t - 1 is that of frame t.
 
     Raises ValueError for anything but (3, frames, height, width).
@@ -76,11 +71,7 @@ def displacements(
     return np.array(found, int).reshape(-1, 2)
 
 
-def moving_frames(
-    video: Float[np.ndarray, "3 frames height width"], at_least: int = 4, reach: int = 32
-) -> Int[np.ndarray, "found"]:
+def moving_frames(video: Clip, at_least: int = 4) -> Int[np.ndarray, "found"]:
     """The frames (1 is the second) that moved by `at_least` pixels, in x or y, from the one before.
-
-    Raises ValueError as `displacements`.
     """
-    return 1 + np.flatnonzero(np.abs(displacements(video, reach)).max(1) >= at_least)
+    return 1 + np.flatnonzero(np.abs(displacements(video)).max(1) >= at_least)

@@ -24,6 +24,3 @@ from c3lite.widgets.live import LiveFit
 from c3lite.widgets.mask import MaskExplorer
 from c3lite.widgets.pictures import compare
 from c3lite.widgets.quantizer import QuantizerExplorer
-
-__all__ = ["ContextExplorer", "LatentExplorer", "LiveFit", "MaskExplorer", "QuantizerExplorer",
-           "compare", "export_html"]

@@ -13,26 +13,6 @@ from ipywidgets import Widget
 
 from c3lite.widgets.base import STATIC, Explorer
 
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>{title}</title>
-<style>body {{ margin: 16px; background: white; }}
-{css}</style>
-</head>
-<body>
-<main id="widget"><noscript>{words}<br><img alt="" src="{still}"></noscript></main>
-<script type="application/json" id="state">{state}</script>
-<script type="module">
-{esm}
-{shim}
-</script>
-</body>
-</html>
-"""
-
 
 def export_html(widget: Widget, path: str | os.PathLike) -> Path:
     """Write `widget` into one HTML file that opens anywhere, live; gives back its path.
@@ -45,7 +25,7 @@ def export_html(widget: Widget, path: str | os.PathLike) -> Path:
     state = {name: _plain(getattr(widget, name)) for name in widget.traits(shown=True)}
     state["data"] = _plain(widget.whole())
     words = widget.describe()
-    page = PAGE.format(
+    page = (STATIC / "page.html").read_text("utf-8").format(
         title=html.escape(widget.title), css=widget._css, words=html.escape(words),
         still="data:image/png;base64," + base64.b64encode(widget.still()).decode(),
         # a script element ends at the first </, whatever it is in

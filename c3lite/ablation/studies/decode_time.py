@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from c3lite.ablation import notebook
-from c3lite.ablation.notebook import POSITIVE_COUNT, Parameter, list_of
+from c3lite.ablation.notebook import POSITIVE_COUNT, list_of
 from c3lite.ablation.table import TextTable, number
 from c3lite.coding import files
 from c3lite.coding import pixels as decoder
@@ -24,13 +24,11 @@ from c3lite.model.codec import Codec
 
 PARAMETERS = {name: notebook.PARAMETERS[name] for name in (
     "preset", "steps", "stage2_steps", "is_result")} | {
-    "image": Parameter("the name of an image", notebook.TEXT),
-    "rd_weight": notebook.POSITIVE_NUMBER,
-    "codecs": Parameter("a list of " + ", ".join(PRESETS), list_of({"enum": list(PRESETS)}, 1)),
-    "shapes": Parameter("a list of pairs [height, width]", list_of(
-        list_of(POSITIVE_COUNT.schema, 2) | {"maxItems": 2}, 1)),
-    "starts": POSITIVE_COUNT,
-    "repeats": POSITIVE_COUNT,
+    "image": notebook.TEXT, "rd_weight": notebook.POSITIVE_NUMBER,
+    "codecs": list_of({"enum": list(PRESETS)}, "a list of " + ", ".join(PRESETS), 1),
+    "shapes": list_of({"type": "array", "items": POSITIVE_COUNT, "minItems": 2, "maxItems": 2},
+                      "a list of pairs [height, width]", 1),
+    "starts": POSITIVE_COUNT, "repeats": POSITIVE_COUNT,
 }
 """What `complexity.ipynb` may set."""
 

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from c3lite.ablation import images as named_images
 from c3lite.ablation import notebook
 from c3lite.ablation.jobs import Job, Progress, attempt, record
-from c3lite.ablation.notebook import POSITIVE_COUNT, Parameter, list_of
+from c3lite.ablation.notebook import POSITIVE_COUNT, list_of
 from c3lite.ablation.store import Record, Store, fit_key, short_hash
 from c3lite.ablation.studies.stand_ins import latents_loss, loss_curve
 from c3lite.ablation.table import TextTable, collapses, number
@@ -34,10 +34,9 @@ KINDS = ("own", "frozen", "warm")
 
 PARAMETERS = {name: notebook.PARAMETERS[name] for name in (
     "preset", "steps", "stage2_steps", "store", "is_result")} | {
-    "images": Parameter("a list of two or more names", list_of(notebook.TEXT, 2)),
-    "rd_weight": notebook.POSITIVE_NUMBER,
-    "short_steps": Parameter("a list of whole numbers above 0", list_of(POSITIVE_COUNT.schema)),
-    "seed": notebook.COUNT,
+    "images": list_of(notebook.TEXT, "a list of two or more names", 2),
+    "rd_weight": notebook.POSITIVE_NUMBER, "seed": notebook.COUNT,
+    "short_steps": list_of(POSITIVE_COUNT, "a list of whole numbers above 0"),
 }
 """What `transfer.ipynb` may set."""
 
