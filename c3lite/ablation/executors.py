@@ -1,7 +1,6 @@
 """Where the fits of a sweep run: in this process, in processes of this machine, or on a cluster.
 
-Processes and machines share the store's folder and nothing else. So two sweeps at once may do a fit
-twice, and lose nothing; and a sweep that was killed goes on from what the store holds.
+Processes and machines share the store's folder and nothing else.
 """
 
 from __future__ import annotations
@@ -50,8 +49,7 @@ LOG_LINES = 12
 
 Finished = Iterator[tuple[Group, list[Record]]]
 Executor = Callable[[Sequence[Group], Store, Images, Progress], Finished]
-"""Runs groups of jobs, and yields them once they are stored. Closed early, it ends all it started.
-"""
+"""Runs groups of jobs, and yields them once stored. Closed early, it ends all it started."""
 
 
 class ExecutorError(RuntimeError):
@@ -72,10 +70,8 @@ def local(
 ) -> Finished:
     """The executor of this machine: a process a GPU, or processes of one thread on a CPU's cores.
 
-    workers: how many processes; without, as many as there are GPUs, or as cores and memory allow,
-        and what takes a single process runs in this one.
-
-    Each group is tried `TRIES` times. Raises `ExecutorError` for what failed, at the end.
+    `workers` says how many; without, what takes a single process runs in this one. Each group is
+    tried `TRIES` times. Raises `ExecutorError` for what failed, at the end.
     """
     gpus = devices.visible_gpus() if jax.default_backend() != "cpu" else []
     environments = _environments(groups, gpus, workers)
@@ -217,18 +213,17 @@ def slurm(
     The sweep runs on a login node, and shares its store, Python environment and working directory
     with the compute nodes. It cannot see their GPUs: give it the size of `batch` that they hold.
 
-    partition: of the cluster; its default otherwise.
     gpus: per job, each with fits of its own; 0 for CPU nodes.
     time_limit_min: of a job. One that reaches it is queued again and goes on from checkpoints.
     fits_per_job: at most; they share a compiled program.
     jobs: at most so many run at once.
     sbatch: further parameters by submitit's names: {"account": "me", "cpus_per_task": 8}.
 
-    What is missing when all jobs have ended is submitted again, `TRIES` times in all. Raises
-    `ValueError` for bad options, `ExecutorError` without Slurm, or if it refuses or fits are lost.
+    Raises `ValueError` for bad options, `ExecutorError` without Slurm, or if it refuses or fits are
+    lost `TRIES` times.
     """
-    for what, value in (("time_limit_min", time_limit_min), ("fits_per_job", fits_per_job),
-                        ("jobs", jobs)):
+    counts = {"time_limit_min": time_limit_min, "fits_per_job": fits_per_job, "jobs": jobs}
+    for what, value in counts.items():
         if value < 1:
             raise ValueError(f"{what} must be at least 1, got {value}")
     executor = _submitit(store.folder.absolute() / "work" / "logs", {
@@ -350,10 +345,9 @@ EXECUTORS: dict[str, Executor] = {"process": in_process, "local": local, "slurm"
 
 
 def executor_of(executor: str | Mapping[str, Mapping[str, Any]] | Executor) -> Executor:
-    """An executor by name: "local" (this machine), "process" (this process) or "slurm" (a cluster).
+    """An executor by its name in `EXECUTORS`, or {name: options of its function}.
 
-    With options as a mapping, {"slurm": {"partition": "gpu"}}: they are those of the function of
-    that name. Raises `ValueError` for an unknown name or option.
+    Raises `ValueError` for an unknown name or option.
     """
     if callable(executor):
         return executor

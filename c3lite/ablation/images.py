@@ -28,8 +28,7 @@ def load(name: str) -> Float[np.ndarray, "3 *shape"]:
     `data.image` reads. A part is written as a slice of rows and columns,
     `kodim05[192:320,288:480]`, and of a clip as one of frames, rows and columns.
 
-    Raises `ValueError` for a name that is none, `data.DataError` or `OSError` when the file cannot
-    be had; each says which and what to do.
+    Raises `ValueError` for a name that is none, `data.DataError` or `OSError` as `data`.
     """
     base, slices = _parsed(name)
     starts = tuple(start for start, _ in slices)

@@ -97,8 +97,7 @@ Arrays = Mapping[str, Float[np.ndarray, "3 ..."]]
 def grouped(jobs: Iterable[Job], size: int) -> list[list[Job]]:
     """Groups of up to `size` jobs that can run as one batch: same structure, steps and shape.
 
-    In the order of the jobs, and of the same jobs always the same groups, so that a batch that was
-    killed finds its checkpoint.
+    Of the same jobs always the same groups: a batch that was killed finds its checkpoint.
     """
     groups: list[list[Job]] = []
     last: dict[tuple, list[Job]] = {}
@@ -248,8 +247,7 @@ class Progress:
         return callback
 
     def elsewhere(self, workers: str, groups: Iterable[Group], store: Store) -> None:
-        """Speak up when fits in other processes take long; their checkpoints say how far they are.
-        """
+        """Speak up when fits in other processes take long; checkpoints say how far they are."""
         if self._silent_for_long():
             done = float(sum(steps_done(store.checkpoint(job.key for job in group))
                              * math.prod(job.shape) for group in groups for job in group))

@@ -32,7 +32,6 @@ from c3lite.config import Config, edit
 from c3lite.evaluation import anchors as codecs
 from c3lite.plots.styles import show
 
-
 Schema = Mapping[str, Any]
 """A JSON Schema (draft 4, where 1.0 is no integer); its description says what it wants."""
 
@@ -73,11 +72,8 @@ PARAMETERS: dict[str, Schema] = {
 
 
 def _parameters(namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """The public variables of a notebook that are neither modules nor callable.
-
-    Those that were there the first time: when its cell is run again, what later cells have made is
-    no parameter.
-    """
+    """The public variables of a notebook, neither modules nor callable, of the first time: when its
+    cell is run again, what later cells have made is no parameter."""
     values = {name: v for name, v in namespace.items()
               if not name.startswith("_") and name not in ("In", "Out")
               and not isinstance(v, types.ModuleType) and not callable(v)}
@@ -125,8 +121,7 @@ def read_parameters(
 class Study:
     """One run of a table's notebook: `Study("table03", globals())` reads its parameters.
 
-    Raises `ValueError` or `TypeError` for parameters that are unknown, missing, or wrong, and for
-    an unknown table.
+    Raises `ValueError` for an unknown table, and as `check_parameters`.
     """
 
     def __init__(self, table: str, namespace: Mapping[str, Any]):

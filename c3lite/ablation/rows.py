@@ -79,8 +79,7 @@ BEYOND_PARTS: dict[str, tuple[str, ...]] = {
 def knockouts(base: Config, names: Iterable[str] | None = None) -> list[Row]:
     """The base, then each ingredient removed alone (Tables 3 and 10).
 
-    names: of `KNOCKOUTS`; without, all that change the base. Raises `ValueError` for an unknown
-    name, and for one that the base does not have to begin with.
+    names: of `KNOCKOUTS`; without, all that change the base. Raises `ValueError` for others.
     """
     rows = [Row(BASE, (base,))]
     for name in KNOCKOUTS if names is None else names:
@@ -100,7 +99,7 @@ def check_name(what: str, name: str, known: Iterable[str]) -> None:
 
 
 def sequential(
-    adaptive: Sequence[Config], fixed: Config, baseline: Config | None = None,
+    adaptive: Sequence[Config], fixed: Config, baseline: Config | None = None
 ) -> list[Row]:
     """Adaptive C3, fixed hyperparameters, then one ingredient after another removed for good.
 
@@ -172,9 +171,8 @@ def schedules(base: Config, steps: Sequence[int]) -> list[Row]:
 def video_settings(settings: Mapping[tuple[str, str], Config]) -> list[Row]:
     """Adaptive C3 on video from ever more settings (Table 12).
 
-    settings: configs by (entropy setting, synthesis setting), for example ("E1", "S1"), as in
-    Table 6. The rows: the first alone; the first synthesis setting with every entropy setting;
-    all. Every row contains the one before, so that their fits are shared.
+    settings: configs by (entropy setting, synthesis setting) of Table 6, as ("E1", "S1"). The rows:
+    the first alone; the first synthesis setting with every entropy setting; all.
     """
     first_e, first_s = next(iter(settings))
     same_s = {e: config for (e, s), config in settings.items() if s == first_s}

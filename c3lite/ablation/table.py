@@ -122,12 +122,8 @@ class Table(NamedTuple):
 
 
 def bd_table(
-    results: Iterable[Result],
-    reference: Mapping[str, float] | None = None,
-    *,
-    anchor: str | Anchor | None = None,
-    anchor_name: str = "anchor",
-    paper_title: str = "paper %",
+    results: Iterable[Result], reference: Mapping[str, float] | None = None, *,
+    anchor: str | Anchor | None = None, anchor_name: str = "anchor", paper_title: str = "paper %",
     resamples: int = 300,
 ) -> Table:
     """BD-rate of every row with a bootstrap interval over images and seeds.

@@ -15,9 +15,13 @@ from c3lite.plots.fits import (
     PART_NAMES,
     bit_map,
     error,
+    history,
     image,
     latent_bits,
     latent_grids,
+    learning_rates,
+    loss_bands,
+    losses,
     pixel_bits,
     predicted,
     symbol_grids,
@@ -39,4 +43,3 @@ from c3lite.plots.rd import (
     rd_curve,
 )
 from c3lite.plots.styles import COLORS, METHOD_STYLE, label, show, style
-from c3lite.plots.training import history, learning_rates, loss_bands, losses

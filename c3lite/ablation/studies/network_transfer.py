@@ -56,13 +56,8 @@ class Transfer(NamedTuple):
 
 
 def transfers(
-    images: Mapping[str, Float[np.ndarray, "3 *shape"]] | Sequence,
-    base: Config,
-    *,
-    store: Store | str,
-    steps: Sequence[int] = (),
-    seed: int = 0,
-    progress: bool = True,
+    images: Mapping[str, Float[np.ndarray, "3 *shape"]] | Sequence, base: Config, *,
+    store: Store | str, steps: Sequence[int] = (), seed: int = 0, progress: bool = True,
 ) -> Iterator[Transfer]:
     """Every picture on its own, and from the networks of every other, as they finish.
 
