@@ -119,10 +119,9 @@ def between(
 ) -> list[Row]:
     """Two configs, and what part of their difference matters: each part taken alone, or left out.
 
-    Of `parts`, those in which they differ. First comes `first`, then with each part of `last`,
-    then `last`, then it with each part of `first`. `names` are of the two.
-
-    Raises `ValueError` for a difference that is in no part.
+    Of `parts`, those in which they differ. First comes `first`, then with each part of `last`, then
+    `last`, then it with each part of `first`. `names` are of the two. Raises `ValueError` for a
+    difference that is in no part.
     """
     def taken(base, other, fields):
         return edit(base, **{field: getattr(other, field) for field in fields})

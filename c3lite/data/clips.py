@@ -22,11 +22,10 @@ def uvg(
 
     The files of the set's 1080p, 8-bit download as they are named there,
     `Beauty_1920x1080_120fps_420_8bit_YUV.yuv`, or `.y4m`; also a short `Beauty.y4m`. Read as
-    BT.709, limited range. Source: Mercat, Viitanen and Vanne, "UVG dataset", 2020, ultravideo.fi; CC BY-NC
-    3.0. A whole sequence is 15 GB as floats: ask for a part.
-
-    `name` is one of `UVG_NAMES`, the other arguments are as for `video`. Raises ValueError for
-    another name, DataError when the file is not there, and what `video` raises.
+    BT.709, limited range. Source: Mercat, Viitanen and Vanne, "UVG dataset", 2020, ultravideo.fi;
+    CC BY-NC 3.0. A whole sequence is 15 GB as floats: ask for a part. `name` is one of `UVG_NAMES`,
+    the other arguments are as for `video`. Raises ValueError for another name, DataError when the
+    file is not there, and what `video` raises.
     """
     sequence = _uvg_name(name)
     folder = images._user_folder("uvg")

@@ -84,7 +84,6 @@ def image(
     that white is 1: grayscale of up to 16 bits, color of 8. Of color of 16 Pillow keeps the upper 8
     bits, within 1/257 of the stored value. A fully opaque alpha channel is dropped; a codec for RGB
     has no place for what is transparent: `alpha` "refuse" raises, "composite" puts it on white.
-
     `path` may be a pipe. Raises FileNotFoundError, IsADirectoryError, DataError (empty, damaged, of
     unknown format or range, as floating-point TIFF) and ValueError (transparency), with its name.
     """

@@ -94,9 +94,8 @@ def at_bpp(image: Image, codec: Callable[[Any, int], Coded], bpp: float | int) -
 
     Bisects over the qualities 1 to 100, with which the rate rises (WebP's by and large): 7 files
     are made. Near means a small ratio of the rates. A codec has no file for a rate below its
-    smallest or above its largest one; then it is that one, so look at the result's `bpp`.
-
-    Raises what `codec` does, and `ValueError` for a rate that is not positive.
+    smallest or above its largest one; then it is that one, so look at the result's `bpp`. Raises
+    what `codec` does, and `ValueError` for a rate that is not positive.
     """
     if not (math.isfinite(bpp) and bpp > 0):
         raise ValueError(f"a rate is a positive number of bits per pixel, not {bpp}")

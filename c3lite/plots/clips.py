@@ -26,9 +26,8 @@ def film_strip(
     """The first frames of a clip side by side, `at_most` so many.
 
     With `displacements`, (dx, dy) of each frame from the one before (`motion.displacements`), a
-    circle stays on one thing in the picture while it moves, and a cross on one place.
-
-    Raises `ValueError` for anything but (3, frames, height, width).
+    circle stays on one thing in the picture while it moves, and a cross on one place. Raises
+    `ValueError` for anything but (3, frames, height, width).
     """
     x = np.clip(np.asarray(video), 0, 1)
     if x.ndim != 4 or x.shape[0] != 3 or x.size == 0:
@@ -106,9 +105,8 @@ def context_on_frame(
     """The latents of frame `position[0] - lag` that the one at `position` has as its context.
 
     Orange squares on the frame, each as large as what a latent of this grid stands for; the latent
-    itself is outlined in blue. `position` is (frame, row, column) in latents of the grid.
-
-    Raises `ValueError` for a position or a lag outside the grid.
+    itself is outlined in blue. `position` is (frame, row, column) in latents of the grid. Raises
+    `ValueError` for a position or a lag outside the grid.
     """
     x = np.asarray(video)
     scale = 2 ** (grid + (not config.finest_grid))

@@ -68,7 +68,6 @@ def wavefront(
 
     With `step`, the state before it: what is known (gray), what the step decodes (orange, all at
     once), the context of the one in the middle of these (blue), and what is still unknown (white).
-
     Raises `ValueError` for a video, and for a step in which no latent of this grid is decoded.
     """
     if len(shape) != 2:

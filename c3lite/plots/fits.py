@@ -159,9 +159,8 @@ def bit_map(fit: Fit, ax: Axes | None = None, *, grid: int | None = None, frame:
     """Where in the picture the latents' bits are.
 
     Without `grid`, `pixel_bits`; with it (0 is the finest), that grid's bits per latent. Of a
-    video, the slice that holds `frame`. Colors are on a square-root scale.
-
-    Raises `ValueError` for a grid that is not there.
+    video, the slice that holds `frame`. Colors are on a square-root scale. Raises `ValueError` for
+    a grid that is not there.
     """
     exponents = latents.exponents(fit.config)
     if grid is None:

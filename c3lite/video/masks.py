@@ -109,10 +109,8 @@ def learn_offsets(
 
     Some 250 steps are enough for a motion that all of the clip shares. `callback` is called after
     each chunk of steps with what has been found so far. `config` is by default E3 with S1.
-    `checkpoint` is as for `fit`.
-
-    Raises `ValueError` for a config without a mask, an even window, one smaller than the mask, and
-    a clip of one frame; and what `fit` raises.
+    `checkpoint` is as for `fit`. Raises `ValueError` for a config without a mask, an even window,
+    one smaller than the mask, and a clip of one frame; and what `fit` raises.
     """
     x = check_image(video)
     if x.ndim != 4 or x.shape[1] < 2:

@@ -25,9 +25,8 @@ def displacement(previous: Frame, current: Frame, reach: int = 32) -> tuple[int,
     The phases of the two frames' spectra differ by a ramp when one is a shifted copy of the other;
     the inverse transform of the ramp is a peak at the shift (Kuglin and Hines, 1975). Of luma,
     under a Hann window, since the transform takes what leaves on one side to come back on the
-    other. Where nothing can be compared (two flat frames) it is (0, 0).
-
-    Raises ValueError for frames of different shapes.
+    other. Where nothing can be compared (two flat frames) it is (0, 0). Raises ValueError for
+    frames of different shapes.
     """
     surface = correlation(previous, current, reach)
     dy, dx = np.unravel_index(surface.argmax(), surface.shape)
