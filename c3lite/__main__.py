@@ -3,8 +3,6 @@
 Exit codes: 0 done, 1 failed (one line on standard error says why), 2 wrong usage.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import json

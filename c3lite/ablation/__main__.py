@@ -1,7 +1,5 @@
 """The command line of stores: `python -m c3lite.ablation status STORE`."""
 
-from __future__ import annotations
-
 import argparse
 import collections
 import sys

@@ -1,7 +1,5 @@
 """What this machine can fit at once, how many processes that takes, and about how long."""
 
-from __future__ import annotations
-
 import math
 import os
 import subprocess

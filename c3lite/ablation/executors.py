@@ -3,8 +3,6 @@
 Processes and machines share the store's folder and nothing else.
 """
 
-from __future__ import annotations
-
 import collections
 import concurrent.futures
 import contextlib
@@ -288,7 +286,7 @@ def _lists(groups: Sequence[Group], fits_per_job: int) -> list[list[Group]]:
             for alike in grouped((group[0] for group in groups), size)]
 
 
-def _submit(executor, work: SlurmWork, *arguments: Sequence) -> list:
+def _submit(executor, work: "SlurmWork", *arguments: Sequence) -> list:
     """The submitit jobs, one for each item of `arguments`. Raises `ExecutorError`."""
     from submitit.core.utils import FailedJobError
 

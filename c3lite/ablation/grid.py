@@ -1,7 +1,5 @@
 """All fits of a table: `sweep` plans them, runs what the store lacks, and yields them all."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import json

@@ -1,7 +1,5 @@
 """Images by name, so that any process can load them: `kodim05[192:320,288:480]`."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import os
@@ -101,7 +99,7 @@ class Images(Mapping):
         """Of an image or patch by name, computed once."""
 
     @classmethod
-    def of(cls, images: Images | Mapping | Sequence) -> Images:
+    def of(cls, images: Mapping | Sequence) -> "Images":
         """`images` themselves where they are `Images`."""
         return images if isinstance(images, cls) else cls(images)
 

@@ -1,7 +1,5 @@
 """One fit of a sweep as a job that can be sent to another process, and how a batch of jobs runs."""
 
-from __future__ import annotations
-
 import dataclasses
 import importlib.metadata
 import json

@@ -4,8 +4,6 @@ papermill only warns of an unknown parameter, and YAML reads `1e-3` as text: bot
 something else for hours, so the notebook's variables are read here.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 import os

@@ -1,7 +1,5 @@
 """Pictures of ablations: RD curves of a table's rows, and BD-rates measured beside published."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import math

@@ -5,8 +5,6 @@ row is an edit of its base. `KNOCKOUTS` is the one list of such edits: Tables 3 
 alone, Tables 2 and 9 one after another.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import math

@@ -11,8 +11,6 @@ and two stores become one by copying the files of one into the other.
     STORE/work/, its logs       what Slurm jobs print; may be deleted when none runs
 """
 
-from __future__ import annotations
-
 import dataclasses
 import hashlib
 import json

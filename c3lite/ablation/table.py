@@ -1,7 +1,5 @@
 """BD-rates of a table's rows, with intervals, beside the paper's."""
 
-from __future__ import annotations
-
 import dataclasses
 import html
 import math

@@ -4,8 +4,6 @@ A full-HD clip does not fit a GPU's memory, and its parts do. Patches lie in a r
 the first frame's upper left corner; those at the far ends hold what is left, and are smaller.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from typing import SupportsFloat

@@ -4,8 +4,6 @@ No script and no style sheet, only inline styles: it survives being saved, sanit
 Text takes the page's color, so that it reads on light and on dark themes.
 """
 
-from __future__ import annotations
-
 import base64
 import io
 import math

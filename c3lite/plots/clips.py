@@ -1,7 +1,5 @@
 """Clips: frames side by side, contexts drawn on them, and maps over the displacement (dx, dy)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, SupportsFloat
 

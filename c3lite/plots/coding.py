@@ -1,7 +1,5 @@
 """Entropy coding: an interval that narrows, and the order in which latents are decoded."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 

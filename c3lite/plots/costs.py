@@ -1,7 +1,5 @@
 """What decoding costs: seconds and MACs by component, and other codecs' MACs beside ours."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """What a change does, in percent: of a setting, of a codec, of the picture networks come from."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Fits: pictures, errors, latents, where the bits went, and the loss over the steps."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Single ideas, as the lessons need them: the model, a context, a prediction, rounding."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping, Sequence
 

@@ -1,7 +1,5 @@
 """Rate-distortion points and curves, measured and published."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 

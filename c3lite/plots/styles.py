@@ -1,7 +1,5 @@
 """What all pictures share: styles of methods, axes, and showing a figure with its words."""
 
-from __future__ import annotations
-
 import html
 import itertools
 from collections.abc import Iterable, Iterator, Mapping

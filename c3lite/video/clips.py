@@ -4,8 +4,6 @@
 before `fit_best` can try them.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import functools

@@ -5,8 +5,6 @@ has x_t(p) = x_(t-1)(p + (dy, dx)): that offset is where the same content was, o
 time is halved with space.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import time

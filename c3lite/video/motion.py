@@ -7,8 +7,6 @@ move left. It is also the offset in the previous latent frame that a context has
 grid, because time is halved with space.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import scipy.fft
 from jaxtyping import Float, Int

@@ -5,8 +5,6 @@ All a widget shows, it gets once, as `data`; then it answers in the browser alon
 Only a running fit (`live.py`) keeps talking to Python.
 """
 
-from __future__ import annotations
-
 import base64
 import html
 import io

@@ -1,7 +1,5 @@
 """A fit to look into: its latent grids, one latent at a time, and what codec.js decodes."""
 
-from __future__ import annotations
-
 import itertools
 from typing import Any
 

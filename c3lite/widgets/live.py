@@ -1,7 +1,5 @@
 """A running fit to watch: start, pause, resume, stop; one config, or two side by side."""
 
-from __future__ import annotations
-
 import atexit
 import math
 import threading
@@ -63,7 +61,7 @@ class LiveFit(Explorer):
     """Seconds of work so far and to come (None: not known yet). It changes once a second while a
     fit runs, so that a browser notices when Python is no more."""
 
-    _latest: LiveFit | None = None
+    _latest: "LiveFit | None" = None
     """The one that was started last."""
 
     def __init__(
@@ -199,7 +197,7 @@ class LiveFit(Explorer):
             self.error = str(error)
 
     @plain_jax()
-    def _work(self, before: LiveFit | None) -> None:
+    def _work(self, before: "LiveFit | None") -> None:
         try:
             if before is not None and before._alive():
                 self.message = "waiting for the fit before to stop"

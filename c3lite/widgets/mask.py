@@ -1,7 +1,5 @@
 """Where the entropy model looks in the previous frame (App. A.3; Figs. 14 and 15)."""
 
-from __future__ import annotations
-
 from jaxtyping import ArrayLike, Float
 from matplotlib.figure import Figure
 

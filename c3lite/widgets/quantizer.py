@@ -1,7 +1,5 @@
 """Soft-rounding and its noise, by sliders (Eqs. 5, 19-23; Figs. 3 and 12)."""
 
-from __future__ import annotations
-
 import math
 
 import jax.numpy as jnp

@@ -3,8 +3,6 @@
 Published results are of images, not of parts of them, so a crop has none.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 from collections.abc import Iterable, Sequence

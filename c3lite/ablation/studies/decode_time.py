@@ -1,7 +1,5 @@
 """What decoding takes: seconds by component, to put beside the MACs that are usually counted."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import time

@@ -4,8 +4,6 @@ A fit with the networks of another is named in the store by both. Networks are n
 is fitted again, which gives the same ones, unless all its pairs are done.
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 import json

@@ -4,8 +4,6 @@ Rows beyond the paper's Tables 3 and 11: each ingredient alone, constant against
 rounding from the first step on.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
