@@ -9,18 +9,7 @@ from c3lite.ablation.grid import stores, sweep
 from c3lite.ablation.jobs import Job, Result, run_group
 from c3lite.ablation.notebook import Study
 from c3lite.ablation.rows import (
-    BEYOND_PARTS,
-    FAST_PARTS,
-    KNOCKOUTS,
-    Row,
-    annealing,
-    between,
-    knockouts,
-    ladder,
-    schedules,
-    sequential,
-    stages,
-    video_settings,
-)
+    BEYOND_PARTS, FAST_PARTS, KNOCKOUTS, Row, annealing, between, knockouts, ladder, schedules,
+    sequential, stages, video_settings)
 from c3lite.ablation.store import Record, Store
 from c3lite.ablation.table import Table, bd_table, loss_changes, mean_curve, networks_over

@@ -12,34 +12,10 @@ from c3lite.plots.coding import coding_intervals, decoding_steps, wavefront
 from c3lite.plots.costs import bd_rate_against_macs, cost_by_size, macs_by_part, published_macs
 from c3lite.plots.effects import bd_rate_bars, changes, loss_rises, transfer_matrix
 from c3lite.plots.fits import (
-    PART_NAMES,
-    bit_map,
-    error,
-    history,
-    image,
-    latent_bits,
-    latent_grids,
-    learning_rates,
-    loss_bands,
-    losses,
-    pixel_bits,
-    predicted,
-    symbol_grids,
-    where_bits_went,
-)
+    PART_NAMES, bit_map, error, history, image, latent_bits, latent_grids, learning_rates,
+    loss_bands, losses, pixel_bits, predicted, symbol_grids, where_bits_went)
 from c3lite.plots.ideas import (
-    context_window,
-    influence,
-    model_overview,
-    prediction,
-    rounding_bands,
-    trade_off,
-)
+    context_window, influence, model_overview, prediction, rounding_bands, trade_off)
 from c3lite.plots.rd import (
-    estimate_against_file,
-    published_curves,
-    ranked_curves,
-    rate_difference,
-    rd_curve,
-)
+    estimate_against_file, published_curves, ranked_curves, rate_difference, rd_curve)
 from c3lite.plots.styles import COLORS, METHOD_STYLE, label, show, style
