@@ -54,18 +54,15 @@ class ExecutorError(RuntimeError):
     """Slurm is not there or refuses, or fits ended every process that tried them."""
 
 
-def in_process(
-    groups: Sequence[Group], store: Store, images: Images, progress: Progress
-) -> Finished:
+def in_process(groups: Sequence[Group], store: Store, images: Images,
+               progress: Progress) -> Finished:
     """The executor that runs one group after another here. An error ends the sweep at once."""
     for group in groups:
         yield group, run_group(group, store, images, progress.during(group))
 
 
-def local(
-    groups: Sequence[Group], store: Store, images: Images, progress: Progress,
-    *, workers: int | None = None,
-) -> Finished:
+def local(groups: Sequence[Group], store: Store, images: Images, progress: Progress, *,
+          workers: int | None = None) -> Finished:
     """The executor of this machine: a process a GPU, or processes of one thread on a CPU's cores.
 
     `workers` says how many; without, what takes a single process runs in this one. Each group is
@@ -84,9 +81,8 @@ def _arrays(groups: Sequence[Group], images: Images) -> Arrays:
             if not images.can_be_loaded(job.image)}
 
 
-def _environments(
-    groups: Sequence[Group], gpus: Sequence[str], workers: int | None = None
-) -> list[dict[str, str]]:
+def _environments(groups: Sequence[Group], gpus: Sequence[str],
+                  workers: int | None = None) -> list[dict[str, str]]:
     """What the environment of each worker process sets: its GPU, or that it takes one thread."""
     largest = max(groups, key=lambda group: math.prod(group[0].shape))
     count = workers or len(gpus) or devices.cpu_workers(largest[0].shape, len(largest))
@@ -94,10 +90,8 @@ def _environments(
             for i in range(min(count, len(groups)))]
 
 
-def _in_processes(
-    environments: Sequence[Mapping[str, str]], groups: Sequence[Group], store: Store,
-    arrays: Arrays, progress: Progress,
-) -> Finished:
+def _in_processes(environments: Sequence[Mapping[str, str]], groups: Sequence[Group], store: Store,
+                  arrays: Arrays, progress: Progress) -> Finished:
     """Have a process in each environment run one group after another."""
     waiting, tries = collections.deque(groups), collections.Counter()
     running: dict[concurrent.futures.Future, tuple[Group, _Worker]] = {}
@@ -201,11 +195,10 @@ def _begin() -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def slurm(
-    groups: Sequence[Group], store: Store, images: Images, progress: Progress,
-    *, partition: str | None = None, gpus: int = 1, time_limit_min: int = 240,
-    fits_per_job: int = 32, jobs: int = 16, sbatch: Mapping[str, Any] | None = None,
-) -> Finished:
+def slurm(groups: Sequence[Group], store: Store, images: Images, progress: Progress, *,
+          partition: str | None = None, gpus: int = 1, time_limit_min: int = 240,
+          fits_per_job: int = 32, jobs: int = 16,
+          sbatch: Mapping[str, Any] | None = None) -> Finished:
     """The executor of a Slurm cluster: an array of jobs of many fits each, through submitit.
 
     The sweep runs on a login node, and shares its store, Python environment and working directory

@@ -25,10 +25,8 @@ from c3lite.data.progress import with_bar
 from c3lite.fitting.batch import COMMON
 
 
-def plan(
-    rows: Sequence[Row], images: Images | Mapping | Sequence, rd_weights: Sequence[float],
-    seeds: Sequence[int], progress: bool = False,
-) -> list[tuple[Job, list[Result]]]:
+def plan(rows: Sequence[Row], images: Images | Mapping | Sequence, rd_weights: Sequence[float],
+         seeds: Sequence[int], progress: bool = False) -> list[tuple[Job, list[Result]]]:
     """Every different fit, with the places it has in the table; large clips patch by patch.
 
     All rows of the first image come first, so that a sweep that is cut off leaves whole tables of
@@ -77,13 +75,11 @@ def _program(config: Config) -> str:
     return short_hash(repr((jax.tree.structure(config), common)))
 
 
-def sweep(
-    rows: Sequence[Row], images: Mapping[str, Float[np.ndarray, "3 *shape"]] | Sequence,
-    rd_weights: Sequence[float], seeds: Sequence[int] = (0,), *,
-    store: Store | str | os.PathLike, batch: int = 0, minutes: float = math.inf,
-    executor: str | Mapping[str, Mapping[str, Any]] | Executor = "local",
-    label: str = "sweep", progress: bool = True,
-) -> Iterator[Result]:
+def sweep(rows: Sequence[Row], images: Mapping[str, Float[np.ndarray, "3 *shape"]] | Sequence,
+          rd_weights: Sequence[float], seeds: Sequence[int] = (0,), *,
+          store: Store | str | os.PathLike, batch: int = 0, minutes: float = math.inf,
+          executor: str | Mapping[str, Mapping[str, Any]] | Executor = "local",
+          label: str = "sweep", progress: bool = True) -> Iterator[Result]:
     """Run a grid of fits; finished ones come from the store, and all are yielded as they finish.
 
     Args:

@@ -108,9 +108,8 @@ def grouped(jobs: Iterable[Job], size: int) -> list[list[Job]]:
     return groups
 
 
-def run_group(
-    jobs: Group, store: Store, arrays: Arrays | None = None, callback=None
-) -> list[Record]:
+def run_group(jobs: Group, store: Store, arrays: Arrays | None = None,
+              callback=None) -> list[Record]:
     """Fit a group of jobs as one batch and write the results to the store.
 
     arrays: images by name, which are loaded otherwise. A fit whose loss stops being finite is

@@ -99,9 +99,8 @@ def _hint(value) -> str:
             "1.0e-3") if texts else ""
 
 
-def read_parameters(
-    notebook: str, namespace: Mapping[str, Any], known: Mapping[str, Schema] = PARAMETERS
-) -> types.SimpleNamespace:
+def read_parameters(notebook: str, namespace: Mapping[str, Any],
+                    known: Mapping[str, Schema] = PARAMETERS) -> types.SimpleNamespace:
     """The parameters of a notebook, checked; says what the preset does not have.
 
     `store`, if it is one, is made a `Store`. Errors as of `Study`.

@@ -96,9 +96,8 @@ def check_name(what: str, name: str, known: Iterable[str]) -> None:
         raise ValueError(f"{what} {name!r}{nearest(name, known)}; there are {', '.join(known)}")
 
 
-def sequential(
-    adaptive: Sequence[Config], fixed: Config, baseline: Config | None = None
-) -> list[Row]:
+def sequential(adaptive: Sequence[Config], fixed: Config,
+               baseline: Config | None = None) -> list[Row]:
     """Adaptive C3, fixed hyperparameters, then one ingredient after another removed for good.
 
     Tables 2 and 9. Their order is not in the text we hold; ours is that of `KNOCKOUTS`, the largest
@@ -111,10 +110,8 @@ def sequential(
     return rows if baseline is None else [*rows, Row("COOL-CHICv2", (baseline,))]
 
 
-def between(
-    first: Config, last: Config, names: tuple[str, str],
-    parts: Mapping[str, Sequence[str]] = BASELINE_PARTS,
-) -> list[Row]:
+def between(first: Config, last: Config, names: tuple[str, str],
+            parts: Mapping[str, Sequence[str]] = BASELINE_PARTS) -> list[Row]:
     """Two configs, and what part of their difference matters: each part taken alone, or left out.
 
     Of `parts`, those in which they differ. First comes `first`, then with each part of `last`, then

@@ -119,11 +119,9 @@ class Table(NamedTuple):
         return self.text._repr_html_()
 
 
-def bd_table(
-    results: Iterable[Result], reference: Mapping[str, float] | None = None, *,
-    anchor: str | Anchor | None = None, anchor_name: str = "anchor", paper_title: str = "paper %",
-    resamples: int = 300,
-) -> Table:
+def bd_table(results: Iterable[Result], reference: Mapping[str, float] | None = None, *,
+             anchor: str | Anchor | None = None, anchor_name: str = "anchor",
+             paper_title: str = "paper %", resamples: int = 300) -> Table:
     """BD-rate of every row with a bootstrap interval over images and seeds.
 
     As in the paper, the BD-rate is that of curves of mean bpp and PSNR over images at each rate
@@ -279,10 +277,9 @@ def _values(units: Sequence[Sequence[tuple[Curve, Curve]]], resamples: int):
     return estimates, error or ("within noise" if estimates[0].within_noise else "")
 
 
-def _measure(
-    mine: Float[np.ndarray, "pairs 4 points"], theirs: Float[np.ndarray, "pairs 4 anchor_points"],
-    counts: Float[np.ndarray, " pairs"],
-) -> tuple[float, float, float, str]:
+def _measure(mine: Float[np.ndarray, "pairs 4 points"],
+             theirs: Float[np.ndarray, "pairs 4 anchor_points"],
+             counts: Float[np.ndarray, " pairs"]) -> tuple[float, float, float, str]:
     """BD-rate of the mean curves, of the latents', and the change of RD loss, in percent.
 
     Last, why there is no BD-rate: the loss needs neither four points nor a common range of PSNR.

@@ -14,10 +14,8 @@ UVG_NAMES = ("Beauty", "Bosphorus", "HoneyBee", "Jockey", "ReadySetGo", "ShakeND
 each, ShakeNDry 300."""
 
 
-def uvg(
-    name: str, *, frames: int | None = None, patch: tuple[int, int, int] | None = None,
-    start: int | tuple[int, int, int] = 0,
-) -> Float32[np.ndarray, "3 frames height width"]:
+def uvg(name: str, *, frames: int | None = None, patch: tuple[int, int, int] | None = None,
+        start: int | tuple[int, int, int] = 0) -> Float32[np.ndarray, "3 frames height width"]:
     """A sequence of the UVG set, or a part of it, from the folder `uvg` of C3LITE_DATA.
 
     The files of the set's 1080p, 8-bit download as they are named there,
@@ -61,10 +59,8 @@ def _plain(name: str) -> str:
     return name.casefold().replace("readysteadygo", "readysetgo")
 
 
-def bunny(
-    *, frames: int | None = None, patch: tuple[int, int, int] | None = None,
-    start: int | tuple[int, int, int] = 0,
-) -> Float32[np.ndarray, "3 frames height width"]:
+def bunny(*, frames: int | None = None, patch: tuple[int, int, int] | None = None,
+          start: int | tuple[int, int, int] = 0) -> Float32[np.ndarray, "3 frames height width"]:
     """A shipped piece of the animation Big Buck Bunny: 33 frames of 180 x 320, nearly no camera
     motion. Arguments and errors as for `video`.
 

@@ -97,9 +97,8 @@ def image(
     return _read(file, alpha)
 
 
-def crop(
-    image: Float[np.ndarray, "channels *time rows columns"], y: int, x: int, height: int, width: int
-) -> Float[np.ndarray, "channels *time {height} {width}"]:
+def crop(image: Float[np.ndarray, "channels *time rows columns"], y: int, x: int, height: int,
+         width: int) -> Float[np.ndarray, "channels *time {height} {width}"]:
     """A copy of rows y...y+height-1 and columns x...x+width-1 of an image or of a clip's frames.
 
     All four in pixels, (y, x) the upper left corner. Raises ValueError when the window is empty or

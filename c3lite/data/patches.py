@@ -43,9 +43,8 @@ def patch_slices(shape: Shape, patch: Shape) -> list[tuple[slice, ...]]:
     return list(itertools.product(*sides))
 
 
-def split_patches(
-    video: Num[np.ndarray, "3 *shape"], patch: Shape
-) -> list[Num[np.ndarray, "3 *patch"]]:
+def split_patches(video: Num[np.ndarray, "3 *shape"],
+                  patch: Shape) -> list[Num[np.ndarray, "3 *patch"]]:
     """The patches of a clip (3, frames, height, width), in the order of `patch_slices`, as views.
 
     Raises ValueError for a patch (frames, height, width) that is empty or larger than the clip.
@@ -53,9 +52,8 @@ def split_patches(
     return [video[(slice(None), *part)] for part in patch_slices(video.shape[1:], patch)]
 
 
-def join_patches(
-    patches: Sequence[Num[np.ndarray, "3 *_"]], shape: Shape
-) -> Num[np.ndarray, "3 *shape"]:
+def join_patches(patches: Sequence[Num[np.ndarray, "3 *_"]],
+                 shape: Shape) -> Num[np.ndarray, "3 *shape"]:
     """The clip of `shape` (frames, height, width) whose `split_patches` these are, in their order.
 
     Raises ValueError when number or shapes are not those of a clip of that shape.

@@ -26,10 +26,9 @@ def assumed_matrix(height: int) -> Matrix:
     return "bt709" if height >= 720 else "bt601"
 
 
-def to_rgb(
-    planes: Sequence[Shaped[np.ndarray, "..."]], matrix: Matrix, full_range: bool, depth: int = 8,
-    rows: slice = slice(None), columns: slice = slice(None),
-) -> Float32[np.ndarray, "3 height width"]:
+def to_rgb(planes: Sequence[Shaped[np.ndarray, "..."]], matrix: Matrix, full_range: bool,
+           depth: int = 8, rows: slice = slice(None),
+           columns: slice = slice(None)) -> Float32[np.ndarray, "3 height width"]:
     """RGB in [0, 1] of one frame's planes: Y, Cb, Cr, or Y alone (gray).
 
     Colors outside RGB are clipped. From 8-bit planes the result is rounded to multiples of 1/255,
@@ -64,9 +63,8 @@ def to_rgb(
     return rgb.astype(np.float32)
 
 
-def to_planes(
-    rgb: Float[np.ndarray, "3 height width"], matrix: Matrix, full_range: bool
-) -> tuple[UInt8[np.ndarray, "..."], ...]:
+def to_planes(rgb: Float[np.ndarray, "3 height width"], matrix: Matrix,
+              full_range: bool) -> tuple[UInt8[np.ndarray, "..."], ...]:
     """Y, Cb and Cr of one frame, 8 bits, 4:2:0: the inverse of `to_rgb`, rounded.
 
     Each chroma sample is the mean over a 2x2 block. Raises ValueError for odd sides.

@@ -81,10 +81,8 @@ def avif(image: Image, quality: SupportsIndex) -> Coded:
     return _code("AVIF", image, _quality(quality, 0), subsampling="4:4:4", speed=4)
 
 
-def rd_curve(
-    image: Image, codec: Callable[[Any, int], Coded],
-    qualities: Iterable[SupportsIndex] = (5, 15, 30, 50, 70, 85, 95),
-) -> list[Coded]:
+def rd_curve(image: Image, codec: Callable[[Any, int], Coded],
+             qualities: Iterable[SupportsIndex] = (5, 15, 30, 50, 70, 85, 95)) -> list[Coded]:
     """One image at several qualities, in the order given. Raises what `codec`, say `jpeg`, does."""
     return [codec(image, quality) for quality in qualities]
 
@@ -110,9 +108,8 @@ def at_bpp(image: Image, codec: Callable[[Any, int], Coded], bpp: float | int) -
     return min(tried, key=lambda coded: abs(math.log(coded.bpp / bpp)))
 
 
-def hevc(
-    video: Float[ArrayLike, "3 T H W"], qps: Iterable[SupportsIndex] = (22, 27, 32, 37)
-) -> list[Coded]:
+def hevc(video: Float[ArrayLike, "3 T H W"],
+         qps: Iterable[SupportsIndex] = (22, 27, 32, 37)) -> list[Coded]:
     """HEVC as the paper's anchor: libx265, preset medium, no B-frames; one point a QP.
 
     What `ffmpeg -i CLIP -pix_fmt yuv420p -c:v libx265 -preset medium -qp QP -x265-params
@@ -137,10 +134,8 @@ def hevc(
             for qp, stream, decoded in _hevc(np.moveaxis(x, 1, 0), qps)]
 
 
-def hevc_curve(
-    frames: Callable[[], Iterable[Float[np.ndarray, "3 H W"]]],
-    qps: Iterable[SupportsIndex] = (22, 27, 32, 37),
-) -> tuple[list[float], list[float]]:
+def hevc_curve(frames: Callable[[], Iterable[Float[np.ndarray, "3 H W"]]],
+               qps: Iterable[SupportsIndex] = (22, 27, 32, 37)) -> tuple[list[float], list[float]]:
     """Bits per pixel and PSNR of `hevc` at each QP, for a clip that need not fit into memory.
 
     `frames` gives the clip from its first frame on, each time it is called. Else as `hevc`.

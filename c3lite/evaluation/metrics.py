@@ -66,10 +66,8 @@ def bpp(bits: SupportsFloat, shape: Sequence[int]) -> float:
     return bits / math.prod(shape)
 
 
-def bd_rate(
-    rate_bpp: Curve, psnr_db: Curve, anchor_rate_bpp: Curve, anchor_psnr_db: Curve, *,
-    method: Literal["cubic", "pchip"] = "cubic",
-) -> float:
+def bd_rate(rate_bpp: Curve, psnr_db: Curve, anchor_rate_bpp: Curve, anchor_psnr_db: Curve, *,
+            method: Literal["cubic", "pchip"] = "cubic") -> float:
     """Bjøntegaard's delta rate: how much more rate than the anchor at equal PSNR, in percent.
 
     Each curve is fitted as ln(bpp) against PSNR; the mean difference over the range of PSNR that

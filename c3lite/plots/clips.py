@@ -17,10 +17,8 @@ from c3lite.video.masks import LearnedOffsets
 GAP = 4
 
 
-def film_strip(
-    video: Float[ArrayLike, "3 frames height width"], ax: Axes | None = None, *,
-    displacements: Int[ArrayLike, "steps 2"] | None = None, at_most: int = 5,
-) -> Axes:
+def film_strip(video: Float[ArrayLike, "3 frames height width"], ax: Axes | None = None, *,
+               displacements: Int[ArrayLike, "steps 2"] | None = None, at_most: int = 5) -> Axes:
     """The first frames of a clip side by side, `at_most` so many.
 
     With `displacements`, (dx, dy) of each frame from the one before (`motion.displacements`), a
@@ -62,10 +60,8 @@ def correlation_map(surface: Float[ArrayLike, "rows columns"], ax: Axes | None =
                 f"peak at ({dx}, {dy})", vmin=0)
 
 
-def mask_heat_map(
-    learned: LearnedOffsets, grid: int = 0, ax: Axes | None = None,
-    *, motion: Sequence[SupportsFloat] | None = None,
-) -> Axes:
+def mask_heat_map(learned: LearnedOffsets, grid: int = 0, ax: Axes | None = None, *,
+                  motion: Sequence[SupportsFloat] | None = None) -> Axes:
     """Mean |weight| of each offset in the previous frame, and the mask's box in blue (Fig. 15).
 
     The gray cross is (0, 0): the same place. `motion` = (dx, dy), where it is known, is circled.
@@ -96,10 +92,9 @@ def _map(values, ax, label, unit, circled, title, **how: Any) -> Axes:
     return ax
 
 
-def context_on_frame(
-    video: Float[ArrayLike, "3 frames height width"], config: Config, position: Sequence[int],
-    ax: Axes | None = None, *, lag: int = 0, grid: int = 0,
-) -> Axes:
+def context_on_frame(video: Float[ArrayLike, "3 frames height width"], config: Config,
+                     position: Sequence[int], ax: Axes | None = None, *, lag: int = 0,
+                     grid: int = 0) -> Axes:
     """The latents of frame `position[0] - lag` that the one at `position` has as its context.
 
     Orange squares on the frame, each as large as what a latent of this grid stands for; the latent

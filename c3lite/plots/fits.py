@@ -46,10 +46,8 @@ def image(x: Float[ArrayLike, "3 height width"], ax: Axes | None = None) -> Axes
     return bare(ax)
 
 
-def error(
-    x: Float[ArrayLike, "3 height width"], reconstruction: Float[ArrayLike, "3 height width"],
-    ax: Axes | None = None,
-) -> Axes:
+def error(x: Float[ArrayLike, "3 height width"], reconstruction: Float[ArrayLike, "3 height width"],
+          ax: Axes | None = None) -> Axes:
     """Where a reconstruction is wrong, in 8-bit levels, with a color bar: bright is wrong.
 
     Mean over the three channels of |reconstruction - x|, both with values in [0, 1]. Raises
@@ -205,9 +203,7 @@ def history(fit: Fit, ax: Axes | None = None) -> Axes:
     return _finished(ax)
 
 
-def losses(
-    runs: Mapping[str, Fit | Float[ArrayLike, " steps"]], ax: Axes | None = None
-) -> Axes:
+def losses(runs: Mapping[str, Fit | Float[ArrayLike, " steps"]], ax: Axes | None = None) -> Axes:
     """The objective of several fits over the steps, each the running mean of 20 steps."""
     past = {name: np.asarray(run.history.loss if isinstance(run, Fit) else run)
             for name, run in runs.items()}
@@ -215,10 +211,8 @@ def losses(
                       ax, smooth=20)
 
 
-def loss_bands(
-    runs: Mapping[str, Sequence[Curve]], ax: Axes | None = None, *, stage2: int | None = None,
-    smooth: int = 5,
-) -> Axes:
+def loss_bands(runs: Mapping[str, Sequence[Curve]], ax: Axes | None = None, *,
+               stage2: int | None = None, smooth: int = 5) -> Axes:
     """Loss over the steps: the mean over seeds as a line, all seeds within a band.
 
     runs: for each name the curves of its seeds; those that stop early end the line there. Each

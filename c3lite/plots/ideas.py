@@ -117,10 +117,8 @@ def _reach(offsets) -> int:
     return max([abs(o) for offset in offsets for o in offset] + [1])
 
 
-def context_window(
-    offsets: Sequence[Sequence[int]], ax: Axes | None = None, *,
-    values: Num[ArrayLike, "rows columns"] | None = None,
-) -> Axes:
+def context_window(offsets: Sequence[Sequence[int]], ax: Axes | None = None, *,
+                   values: Num[ArrayLike, "rows columns"] | None = None) -> Axes:
     """A latent (orange) and its context (blue), cells numbered in the order of the inputs.
 
     offsets: (dy, dx) of every input. values: the latents around, an odd number of rows and columns
@@ -172,10 +170,8 @@ def prediction(mu: float, scale: float, latent: int | None = None, ax: Axes | No
     return ax
 
 
-def influence(
-    gradient: Float[ArrayLike, "rows columns"], ax: Axes | None = None, *,
-    at: tuple[int, int] | None = None, label: str = "gradient",
-) -> Axes:
+def influence(gradient: Float[ArrayLike, "rows columns"], ax: Axes | None = None, *,
+              at: tuple[int, int] | None = None, label: str = "gradient") -> Axes:
     """A gradient with respect to a grid: what an output depends on. Exactly 0 is white.
 
     Red raises the output, blue lowers it, on a logarithmic scale of both signs over three decades;
@@ -198,10 +194,9 @@ def influence(
     return bare(ax)
 
 
-def rounding_bands(
-    z: Float[ArrayLike, " n"], bands: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]],
-    ax: Axes | None = None,
-) -> Axes:
+def rounding_bands(z: Float[ArrayLike, " n"],
+                   bands: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]],
+                   ax: Axes | None = None) -> Axes:
     """What stands in for rounding (Figs. 3 and 12, bottom): mean and interval over z, in steps.
 
     `bands` maps a name to (mean, low, high), an entry each z. The dashed staircase is rounding.
@@ -218,10 +213,8 @@ def rounding_bands(
                     ylabel="seen by the networks (steps)")
 
 
-def trade_off(
-    settings: Float[ArrayLike, " n"], quantities: Mapping[str, Float[ArrayLike, " n"]],
-    ax: Axes | None = None, *, label: str = "temperature T",
-) -> Axes:
+def trade_off(settings: Float[ArrayLike, " n"], quantities: Mapping[str, Float[ArrayLike, " n"]],
+              ax: Axes | None = None, *, label: str = "temperature T") -> Axes:
     """Quantities that a setting trades against each other, a marked line each, both axes log.
 
     An infinite setting is drawn at the right end, behind a gap, and labeled ∞.

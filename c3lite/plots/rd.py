@@ -63,9 +63,8 @@ def _rate_and_quality(points) -> tuple[np.ndarray, np.ndarray]:
     return rate, quality
 
 
-def published_curves(
-    dataset: str, ax: Axes | None = None, codecs: Iterable[str] | None = None
-) -> Axes:
+def published_curves(dataset: str, ax: Axes | None = None,
+                     codecs: Iterable[str] | None = None) -> Axes:
     """Published rate-distortion curves on a data set (averages over it), from `c3lite.reference`.
 
     dataset: "kodak", "clic2020-professional-valid", "uvg" or "uvg/<video>". codecs: names from
@@ -79,10 +78,8 @@ def published_curves(
     return ax
 
 
-def ranked_curves(
-    curves: Mapping[str, RDCurve], ax: Axes | None = None, *,
-    rates_percent: Mapping[str, float | int],
-) -> Axes:
+def ranked_curves(curves: Mapping[str, RDCurve], ax: Axes | None = None, *,
+                  rates_percent: Mapping[str, float | int]) -> Axes:
     """A crowd of RD curves: the legend, on the right, lists them from the best BD-rate down.
 
     The rate's axis is logarithmic: equal distances are equal percentages, as in the BD-rate.

@@ -84,10 +84,8 @@ def new_axes(ax: Axes | None, picture=None, figsize=(7, 4.5)) -> Axes:
     return plt.subplots(figsize=figsize, layout="constrained")[1]
 
 
-def finished(
-    ax: Axes, grid: Mapping[str, Any] | None = None, legend: Mapping[str, Any] | None = None,
-    **settings: Any,
-) -> Axes:
+def finished(ax: Axes, grid: Mapping[str, Any] | None = None,
+             legend: Mapping[str, Any] | None = None, **settings: Any) -> Axes:
     """The axes with `settings` (as for `Axes.set`), a faint grid, no upper and right edge, and a
     legend where something has a label."""
     ax.set(**settings)

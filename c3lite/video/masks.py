@@ -92,12 +92,10 @@ class LearnedOffsets:
 
 
 @plain_jax()
-def learn_offsets(
-    video: Float[ArrayLike, "3 *shape"], config: Config = ADAPTIVE_UVG[6], *,
-    key: PRNGKeyArray | None = None, steps: int = 1000, window: int = WINDOW, progress: bool = True,
-    callback: Callable[[LearnedOffsets], None] | None = None,
-    checkpoint: str | os.PathLike | None = None,
-) -> LearnedOffsets:
+def learn_offsets(video: Float[ArrayLike, "3 *shape"], config: Config = ADAPTIVE_UVG[6], *,
+                  key: PRNGKeyArray | None = None, steps: int = 1000, window: int = WINDOW,
+                  progress: bool = True, callback: Callable[[LearnedOffsets], None] | None = None,
+                  checkpoint: str | os.PathLike | None = None) -> LearnedOffsets:
     """Where each masked grid of a clip should look in the previous frame: App. A.3's three steps.
 
     1. A throw-away fit of `steps` steps, in which the masked grids see a whole `window` x `window`
@@ -157,10 +155,9 @@ def _best_box(heat: Float[np.ndarray, "window window"], size) -> tuple[int, int]
     return int(row) - center, int(column) - center
 
 
-def with_masks(
-    x: Float[ArrayLike, "3 *shape"], configs: Sequence[Config], *, key=None, steps: int = 1000,
-    progress: bool = True, checkpoint: str | os.PathLike | None = None,
-) -> list[Config]:
+def with_masks(x: Float[ArrayLike, "3 *shape"], configs: Sequence[Config], *, key=None,
+               steps: int = 1000, progress: bool = True,
+               checkpoint: str | os.PathLike | None = None) -> list[Config]:
     """`configs`, those of a video that have masks without positions with learned ones.
 
     Configs of the same masks and number of grids share the positions that the first one learned.

@@ -31,9 +31,8 @@ def displacement(previous: Frame, current: Frame, reach: int = 32) -> tuple[int,
     return int(dx) - surface.shape[1] // 2, int(dy) - surface.shape[0] // 2
 
 
-def correlation(
-    previous: Frame, current: Frame, reach: int = 32
-) -> Float[np.ndarray, "rows columns"]:
+def correlation(previous: Frame, current: Frame,
+                reach: int = 32) -> Float[np.ndarray, "rows columns"]:
     """The surface whose peak is the `displacement`: entry [ry + dy, rx + dx] belongs to (dx, dy).
 
     ry and rx are `reach`, or less in frames too small for it. 1 is a perfect match, 0 none.

@@ -94,10 +94,8 @@ class ClipExplorer(Explorer):
         super().__init__(**traits)
         self.on_msg(self._receive)
 
-    def send_frames(
-        self, video: Float[np.ndarray, "3 frames height width"],
-        encode: Callable[[np.ndarray], dict[str, Any]], first: int,
-    ) -> dict[str, Any]:
+    def send_frames(self, video: Float[np.ndarray, "3 frames height width"],
+                    encode: Callable[[np.ndarray], dict[str, Any]], first: int) -> dict[str, Any]:
         """The clip for `data`, with frames around `first`, the one shown first.
 
         `encode` makes a file of a frame (3, height, width): {"mime": ..., "bytes": ...}.

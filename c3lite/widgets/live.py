@@ -64,11 +64,9 @@ class LiveFit(Explorer):
     _latest: "LiveFit | None" = None
     """The one that was started last."""
 
-    def __init__(
-        self, image: Float[ArrayLike, "3 *shape"], config: Config = C3_FAST,
-        config2: Config | None = None, *, names: tuple[str, ...] = ("A", "B"),
-        key: PRNGKeyArray | None = None,
-    ):
+    def __init__(self, image: Float[ArrayLike, "3 *shape"], config: Config = C3_FAST,
+                 config2: Config | None = None, *, names: tuple[str, ...] = ("A", "B"),
+                 key: PRNGKeyArray | None = None):
         self._image = check_image(image)
         self._key = jax.random.key(0) if key is None else key
         configs = [config] if config2 is None else [config, config2]

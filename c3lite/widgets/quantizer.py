@@ -52,9 +52,8 @@ class QuantizerExplorer(Explorer):
         return figure
 
 
-def noisy_value(
-    z: np.ndarray, T: float, a: float, second_is_s: bool = False
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def noisy_value(z: np.ndarray, T: float, a: float,
+                second_is_s: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean, 2.5 % and 97.5 % quantile of stage 1's noisy rounding of each z, without sampling.
 
     Both roundings rise, so that quantiles of the noise give quantiles of the value.

@@ -84,9 +84,8 @@ class Decoding(NamedTuple):
     seconds: DecodeTime
 
 
-def measure(
-    codec: str, fit: Fit, shapes: Sequence[Sequence[int]], repeats: int = 3,
-) -> list[Decoding]:
+def measure(codec: str, fit: Fit, shapes: Sequence[Sequence[int]],
+            repeats: int = 3) -> list[Decoding]:
     """Decode files of the networks of `fit` with its latents tiled to each of several shapes."""
     found = []
     for shape in shapes:

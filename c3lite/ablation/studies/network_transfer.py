@@ -53,10 +53,9 @@ class Transfer(NamedTuple):
     record: Record
 
 
-def transfers(
-    images: Mapping[str, Float[np.ndarray, "3 *shape"]] | Sequence, base: Config, *,
-    store: Store | str, steps: Sequence[int] = (), seed: int = 0, progress: bool = True,
-) -> Iterator[Transfer]:
+def transfers(images: Mapping[str, Float[np.ndarray, "3 *shape"]] | Sequence, base: Config, *,
+              store: Store | str, steps: Sequence[int] = (), seed: int = 0,
+              progress: bool = True) -> Iterator[Transfer]:
     """Every picture on its own, and from the networks of every other, as they finish.
 
     images: as for `sweep`. base: its structure must do for all of them. The sources are fitted by
@@ -134,10 +133,8 @@ def latents_only(transfer: Transfer) -> float:
     return latents_loss(transfer.record)
 
 
-def rises(
-    results: Iterable[Transfer], kind: str, steps: int,
-    loss: Callable[[Transfer], float] = latents_only,
-) -> dict[tuple[str, str], float]:
+def rises(results: Iterable[Transfer], kind: str, steps: int,
+          loss: Callable[[Transfer], float] = latents_only) -> dict[tuple[str, str], float]:
     """By (source, target): a loss against that of the target's own fit, in percent.
 
     The own fit is the one of most steps, so that "own" at fewer steps is a rise too. Fits that
