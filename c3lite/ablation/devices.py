@@ -7,11 +7,8 @@ import subprocess
 import jax
 import psutil
 
-BYTES_FIXED = 700e6
-"""Of a process that fits, without the fit (measured on a CPU)."""
-
-BYTES_A_PIXEL = 2200.0
-"""Of one fit: 1.5 GB in all were measured for 512x768 on a CPU."""
+BYTES_FIXED = 700e6  # of a process that fits, without the fit (measured on a CPU)
+BYTES_A_PIXEL = 2200.0  # of one fit: 1.5 GB in all were measured for 512x768 on a CPU
 
 NANOSECONDS_A_STEP_AND_PIXEL = 460.0
 """On 2 CPU cores: 464 for 128x192 and 696 for 512x768 (tests/benchmarks/RESULTS.md)."""

@@ -33,17 +33,13 @@ from c3lite.ablation.rows import check_name
 from c3lite.ablation.store import Record, Store
 from c3lite.config import nearest
 
-TRIES = 3
-"""A group of fits that so often ended its process, or its Slurm job, is given up."""
-
-SECONDS_BETWEEN_LOOKS = 2.0
-"""How often to look into the store for fits of a cluster's jobs."""
+TRIES = 3  # a group of fits that so often ended its process, or its Slurm job, is given up
+SECONDS_BETWEEN_LOOKS = 2.0  # how often to look into the store for fits of a cluster's jobs
 
 SECONDS_BETWEEN_QUERIES = 10.0
 """Slurm's controller serves many; it is asked no more often than this."""
 
-LOG_LINES = 12
-"""So many last lines are shown of the log of a Slurm job that failed."""
+LOG_LINES = 12  # so many last lines are shown of the log of a Slurm job that failed
 
 Finished = Iterator[tuple[Group, list[Record]]]
 Executor = Callable[[Sequence[Group], Store, Images, Progress], Finished]

@@ -39,7 +39,9 @@ def plan(rows: Sequence[Row], images: Images | Mapping | Sequence, rd_weights: S
             raise ValueError(f"a sweep needs at least one {what}")
     if len({row.name for row in rows}) < len(rows):
         raise ValueError(f"two rows have one name: {', '.join(row.name for row in rows)}")
-    variants = [(row.name, config, _program(config)) for row in rows for rd_weight in rd_weights
+    variants = [(row.name, config, short_hash(repr((
+                    jax.tree.structure(config), [getattr(config, name) for name in COMMON]))))
+                for row in rows for rd_weight in rd_weights
                 for config in (edit(config, rd_weight=rd_weight) for config in row.configs)]
     jobs: dict[str, tuple[Job, list[Result]]] = {}
     for name in images:
@@ -68,11 +70,6 @@ def _parts(images: Images, name: str, rd_weight: float) -> list[tuple[str, Patch
     names = images.patches(name, size)
     across = math.prod(-(-side // step) for side, step in zip(shape[1:], size[1:], strict=True))
     return [(part, Patch(n, len(names), n // across * size[0])) for n, part in enumerate(names)]
-
-
-def _program(config: Config) -> str:
-    common = [getattr(config, name) for name in COMMON]
-    return short_hash(repr((jax.tree.structure(config), common)))
 
 
 def sweep(rows: Sequence[Row], images: Mapping[str, Float[np.ndarray, "3 *shape"]] | Sequence,

@@ -15,8 +15,7 @@ from c3lite.fitting.fit import check_image
 
 _NAME = re.compile(r"(?P<name>[^\[\]]+)(\[(?P<part>\d+:\d+(, ?\d+:\d+){1,2})\])?")
 
-FRAMES_AT_ONCE = 10
-"""Of a clip that is read frame by frame."""
+FRAMES_AT_ONCE = 10  # of a clip that is read frame by frame
 
 
 def load(name: str) -> Float[np.ndarray, "3 *shape"]:
@@ -89,10 +88,8 @@ class Images(Mapping):
             images = {x if isinstance(x, str) else f"image{i}": x
                       for i, x in enumerate(images, start=1)}
         self._loaded = {name for name, x in images.items() if isinstance(x, str)}
-        self._shapes = {name: _uvg_shape(x) for name, x in images.items()
-                        if isinstance(x, str) and x.startswith("uvg/")}
         self._images = {
-            name: None if name in self._shapes else
+            name: None if name in self._loaded and x.startswith("uvg/") else
             check_image(load(x) if name in self._loaded else x) for name, x in images.items()}
         self._parts: dict[str, tuple[str, tuple[slice, ...]]] = {}
         self.digest = functools.cache(lambda name: digest(self[name]))
@@ -122,7 +119,10 @@ class Images(Mapping):
         """(height, width) or (frames, height, width)."""
         if name in self._parts:
             return tuple(side.stop - side.start for side in self._parts[name][1])
-        return self._shapes[name] if name in self._shapes else self._images[name].shape[1:]
+        if self._images[name] is not None:
+            return self._images[name].shape[1:]
+        base, slices = _parsed(name)
+        return tuple(stop - start for start, stop in slices) or data.uvg_shape(base[len("uvg/"):])
 
     def frames(self, name: str) -> Iterator[Float[np.ndarray, "3 height width"]]:
         """The frames of a clip, one after another; never the whole clip, where it is not held."""
@@ -143,9 +143,3 @@ class Images(Mapping):
             names.append(f"{base}[{','.join(sides)}]")
             self._parts[names[-1]] = name, part
         return names
-
-
-def _uvg_shape(name: str) -> tuple[int, ...]:
-    """Of a sequence of UVG, or of a part of one, without reading it."""
-    base, slices = _parsed(name)
-    return tuple(stop - start for start, stop in slices) or data.uvg_shape(base[len("uvg/"):])

@@ -25,11 +25,8 @@ from c3lite.fitting.loop import FitError
 from c3lite.fitting.training import History
 from c3lite.video.masks import with_masks
 
-SECONDS_BETWEEN_LINES = 60.0
-"""A long fit prints a line about this often."""
-
-HISTORY_POINTS = 200
-"""A stored history keeps about this many entries, evenly spread."""
+SECONDS_BETWEEN_LINES = 60.0  # a long fit prints a line about this often
+HISTORY_POINTS = 200  # a stored history keeps about this many entries, evenly spread
 
 MASK_STEPS = 1000
 """Of learning a video's mask (App. A.3); a fit of fewer steps takes as many as it has."""

@@ -23,8 +23,7 @@ class Row(NamedTuple):
     (C3 adaptive, App. A.4)."""
 
 
-BASE = "C3"
-"""Name of the row that the others are compared with."""
+BASE = "C3"  # name of the row that the others are compared with
 
 KNOCKOUTS: dict[str, dict[str, Any]] = {
     "soft-rounding": {"temperature": math.inf},

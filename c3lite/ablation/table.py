@@ -13,8 +13,7 @@ from c3lite.ablation.jobs import Result
 from c3lite.ablation.store import Record
 from c3lite.evaluation.metrics import bd_rate
 
-PERCENTILES = 2.5, 97.5
-"""Of the bootstrap, the ends of an interval."""
+PERCENTILES = 2.5, 97.5  # of the bootstrap, the ends of an interval
 
 
 class TextTable(NamedTuple):

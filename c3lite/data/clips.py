@@ -9,13 +9,15 @@ from jaxtyping import Float32
 from c3lite.data import images, videos
 from c3lite.data.images import DataError
 
+Clip = Float32[np.ndarray, "3 frames height width"]
+
 UVG_NAMES = ("Beauty", "Bosphorus", "HoneyBee", "Jockey", "ReadySetGo", "ShakeNDry", "YachtRide")
 """The seven sequences of the UVG set: 1920 x 1080, 120 frames a second, 8 bits, 4:2:0; 600 frames
 each, ShakeNDry 300."""
 
 
 def uvg(name: str, *, frames: int | None = None, patch: tuple[int, int, int] | None = None,
-        start: int | tuple[int, int, int] = 0) -> Float32[np.ndarray, "3 frames height width"]:
+        start: int | tuple[int, int, int] = 0) -> Clip:
     """A sequence of the UVG set, or a part of it, from the folder `uvg` of C3LITE_DATA.
 
     The files of the set's 1080p, 8-bit download as they are named there,
@@ -60,7 +62,7 @@ def _plain(name: str) -> str:
 
 
 def bunny(*, frames: int | None = None, patch: tuple[int, int, int] | None = None,
-          start: int | tuple[int, int, int] = 0) -> Float32[np.ndarray, "3 frames height width"]:
+          start: int | tuple[int, int, int] = 0) -> Clip:
     """A shipped piece of the animation Big Buck Bunny: 33 frames of 180 x 320, nearly no camera
     motion. Arguments and errors as for `video`.
 
@@ -71,10 +73,8 @@ def bunny(*, frames: int | None = None, patch: tuple[int, int, int] | None = Non
         return videos.video(file, frames=frames, patch=patch, start=start)
 
 
-def moving_window(
-    dx: int, dy: int, *, frames: int = 8, height: int = 64, width: int = 96, photo: int = 19,
-    corner: tuple[int, int] | None = None,
-) -> Float32[np.ndarray, "3 frames height width"]:
+def moving_window(dx: int, dy: int, *, frames: int = 8, height: int = 64, width: int = 96,
+                  photo: int = 19, corner: tuple[int, int] | None = None) -> Clip:
     """A window that moves over a Kodak photo by (dx, dy) pixels a frame: a clip of known motion.
 
     Frame t is the photo from (y + t dy, x + t dx) on, so that current[y, x] = previous[y + dy,

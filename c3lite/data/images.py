@@ -28,11 +28,14 @@ CLIC2020_URL = "https://data.vision.ee.ethz.ch/cvl/clic/professional_valid_2020.
 CLIC2020_SHA256 = "00be38092ade2ab5163b65f7f6523d46c7bca147007f559adbb02c0afc236b7d"
 
 
+Picture = Float32[np.ndarray, "3 height width"]
+
+
 class DataError(OSError):
     """A picture or clip could not be read or downloaded; the message says which, and what to do."""
 
 
-def kodak(n: int) -> Float32[np.ndarray, "3 height width"]:
+def kodak(n: int) -> Picture:
     """Picture n of the Kodak suite, n = 1...24: (3, 512, 768), or (3, 768, 512) if upright.
 
     19 and 23 ship with c3lite. Source and license: `c3lite/data/assets/kodak/SOURCES.md`.
@@ -59,7 +62,7 @@ def clic2020_names() -> tuple[str, ...]:
     return tuple(file.name for file in _clic2020_files())
 
 
-def clic2020(which: int | str) -> Float32[np.ndarray, "3 height width"]:
+def clic2020(which: int | str) -> Picture:
     """A picture of the CLIC 2020 professional validation split: photographs of some 2 megapixels.
 
     which: its place in `clic2020_names()`, counted from 1 as Kodak's are, or its name, with or
@@ -74,9 +77,8 @@ def clic2020(which: int | str) -> Float32[np.ndarray, "3 height width"]:
                      "a name from clic2020_names()")
 
 
-def image(
-    path: str | os.PathLike[str], alpha: Literal["refuse", "composite"] = "refuse"
-) -> Float32[np.ndarray, "3 height width"]:
+def image(path: str | os.PathLike[str],
+          alpha: Literal["refuse", "composite"] = "refuse") -> Picture:
     """A picture of your own, in any format that Pillow reads, the way up that a viewer shows it.
 
     The EXIF orientation is applied; grayscale, palette and CMYK become RGB; of an animation or of
@@ -153,9 +155,8 @@ def _download(url: str, sha256: str, place: str) -> Path:
                     "no download")
 
 
-def _read(
-    file: Traversable | zipfile.Path, alpha: Literal["refuse", "composite"] = "refuse"
-) -> Float32[np.ndarray, "3 height width"]:
+def _read(file: Traversable | zipfile.Path,
+          alpha: Literal["refuse", "composite"] = "refuse") -> Picture:
     content = file.read_bytes()  # Pillow seeks, and a pipe can only be read once
     if not content:
         raise DataError(f"{file} is empty (0 bytes)")

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Num
 
 Shape = Sequence[int]
+Clip = Num[np.ndarray, "3 *_"]
 
 
 def patch_size(rd_weight: SupportsFloat, shape: Shape | None = None) -> tuple[int, ...]:
@@ -43,8 +44,7 @@ def patch_slices(shape: Shape, patch: Shape) -> list[tuple[slice, ...]]:
     return list(itertools.product(*sides))
 
 
-def split_patches(video: Num[np.ndarray, "3 *shape"],
-                  patch: Shape) -> list[Num[np.ndarray, "3 *patch"]]:
+def split_patches(video: Clip, patch: Shape) -> list[Clip]:
     """The patches of a clip (3, frames, height, width), in the order of `patch_slices`, as views.
 
     Raises ValueError for a patch (frames, height, width) that is empty or larger than the clip.
@@ -52,8 +52,7 @@ def split_patches(video: Num[np.ndarray, "3 *shape"],
     return [video[(slice(None), *part)] for part in patch_slices(video.shape[1:], patch)]
 
 
-def join_patches(patches: Sequence[Num[np.ndarray, "3 *_"]],
-                 shape: Shape) -> Num[np.ndarray, "3 *shape"]:
+def join_patches(patches: Sequence[Clip], shape: Shape) -> Clip:
     """The clip of `shape` (frames, height, width) whose `split_patches` these are, in their order.
 
     Raises ValueError when number or shapes are not those of a clip of that shape.

@@ -30,8 +30,7 @@ from c3lite.data import videos, yuv
 from c3lite.data.progress import with_bar
 from c3lite.evaluation import metrics
 
-FPS = 30
-"""Written into HEVC's streams, where it changes nothing else."""
+FPS = 30  # written into HEVC's streams, where it changes nothing else
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ time is halved with space.
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -19,12 +19,11 @@ from c3lite.config import ADAPTIVE_UVG, Config, edit
 from c3lite.fitting.checkpoint import Checkpoint, beside, resumed
 from c3lite.fitting.fit import check_image
 from c3lite.fitting.loop import chunks
-from c3lite.fitting.training import History, State, begin, joined, plain_jax
+from c3lite.fitting.training import History, begin, joined, plain_jax
 from c3lite.fitting.warm_up import best_start
 from c3lite.model import context as ctx
 
-WINDOW = 65
-"""Side of the window in which masks are looked for: C of App. A.3."""
+WINDOW = 65  # side of the window in which masks are looked for: C of App. A.3
 
 
 class Box(NamedTuple):
@@ -126,7 +125,10 @@ def learn_offsets(video: Float[ArrayLike, "3 *shape"], config: Config = ADAPTIVE
     store, state, past = resumed(checkpoint, [x], [wide], [key], begin(x, wide, key))
 
     def found(state):
-        maps = tuple(_heat_maps(state, config, window))
+        first = (state.codec.entropy.network(n)[0].weight
+                 for n in range(ctx.masked_count(config)))
+        maps = tuple(np.abs(np.asarray(w)[:, : window**2]).mean(0).reshape(window, window)
+                     for w in first)
         origins = tuple(_best_box(heat, config.mask_shape) for heat in maps)
         return LearnedOffsets(edit(config, mask_origins=origins), maps, joined(past),
                               time.perf_counter() - began)
@@ -138,13 +140,6 @@ def learn_offsets(video: Float[ArrayLike, "3 *shape"], config: Config = ADAPTIVE
     if store is not None:
         store.remove()
     return found(state)
-
-
-def _heat_maps(state: State, config, window) -> Iterator[Float[np.ndarray, "window window"]]:
-    for n in range(ctx.masked_count(config)):
-        first = state.codec.entropy.network(n)[0]
-        weight = np.asarray(first.weight)[:, : window * window]
-        yield np.abs(weight).mean(0).reshape(window, window)
 
 
 def _best_box(heat: Float[np.ndarray, "window window"], size) -> tuple[int, int]:

@@ -25,8 +25,7 @@ from matplotlib.figure import Figure
 
 STATIC = Path(__file__).parent / "static"
 
-STILL_BYTES = 200_000
-"""Stills are kept below this, so that a notebook of many stays small."""
+STILL_BYTES = 200_000  # stills are kept below this, so that a notebook of many stays small
 
 CLIP_BYTES = 1_000_000
 """Frames of a clip up to this many bytes are sent at once, others when they are looked at."""

@@ -26,8 +26,7 @@ from c3lite.widgets.base import (
     script,
 )
 
-BITS_UNIT = 15
-"""A latent costs at most 16 bits: this many parts of a bit fit into a byte."""
+BITS_UNIT = 15  # a latent costs at most 16 bits: this many parts of a bit fit into a byte
 
 
 class LatentExplorer(ClipExplorer):

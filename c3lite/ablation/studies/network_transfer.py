@@ -27,7 +27,8 @@ from c3lite.config import Config, edit
 from c3lite.fitting.fit import Fit, fit
 from c3lite.fitting.transfer import refit
 
-KINDS = ("own", "frozen", "warm")
+KINDS = {"own": "its own, from scratch", "frozen": "another's, frozen",
+         "warm": "another's, as a start"}
 """Fitted from scratch; latents alone with the source's networks; everything, starting from them."""
 
 PARAMETERS = {name: notebook.PARAMETERS[name] for name in (
@@ -87,7 +88,7 @@ def transfers(images: Mapping[str, Float[np.ndarray, "3 *shape"]] | Sequence, ba
     for source in images:
         others = [name for name in images if name != source]
         for target, kind, n in (*itertools.product([source], ["own"], schedules),
-                                *itertools.product(others, KINDS[1:], schedules)):
+                                *itertools.product(others, ["frozen", "warm"], schedules)):
             key = own_keys[target, n]
             if kind != "own":
                 key = short_hash(json.dumps([kind, key, own_keys[source, base.steps]]))
@@ -146,20 +147,16 @@ def rises(results: Iterable[Transfer], kind: str, steps: int,
             for r in results if (r.kind, r.steps) == (kind, steps) and r.target in own}
 
 
-_WORDS = {"own": "its own, from scratch", "frozen": "another's, frozen",
-          "warm": "another's, as a start"}
-
-
 def summary(results: Iterable[Transfer]) -> TextTable:
     """Each kind and schedule over all pairs, against own fits of the longest schedule."""
     results = list(results)
     rows = []
     for kind, steps in sorted({(r.kind, r.steps) for r in results},
-                              key=lambda pair: (KINDS.index(pair[0]), -pair[1])):
+                              key=lambda pair: (list(KINDS).index(pair[0]), -pair[1])):
         latents = np.array(list(rises(results, kind, steps).values()))
         sent = np.array(list(rises(results, kind, steps, sent_loss).values()))
         if latents.size:
-            rows.append((_WORDS[kind], str(steps), str(latents.size), *(
+            rows.append((KINDS[kind], str(steps), str(latents.size), *(
                 number(v, 1, sign=True) for v in
                 (latents.mean(), latents.min(), latents.max(), sent.mean()))))
     return TextTable(("networks", "steps", "fits", "RD loss of the latents %", "least", "most",
@@ -173,5 +170,5 @@ def curves(results: Iterable[Transfer], source: str, target: str) -> dict[str, l
     for r in results:
         mine = r.kind == "own" or r.source == source
         if r.target == target and mine and r.record.error is None:
-            found[f"{_WORDS[r.kind]}, {r.steps} steps"] = [loss_curve(r.record)]
+            found[f"{KINDS[r.kind]}, {r.steps} steps"] = [loss_curve(r.record)]
     return found

@@ -32,8 +32,7 @@ HARD = {"straight-through": math.inf, "hard, slope of T=0.3": 0.3, "hard, slope 
 """Rows that round from the first step: forward to the nearest whole number, backward by the slope
 of soft-rounding at this temperature, or 1 for straight-through."""
 
-STAND_INS = (*HELD, *NOISES, *HARD)
-"""All rows but the base."""
+STAND_INS = (*HELD, *NOISES, *HARD)  # all rows but the base
 
 
 def stand_ins(base: Config) -> list[Row]:
