@@ -36,19 +36,14 @@ MASK_STEPS = 1000
 class Job:
     """One fit."""
 
-    key: str
-    """The fit's name in the store."""
-    row: str
-    """The (first) row that wants it, for messages."""
-    config: Config
-    """Rate weight included."""
-    image: str
-    """A name for `images.load`, or of an array that was given to the sweep."""
+    key: str  # the fit's name in the store
+    row: str  # the (first) row that wants it, for messages
+    config: Config  # rate weight included
+    image: str  # a name for `images.load`, or of an array that was given to the sweep
     image_sha256: str
     shape: tuple[int, ...]
     seed: int
-    program: str
-    """Jobs of one program (and shape) have configs of one structure, and equal steps."""
+    program: str  # jobs of one program (and shape) have configs of one structure, and equal steps
 
     @property
     def steps(self) -> int:
@@ -76,8 +71,7 @@ class Result(NamedTuple):
     image: str
     rd_weight: float
     seed: int
-    record: Record | None
-    """None in a plan, where the fit is yet to come."""
+    record: Record | None  # None in a plan, where the fit is yet to come
     patch: Patch = Patch()
     """Of the clip `image`, where that was fitted in several (`table.joined_clips` joins them)."""
 

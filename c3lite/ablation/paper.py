@@ -11,10 +11,8 @@ class PaperTable(NamedTuple):
     """A table of the paper."""
 
     title: str
-    dataset: str
-    """kodak, clic2020 or video: whose images the paper used."""
-    numbers: Mapping[str, float]
-    """BD-rates in percent by row."""
+    dataset: str  # kodak, clic2020 or video: whose images the paper used
+    numbers: Mapping[str, float]  # BD-rates in percent by row
 
 
 DATASETS = {"kodak": ("Kodak", "kodak"), "clic2020": ("CLIC2020", "clic2020-professional-valid"),

@@ -37,33 +37,25 @@ Fits of another version stay in the store, are listed by `status`, and are not m
 class Record:
     """One finished fit, as stored: everything that the tables need."""
 
-    key: str
-    """The hash that names it."""
+    key: str  # the hash that names it
     numerics: int
-    config: dict[str, Any]
-    """As `Config.to_json` writes it."""
+    config: dict[str, Any]  # as `Config.to_json` writes it
     image: str
     image_sha256: str
     shape: tuple[int, ...]
     seed: int
-    bits: dict[str, float]
-    """Of each part; empty for a fit that failed."""
+    bits: dict[str, float]  # of each part; empty for a fit that failed
     psnr_db: float
-    loss: float
-    """MSE + lambda bpp_estimate (Eq. 24)."""
-    steps: int
-    """Steps done, both stages."""
-    seconds: float
-    """The fit's share of its batch's time."""
-    batch: int
-    """Fits in the batch it was part of."""
+    loss: float  # MSE + lambda bpp_estimate (Eq. 24)
+    steps: int  # steps done, both stages
+    seconds: float  # the fit's share of its batch's time
+    batch: int  # fits in the batch it was part of
     device: str
     versions: dict[str, str]
     date: str
     history: dict[str, list[float | int]]
     """step, loss, bits, mse, learning_rate: of some steps, evenly spread."""
-    error: str | None = None
-    """Why the fit failed, when its loss stopped being finite."""
+    error: str | None = None  # why the fit failed, when its loss stopped being finite
     frame_mse: list[float] | None = None
     """Of a clip, the mean squared error of each frame: its patches are joined by it."""
     file_bytes: int | None = None

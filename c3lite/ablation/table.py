@@ -68,19 +68,15 @@ class Line(NamedTuple):
     """A row of the finished table. Rates in percent over the anchor's; positive is worse."""
 
     row: str
-    bd_rate: Estimate
-    """Of the whole rate, networks included."""
+    bd_rate: Estimate  # of the whole rate, networks included
     latents_bd_rate: Estimate
     """Of the latents alone: on small crops the networks are most of the whole rate."""
-    loss: Estimate
-    """RD loss at equal rate weight: geometric mean of the ratios, in percent."""
+    loss: Estimate  # RD loss at equal rate weight: geometric mean of the ratios, in percent
     paper: float | None
     images: int
     seeds: int
-    steps: int
-    """Most steps of a fit, both stages."""
-    note: str
-    """What the reader has to know: within noise, failed fits, curves without overlap."""
+    steps: int  # most steps of a fit, both stages
+    note: str  # what the reader has to know: within noise, failed fits, curves without overlap
 
 
 Curve = Float[np.ndarray, "4 _"]
@@ -96,8 +92,7 @@ class Table(NamedTuple):
     lines: list[Line]
     anchor: str
     paper_title: str
-    collapses: str
-    """How many fits collapsed, in words (`collapses`)."""
+    collapses: str  # how many fits collapsed, in words (`collapses`)
 
     @property
     def text(self) -> TextTable:

@@ -43,14 +43,11 @@ PARAMETERS = {name: notebook.PARAMETERS[name] for name in (
 class Transfer(NamedTuple):
     """One fit of a notebook."""
 
-    kind: str
-    """Of `KINDS`."""
+    kind: str  # of `KINDS`
     source: str
     """Whose networks; for "own" the target itself."""
-    target: str
-    """The picture that is coded."""
-    steps: int
-    """Of stage 1."""
+    target: str  # the picture that is coded
+    steps: int  # of stage 1
     record: Record
 
 

@@ -79,10 +79,8 @@ class Stability(NamedTuple):
 
     row: str
     fits: int
-    failed: int
-    """Fits whose loss stopped being finite; the other figures are without them."""
-    collapsed: int | None
-    """None where it is not known of all fits."""
+    failed: int  # fits whose loss stopped being finite; the other figures are without them
+    collapsed: int | None  # None where it is not known of all fits
     rise_percent: float
     """Of the latents' RD loss, mean over images and rate weights of each mean over seeds."""
     rises_percent: Float[np.ndarray, " fits"]
@@ -90,8 +88,7 @@ class Stability(NamedTuple):
     spread_percent: float
     """Standard deviation over seeds (root mean square over images and rate weights), in percent of
     the base's mean. NaN for a single seed."""
-    jump_percent: float
-    """Median over the fits."""
+    jump_percent: float  # median over the fits
 
 
 def stability(results: Iterable[Result]) -> list[Stability]:
