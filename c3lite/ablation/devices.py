@@ -69,10 +69,8 @@ def one_thread() -> dict[str, str]:
 
 
 def visible_gpus() -> list[str]:
-    """Names for CUDA_VISIBLE_DEVICES of the NVIDIA GPUs that this process may use.
-
-    Asks `nvidia-smi`, because JAX, once asked, keeps memory on every GPU.
-    """
+    """Names for CUDA_VISIBLE_DEVICES of the NVIDIA GPUs that this process may use. Asks
+    `nvidia-smi`, because JAX, once asked, keeps memory on every GPU."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [name for name in visible.split(",") if name and name != "-1"]

@@ -1,7 +1,5 @@
 """Where the fits of a sweep run: in this process, in processes of this machine, or on a cluster.
-
-Processes and machines share the store's folder and nothing else.
-"""
+Processes and machines share the store's folder and nothing else."""
 
 import collections
 import concurrent.futures
@@ -332,10 +330,8 @@ EXECUTORS: dict[str, Executor] = {"process": in_process, "local": local, "slurm"
 
 
 def executor_of(executor: str | Mapping[str, Mapping[str, Any]] | Executor) -> Executor:
-    """An executor by its name in `EXECUTORS`, or {name: options of its function}.
-
-    Raises `ValueError` for an unknown name or option.
-    """
+    """An executor by its name in `EXECUTORS`, or {name: options of its function}. Raises
+    `ValueError` for an unknown name or option."""
     if callable(executor):
         return executor
     executor = {executor: {}} if isinstance(executor, str) else executor

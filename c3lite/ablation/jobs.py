@@ -84,10 +84,8 @@ Arrays = Mapping[str, Float[np.ndarray, "3 ..."]]
 
 
 def grouped(jobs: Iterable[Job], size: int) -> list[list[Job]]:
-    """Groups of up to `size` jobs that can run as one batch: same structure, steps and shape.
-
-    Of the same jobs always the same groups: a batch that was killed finds its checkpoint.
-    """
+    """Groups of up to `size` jobs that can run as one batch: same structure, steps and shape. Of
+    the same jobs always the same groups: a batch that was killed finds its checkpoint."""
     groups: list[list[Job]] = []
     last: dict[tuple, list[Job]] = {}
     for job in jobs:

@@ -101,10 +101,8 @@ def _hint(value) -> str:
 
 def read_parameters(notebook: str, namespace: Mapping[str, Any],
                     known: Mapping[str, Schema] = PARAMETERS) -> types.SimpleNamespace:
-    """The parameters of a notebook, checked; says what the preset does not have.
-
-    `store`, if it is one, is made a `Store`. Errors as of `Study`.
-    """
+    """The parameters of a notebook, checked; says what the preset does not have. `store`, if it is
+    one, is made a `Store`. Errors as of `Study`."""
     values = _parameters(namespace)
     check_parameters(values, known)
     if changed := _changed(values, notebook):
@@ -116,10 +114,8 @@ def read_parameters(notebook: str, namespace: Mapping[str, Any],
 
 
 class Study:
-    """One run of a table's notebook: `Study("table03", globals())` reads its parameters.
-
-    Raises `ValueError` for an unknown table, and as `check_parameters`.
-    """
+    """One run of a table's notebook: `Study("table03", globals())` reads its parameters. Raises
+    `ValueError` for an unknown table, and as `check_parameters`."""
 
     def __init__(self, table: str, namespace: Mapping[str, Any]):
         check_name("no table", table, paper.TABLES)

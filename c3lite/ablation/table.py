@@ -204,9 +204,7 @@ def mean_curve(results: Iterable[Result], row: str) -> tuple[np.ndarray, np.ndar
 
 def loss_changes(results: Iterable[Result]) -> dict[str, dict[float, float]]:
     """How much the RD loss of each row differs from the first row's, by rate weight, in percent.
-
-    Geometric means over the images and seeds that both have.
-    """
+    Geometric means over the images and seeds that both have."""
     results = list(results)
     logs: dict[tuple[str, float], dict[tuple[str, int], float]] = {}
     for r in best_results(results):
@@ -221,9 +219,7 @@ def loss_changes(results: Iterable[Result]) -> dict[str, dict[float, float]]:
 
 def best_results(results: Iterable[Result]) -> list[Result]:
     """Of the several configs of a row the fit of least RD loss, clips joined, failed ones left out.
-
-    In order of row, image, seed and rate weight.
-    """
+    In order of row, image, seed and rate weight."""
     best: dict[tuple, Result] = {}
     for r in joined_clips(results):
         place = r.row, r.image, r.seed, r.rd_weight

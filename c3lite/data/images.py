@@ -207,9 +207,7 @@ def _read(file: Traversable | zipfile.Path,
 
 def _white(opened: PIL.Image.Image, content: bytes) -> int | None:
     """The sample of full intensity in what Pillow gives; below 0 if it is black's, None if unknown.
-
-    Pillow's mode says how a sample is stored, not what it means.
-    """
+    Pillow's mode says how a sample is stored, not what it means."""
     mode, kind = opened.mode, opened.format
     deep = mode.startswith("I;16") or (mode == "I" and kind == "PPM")  # a PGM of 16 bits
     if mode == "F" or (mode == "I" and not deep):
@@ -232,10 +230,8 @@ def _white(opened: PIL.Image.Image, content: bytes) -> int | None:
 
 
 def _transparent_color(opened: PIL.Image.Image, content: bytes) -> tuple[object, bool]:
-    """The color that a picture declares transparent, if any, in samples as Pillow gives them.
-
-    And whether this says all: of 16-bit colors the upper 8 bits may be those of several.
-    """
+    """The color that a picture declares transparent, if any, in samples as Pillow gives them. And
+    whether this says all: of 16-bit colors the upper 8 bits may be those of several."""
     key = opened.info.get("transparency")
     if key is not None and opened.format == "PNG":
         bits = content[24]

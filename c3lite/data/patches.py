@@ -34,10 +34,8 @@ def patch_size(rd_weight: SupportsFloat, shape: Shape | None = None) -> tuple[in
 
 
 def patch_slices(shape: Shape, patch: Shape) -> list[tuple[slice, ...]]:
-    """Where the patches of a clip lie: a slice for each axis, in raster order (time slowest).
-
-    Both shapes are (frames, height, width). Raises ValueError when they do not fit each other.
-    """
+    """Where the patches of a clip lie: a slice for each axis, in raster order (time slowest). Both
+    shapes are (frames, height, width). Raises ValueError when they do not fit each other."""
     _check(patch, shape)
     sides = ([slice(i, min(i + step, end)) for i in range(0, end, step)]
              for end, step in zip(shape, patch, strict=True))
@@ -46,17 +44,13 @@ def patch_slices(shape: Shape, patch: Shape) -> list[tuple[slice, ...]]:
 
 def split_patches(video: Clip, patch: Shape) -> list[Clip]:
     """The patches of a clip (3, frames, height, width), in the order of `patch_slices`, as views.
-
-    Raises ValueError for a patch (frames, height, width) that is empty or larger than the clip.
-    """
+    Raises ValueError for a patch (frames, height, width) that is empty or larger than the clip."""
     return [video[(slice(None), *part)] for part in patch_slices(video.shape[1:], patch)]
 
 
 def join_patches(patches: Sequence[Clip], shape: Shape) -> Clip:
     """The clip of `shape` (frames, height, width) whose `split_patches` these are, in their order.
-
-    Raises ValueError when number or shapes are not those of a clip of that shape.
-    """
+    Raises ValueError when number or shapes are not those of a clip of that shape."""
     patches = [np.asarray(p) for p in patches]
     if not patches:
         raise ValueError("there are no patches to join")

@@ -8,10 +8,8 @@ from tqdm import tqdm
 
 
 def progress_output() -> TextIOBase:
-    """Standard error; in a notebook, where standard error is red, its standard output.
-
-    A program's own standard output may be piped into another, and is for results.
-    """
+    """Standard error; in a notebook, where standard error is red, its standard output. A program's
+    own standard output may be piped into another, and is for results."""
     return sys.stderr if sys.stdout is sys.__stdout__ else sys.stdout
 
 

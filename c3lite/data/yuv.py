@@ -65,10 +65,8 @@ def to_rgb(planes: Sequence[Shaped[np.ndarray, "..."]], matrix: Matrix, full_ran
 
 def to_planes(rgb: Float[np.ndarray, "3 height width"], matrix: Matrix,
               full_range: bool) -> tuple[UInt8[np.ndarray, "..."], ...]:
-    """Y, Cb and Cr of one frame, 8 bits, 4:2:0: the inverse of `to_rgb`, rounded.
-
-    Each chroma sample is the mean over a 2x2 block. Raises ValueError for odd sides.
-    """
+    """Y, Cb and Cr of one frame, 8 bits, 4:2:0: the inverse of `to_rgb`, rounded. Each chroma
+    sample is the mean over a 2x2 block. Raises ValueError for odd sides."""
     _, height, width = rgb.shape
     if height % 2 or width % 2:
         raise ValueError(f"4:2:0 needs even sides, not {height} x {width}")

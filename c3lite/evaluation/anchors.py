@@ -60,18 +60,14 @@ def _coded(codec, quality, data_bytes, reconstruction, x) -> Coded:
 
 
 def jpeg(image: Image, quality: SupportsIndex) -> Coded:
-    """JPEG, 4:4:4, of quality 1 (smallest) to 100, libjpeg's scale.
-
-    Raises `ValueError` for another shape or type, values outside [0, 1], or another quality.
-    """
+    """JPEG, 4:4:4, of quality 1 (smallest) to 100, libjpeg's scale. Raises `ValueError` for another
+    shape or type, values outside [0, 1], or another quality."""
     return _code("JPEG", image, _quality(quality, 1), subsampling=0, optimize=True)
 
 
 def webp(image: Image, quality: SupportsIndex) -> Coded:
-    """Lossy WebP, 4:2:0, at most 16383 pixels a side. As `jpeg`, with quality 0 to 100.
-
-    Raises `RuntimeError` when Pillow was built without WebP.
-    """
+    """Lossy WebP, 4:2:0, at most 16383 pixels a side. As `jpeg`, with quality 0 to 100. Raises
+    `RuntimeError` when Pillow was built without WebP."""
     return _code("WEBP", image, _quality(quality, 0), method=6)
 
 
@@ -136,9 +132,7 @@ def hevc(video: Float[ArrayLike, "3 T H W"],
 def hevc_curve(frames: Callable[[], Iterable[Float[np.ndarray, "3 H W"]]],
                qps: Iterable[SupportsIndex] = (22, 27, 32, 37)) -> tuple[list[float], list[float]]:
     """Bits per pixel and PSNR of `hevc` at each QP, for a clip that need not fit into memory.
-
-    `frames` gives the clip from its first frame on, each time it is called. Else as `hevc`.
-    """
+    `frames` gives the clip from its first frame on, each time it is called. Else as `hevc`."""
     rates, psnrs = [], []
     for _, stream, decoded in _hevc(frames(), qps):
         errors = [(metrics.psnr(ours, theirs), theirs.shape[1:])

@@ -19,10 +19,8 @@ Pixels = Float[ArrayLike, "3 *_"]
 
 
 def mse(image: Pixels, reference: Pixels) -> float:
-    """Mean squared error over all channels and pixels of floats in [0, 1].
-
-    Raises `ValueError` when the shapes differ, an array is empty or not of floats.
-    """
+    """Mean squared error over all channels and pixels of floats in [0, 1]. Raises `ValueError` when
+    the shapes differ, an array is empty or not of floats."""
     x, y = _pair(image, reference)
     return float(np.mean(np.square(x - y)))
 
@@ -38,9 +36,7 @@ def psnr(image: Pixels, reference: Pixels) -> float:
 
 def mean_frame_psnr(video: Float[ArrayLike, "3 T H W"], reference: Pixels) -> float:
     """The mean over the frames of a video of each frame's PSNR, in dB (the paper's UVG figure).
-
-    Raises `ValueError` as `mse`, and for arrays that are not (3, T, H, W).
-    """
+    Raises `ValueError` as `mse`, and for arrays that are not (3, T, H, W)."""
     x, y = _pair(video, reference)
     if x.ndim != 4:
         raise ValueError(f"a video has shape (3, T, H, W), not {x.shape}")
@@ -55,9 +51,7 @@ def quality(reconstruction: Pixels, x: Pixels) -> float:
 
 def bpp(bits: SupportsFloat, shape: Sequence[int]) -> float:
     """Bits per pixel: bits over the number of pixels, H·W or T·H·W (not times the 3 channels).
-
-    Raises `ValueError` for a negative or non-finite number of bits, or a shape without pixels.
-    """
+    Raises `ValueError` for a negative or non-finite number of bits, or a shape without pixels."""
     bits = float(bits)
     if not (math.isfinite(bits) and bits >= 0):
         raise ValueError(f"bits is a finite number, at least 0, not {bits}")

@@ -98,9 +98,7 @@ def published_macs(dataset: str, ours: Mapping[str, float] | None = None,
 def bd_rate_against_macs(rates_percent: Mapping[str, float | int], macs: Mapping[str, float | int],
                          ax: Axes | None = None) -> Axes:
     """BD-rate over the cost of decoding in MACs per pixel (Figs. 1, 9, 17); down left is better.
-
-    One named point for every name in both mappings. Raises `ValueError` when there is none.
-    """
+    One named point for every name in both mappings. Raises `ValueError` when there is none."""
     names = sorted((name for name in rates_percent if name in macs), key=lambda name: macs[name])
     if not names:
         raise ValueError("no name has both a BD-rate and MACs per pixel")

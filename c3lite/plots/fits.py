@@ -37,10 +37,8 @@ Curve = tuple[Shaped[ArrayLike, "..."], Float[ArrayLike, "..."]]
 
 
 def image(x: Float[ArrayLike, "3 height width"], ax: Axes | None = None) -> Axes:
-    """A picture, values in [0, 1], each pixel of the data a square.
-
-    Raises `ValueError` for anything but (3, height, width); of a video, pass one frame.
-    """
+    """A picture, values in [0, 1], each pixel of the data a square. Raises `ValueError` for
+    anything but (3, height, width); of a video, pass one frame."""
     ax = new_axes(ax, x)
     ax.imshow(np.clip(picture(x), 0, 1).transpose(1, 2, 0), interpolation="nearest")
     return bare(ax)
@@ -82,10 +80,8 @@ def where_bits_went(fit: Fit, ax: Axes | None = None) -> Axes:
 
 
 def latent_bits(fit: Fit) -> list[Float[np.ndarray, "..."]]:
-    """Estimated bits of every latent, an array for each grid, finest first.
-
-    Measured with the networks that the file holds; in all, `fit.bits["latents"]`.
-    """
+    """Estimated bits of every latent, an array for each grid, finest first. Measured with the
+    networks that the file holds; in all, `fit.bits["latents"]`."""
     bits = _bits(fit.networks.entropy, fit.config,
                  jnp.asarray(fit.coded.symbols, jnp.float32), fit.shape)
     return _split(bits, fit)
@@ -113,10 +109,8 @@ def _split(flat, fit: Fit) -> list[np.ndarray]:
 
 
 def pixel_bits(fit: Fit) -> Float[np.ndarray, "*shape"]:
-    """Estimated latent bits of every pixel: each latent's, shared out evenly over its pixels.
-
-    All grids added up; over all pixels this sums to `fit.bits["latents"]`.
-    """
+    """Estimated latent bits of every pixel: each latent's, shared out evenly over its pixels. All
+    grids added up; over all pixels this sums to `fit.bits["latents"]`."""
     exponents = latents.exponents(fit.config)
     return sum(_spread(bits, e, fit.shape)
                for bits, e in zip(latent_bits(fit), exponents, strict=True))
@@ -187,10 +181,8 @@ def _spread(bits: np.ndarray, exponent: int, shape: tuple[int, ...]) -> np.ndarr
 
 
 def history(fit: Fit, ax: Axes | None = None) -> Axes:
-    """The objective over the steps and its two sides, MSE and λ · bits per pixel (Eq. 4).
-
-    The dotted line is where stage 2 starts: hard rounding instead of noise.
-    """
+    """The objective over the steps and its two sides, MSE and λ · bits per pixel (Eq. 4). The
+    dotted line is where stage 2 starts: hard rounding instead of noise."""
     ax = new_axes(ax, figsize=(7, 3.5))
     past = fit.history
     steps = np.arange(len(past.loss))
@@ -254,10 +246,8 @@ def _smoothed(steps, loss, window, stage2):
 
 
 def learning_rates(fits: Mapping[str, Fit], ax: Axes | None = None) -> Axes:
-    """The learning rate over the steps, as fits recorded it (Fig. 11), on a logarithmic axis.
-
-    The dotted line is where stage 2 of the first fit starts.
-    """
+    """The learning rate over the steps, as fits recorded it (Fig. 11), on a logarithmic axis. The
+    dotted line is where stage 2 of the first fit starts."""
     ax = new_axes(ax, figsize=(7, 3.2))
     for name, fit, color in colored(fits):
         ax.plot(fit.history.learning_rate, color=color, label=name)

@@ -148,10 +148,8 @@ def context_window(offsets: Sequence[Sequence[int]], ax: Axes | None = None, *,
 
 
 def prediction(mu: float, scale: float, latent: int | None = None, ax: Axes | None = None) -> Axes:
-    """The probability of every whole number under an integrated Laplace distribution (Eq. 12).
-
-    mu and scale are in steps. The bar of `latent`, if given, is orange and its cost in the title.
-    """
+    """The probability of every whole number under an integrated Laplace distribution (Eq. 12). mu
+    and scale are in steps. The bar of `latent`, if given, is orange and its cost in the title."""
     middle = int(np.round(mu))
     radius = int(np.clip(np.ceil(3 * scale), 3, 12))
     if latent is not None:
@@ -198,9 +196,7 @@ def rounding_bands(z: Float[ArrayLike, " n"],
                    bands: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]],
                    ax: Axes | None = None) -> Axes:
     """What stands in for rounding (Figs. 3 and 12, bottom): mean and interval over z, in steps.
-
-    `bands` maps a name to (mean, low, high), an entry each z. The dashed staircase is rounding.
-    """
+    `bands` maps a name to (mean, low, high), an entry each z. The dashed staircase is rounding."""
     ax = new_axes(ax, figsize=(5, 4))
     z = np.asarray(z)
     edges = np.arange(np.floor(z.min()) - 0.5, np.ceil(z.max()) + 1)
@@ -215,10 +211,8 @@ def rounding_bands(z: Float[ArrayLike, " n"],
 
 def trade_off(settings: Float[ArrayLike, " n"], quantities: Mapping[str, Float[ArrayLike, " n"]],
               ax: Axes | None = None, *, label: str = "temperature T") -> Axes:
-    """Quantities that a setting trades against each other, a marked line each, both axes log.
-
-    An infinite setting is drawn at the right end, behind a gap, and labeled ∞.
-    """
+    """Quantities that a setting trades against each other, a marked line each, both axes log. An
+    infinite setting is drawn at the right end, behind a gap, and labeled ∞."""
     ax = new_axes(ax, figsize=(7, 3.5))
     settings = np.asarray(settings, np.float64)
     finite = np.isfinite(settings)

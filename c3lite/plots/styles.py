@@ -44,10 +44,8 @@ OTHER = {"color": "#A6A6A6", "marker": ".", "linewidth": 1.0, "zorder": 1}
 
 
 def style(name: str) -> dict[str, Any]:
-    """Keyword arguments for `Axes.plot` of a method; thin and gray for one without a style.
-
-    "jpeg", "JPEG" and "C3 (paper)" find theirs: case and what is in parentheses do not matter.
-    """
+    """Keyword arguments for `Axes.plot` of a method; thin and gray for one without a style. "jpeg",
+    "JPEG" and "C3 (paper)" find theirs: case and what is in parentheses do not matter."""
     plain = name.partition("(")[0].strip()
     plain = _ALIASES.get(plain, plain).casefold()
     found = [s for known, s in METHOD_STYLE.items() if known.casefold() == plain]

@@ -57,10 +57,8 @@ def correlation(previous: Frame, current: Frame,
 
 
 def displacements(video: Clip, reach: int = 32) -> Int[np.ndarray, "frames-1 2"]:
-    """(dx, dy) between each frame and the one before it; row t - 1 is that of frame t.
-
-    Raises ValueError for anything but (3, frames, height, width).
-    """
+    """(dx, dy) between each frame and the one before it; row t - 1 is that of frame t. Raises
+    ValueError for anything but (3, frames, height, width)."""
     if video.ndim != 4 or video.shape[0] != 3:
         raise ValueError(f"a clip has shape (3, frames, height, width), not {video.shape}")
     found = [displacement(video[:, t - 1], video[:, t], reach) for t in range(1, video.shape[1])]

@@ -32,10 +32,8 @@ CLIP_BYTES = 1_000_000
 
 
 def script(*names: str) -> str:
-    """common.js and the named files of `static/` as one module.
-
-    A widget's module comes to the page as a text and cannot import its neighbors.
-    """
+    """common.js and the named files of `static/` as one module. A widget's module comes to the page
+    as a text and cannot import its neighbors."""
     return "\n".join((STATIC / name).read_text("utf-8") for name in ("common.js", *names))
 
 
@@ -45,10 +43,8 @@ def question(text: str) -> traitlets.Unicode:
 
 
 class Explorer(anywidget.AnyWidget):
-    """A widget that also is a picture, and says what went wrong where it can be seen.
-
-    Traits with `shown=True` are what the browser reads, besides its script and style.
-    """
+    """A widget that also is a picture, and says what went wrong where it can be seen. Traits with
+    `shown=True` are what the browser reads, besides its script and style."""
 
     _css = (STATIC / "widgets.css").read_text("utf-8")
     data = traitlets.Dict().tag(sync=True, shown=True)
@@ -95,10 +91,8 @@ class ClipExplorer(Explorer):
 
     def send_frames(self, video: Float[np.ndarray, "3 frames height width"],
                     encode: Callable[[np.ndarray], dict[str, Any]], first: int) -> dict[str, Any]:
-        """The clip for `data`, with frames around `first`, the one shown first.
-
-        `encode` makes a file of a frame (3, height, width): {"mime": ..., "bytes": ...}.
-        """
+        """The clip for `data`, with frames around `first`, the one shown first. `encode` makes a
+        file of a frame (3, height, width): {"mime": ..., "bytes": ...}."""
         self._video, self._encode = video, encode
         count, height, width = video.shape[1:]
         frames, size = [None] * count, 0

@@ -85,10 +85,8 @@ class LiveFit(Explorer):
         self.on_msg(self._receive)
 
     def start(self) -> None:
-        """Begin to fit, in a thread; after an end, again from the first step.
-
-        Raises `RuntimeError` while it runs.
-        """
+        """Begin to fit, in a thread; after an end, again from the first step. Raises `RuntimeError`
+        while it runs."""
         if self._alive():
             raise RuntimeError("this fit is running: stop it before you start it again")
         before, LiveFit._latest = LiveFit._latest, self
@@ -165,10 +163,8 @@ class LiveFit(Explorer):
 
     @property
     def fits(self) -> list[Fit]:
-        """One fit a config. Waits while a stopped fit is finished.
-
-        Raises `RuntimeError` when it is not started, still running, or has failed.
-        """
+        """One fit a config. Waits while a stopped fit is finished. Raises `RuntimeError` when it is
+        not started, still running, or has failed."""
         thread = self._started()
         if self._end or self.status == "finishing":
             thread.join()
@@ -369,10 +365,8 @@ class _Run:
         return self.final
 
     def picture(self) -> np.ndarray:
-        """What a decoder would show now (3, height, width); of a video, its middle frame.
-
-        Before the start, the original.
-        """
+        """What a decoder would show now (3, height, width); of a video, its middle frame. Before
+        the start, the original."""
         if self.final is not None:
             return middle_frame(self.final.reconstruction)
         return middle_frame(self.x if self.state is None else _decoded(self.config, self.state))

@@ -41,9 +41,7 @@ class DecodeTime(Cost):
 
 def decode_time(data: bytes, repeats: int = 3) -> DecodeTime:
     """Decode an image `repeats` times: of each component, the least CPU time over all threads.
-
-    Raises `BitstreamError` as `decode`.
-    """
+    Raises `BitstreamError` as `decode`."""
     return DecodeTime(*map(min, zip(*(_decode(data) for _ in range(repeats)), strict=True)))
 
 

@@ -107,9 +107,7 @@ def transfers(images: Mapping[str, Float[np.ndarray, "3 *shape"]] | Sequence, ba
 
 def stills(names: Iterable[str]) -> dict[str, Float[np.ndarray, "3 height width"]]:
     """Pictures by name; of a clip of one frame, such as `bunny[0:1,20:148,60:252]`, the frame.
-
-    Raises `ValueError` for a clip of more frames, and as `images.load`.
-    """
+    Raises `ValueError` for a clip of more frames, and as `images.load`."""
     found = {}
     for name in names:
         x = named_images.load(name)
