@@ -88,8 +88,10 @@ class Images(Mapping):
             images = {x if isinstance(x, str) else f"image{i}": x
                       for i, x in enumerate(images, start=1)}
         self._loaded = {name for name, x in images.items() if isinstance(x, str)}
+        self._shapes = {name: _uvg_shape(x) for name, x in images.items()
+                        if isinstance(x, str) and x.startswith("uvg/")}
         self._images = {
-            name: None if name in self._loaded and x.startswith("uvg/") else
+            name: None if name in self._shapes else
             check_image(load(x) if name in self._loaded else x) for name, x in images.items()}
         self._parts: dict[str, tuple[str, tuple[slice, ...]]] = {}
         self.digest = functools.cache(lambda name: digest(self[name]))
@@ -119,10 +121,7 @@ class Images(Mapping):
         """(height, width) or (frames, height, width)."""
         if name in self._parts:
             return tuple(side.stop - side.start for side in self._parts[name][1])
-        if self._images[name] is not None:
-            return self._images[name].shape[1:]
-        base, slices = _parsed(name)
-        return tuple(stop - start for start, stop in slices) or data.uvg_shape(base[len("uvg/"):])
+        return self._shapes[name] if name in self._shapes else self._images[name].shape[1:]
 
     def frames(self, name: str) -> Iterator[Float[np.ndarray, "3 height width"]]:
         """The frames of a clip, one after another; never the whole clip, where it is not held."""
@@ -143,3 +142,9 @@ class Images(Mapping):
             names.append(f"{base}[{','.join(sides)}]")
             self._parts[names[-1]] = name, part
         return names
+
+
+def _uvg_shape(name: str) -> tuple[int, ...]:
+    """Of a sequence of UVG, or of a part of one, without reading it."""
+    base, slices = _parsed(name)
+    return tuple(stop - start for start, stop in slices) or data.uvg_shape(base[len("uvg/"):])
