@@ -56,7 +56,7 @@ def checked(*, typechecker):
 
 def has_shape(hint) -> bool:
     """Whether an array's shape is in an annotation."""
-    return (isinstance(hint, type) and issubclass(hint, jaxtyping.AbstractArray)
+    return ((isinstance(hint, type) and issubclass(hint, jaxtyping.AbstractArray))
             or any(map(has_shape, typing.get_args(hint))))
 
 
