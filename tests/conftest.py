@@ -47,9 +47,13 @@ def checked(*, typechecker):
         if isinstance(fn, type) or not hasattr(fn, "__globals__") or hints is None:
             return jaxtyped(fn, typechecker=typechecker)
         fn.__annotations__ = hints
+        if not hints:
+            return fn
+        wrapped = beartype(fn)
         if any(map(has_shape, hints.values())):
-            return jaxtyped(beartype(fn), typechecker=None)
-        return beartype(fn) if hints else fn
+            wrapped = jaxtyped(wrapped, typechecker=None)
+        wrapped.__wrapped__ = fn  # for tests of what a function itself says
+        return wrapped
 
     return decorate
 
