@@ -6,34 +6,10 @@
 
 from c3lite import data
 from c3lite.coding import (
-    BitstreamError,
-    decode,
-    decode_frames,
-    decode_patch,
-    encode,
-    inspect,
-    load,
-    save,
-)
+    BitstreamError, decode, decode_frames, decode_patch, encode, inspect, load, save)
 from c3lite.config import (
-    ADAPTIVE_CLIC,
-    ADAPTIVE_KODAK,
-    ADAPTIVE_UVG,
-    BEYOND,
-    BEYOND_SMALL,
-    C3,
-    C3_CLIC,
-    C3_FAST,
-    COOL_CHIC,
-    COOL_CHIC_V2,
-    PRESETS,
-    UVG,
-    UVG_FAST,
-    UVG_SETTINGS,
-    Anneal,
-    Config,
-    edit,
-)
+    ADAPTIVE_CLIC, ADAPTIVE_KODAK, ADAPTIVE_UVG, BEYOND, BEYOND_SMALL, C3, C3_CLIC, C3_FAST,
+    COOL_CHIC, COOL_CHIC_V2, PRESETS, UVG, UVG_FAST, UVG_SETTINGS, Anneal, Config, edit)
 from c3lite.data import course
 from c3lite.data.patches import join_patches, patch_size, split_patches
 from c3lite.evaluation import anchors as codecs

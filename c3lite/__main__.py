@@ -1,9 +1,20 @@
-"""The command line: `python -m c3lite`, or `c3lite`.
+"""Compress a picture or a clip by fitting a small neural codec (C3 or COOL-CHIC) to it.
+
+There is no pretrained model: `encode` trains latent grids and two tiny networks on this one
+picture, then writes them as a file. That takes minutes; `decode` takes about a second and
+needs no accelerator.
+
+  c3lite encode photo.png photo.c3
+  c3lite encode photo.png photo.c3 --seconds 60 --rd-weight 2e-3
+  c3lite encode photo.png photo.c3 --bpp 0.5
+  c3lite decode photo.c3 again.png
+  c3lite encode clip.y4m clip.c3 --frames 30
+  c3lite decode clip.c3 frames
+  c3lite info photo.c3
+  c3lite compare photo.png photo.c3
 
 Exit codes: 0 done, 1 failed (one line on standard error says why), 2 wrong usage.
 """
-
-from __future__ import annotations
 
 import argparse
 import contextlib
@@ -30,23 +41,6 @@ from c3lite.evaluation import complexity, metrics
 from c3lite.fitting.fit import fit
 from c3lite.fitting.goals import fit_to
 from c3lite.video.clips import adaptive, fit_video
-
-DESCRIPTION = """\
-Compress a picture or a clip by fitting a small neural codec (C3 or COOL-CHIC) to it.
-
-There is no pretrained model: `encode` trains latent grids and two tiny networks on this one
-picture, then writes them as a file. That takes minutes; `decode` takes about a second and
-needs no accelerator.
-
-  c3lite encode photo.png photo.c3
-  c3lite encode photo.png photo.c3 --seconds 60 --rd-weight 2e-3
-  c3lite encode photo.png photo.c3 --bpp 0.5
-  c3lite decode photo.c3 again.png
-  c3lite encode clip.y4m clip.c3 --frames 30
-  c3lite decode clip.c3 frames
-  c3lite info photo.c3
-  c3lite compare photo.png photo.c3
-"""
 
 ENCODE = f"""\
 Fit a codec to a picture and write it as a file.
@@ -97,7 +91,7 @@ def _say(message: str) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("c3lite", description=DESCRIPTION, formatter_class=raw)
+    parser = argparse.ArgumentParser("c3lite", description=__doc__, formatter_class=raw)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     encode = commands.add_parser("encode", help="fit a codec to a picture and write a file",
                                  description=ENCODE, formatter_class=raw)

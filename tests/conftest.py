@@ -19,14 +19,55 @@ if os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1") == "1" and versi
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 os.environ.setdefault("MPLBACKEND", "agg")
 
+import typing  # noqa: E402
+
+import jaxtyping  # noqa: E402
 import psutil  # noqa: E402
 import pytest  # noqa: E402
+from beartype import beartype  # noqa: E402
 from hypothesis import settings  # noqa: E402
-from jaxtyping import install_import_hook  # noqa: E402
+
+jaxtyped = jaxtyping.jaxtyped
+
+
+def checked(*, typechecker):
+    """`jaxtyped` where an annotation has an array's shape, and else only the type checker.
+
+    It takes as long as many a function does, also of those without annotations: half the time of
+    tracing a fit, and of coding one. Given no type checker it leaves the checks to the function,
+    and does not check arguments a second time together with what is returned.
+    """
+    def decorate(fn):
+        annotations = getattr(fn, "__annotations__", {})
+        try:
+            hints = {name: eval(hint, fn.__globals__) if isinstance(hint, str) else hint
+                     for name, hint in annotations.items()}
+        except Exception:  # a name that comes later
+            hints = None
+        if isinstance(fn, type) or not hasattr(fn, "__globals__") or hints is None:
+            return jaxtyped(fn, typechecker=typechecker)
+        fn.__annotations__ = hints
+        if not hints:
+            return fn
+        wrapped = beartype(fn)
+        if any(map(has_shape, hints.values())):
+            wrapped = jaxtyped(wrapped, typechecker=None)
+        wrapped.__wrapped__ = fn  # for tests of what a function itself says
+        return wrapped
+
+    return decorate
+
+
+def has_shape(hint) -> bool:
+    """Whether an array's shape is in an annotation."""
+    return ((isinstance(hint, type) and issubclass(hint, jaxtyping.AbstractArray))
+            or any(map(has_shape, typing.get_args(hint))))
+
 
 # Every annotation in c3lite is checked at every call, which a user's session does not pay for.
 # The hook only reaches modules imported after it, so nothing above may import c3lite.
-install_import_hook("c3lite", "beartype.beartype")
+jaxtyping.jaxtyped = checked
+jaxtyping.install_import_hook("c3lite", "beartype.beartype")
 
 # No deadline: the first example compiles. Fixed examples in CI: a red run can be repeated.
 settings.register_profile("c3lite", deadline=None, derandomize="CI" in os.environ)

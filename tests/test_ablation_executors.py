@@ -3,6 +3,7 @@
 tests/slurm does the same over a real Slurm.
 """
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -91,7 +92,9 @@ def test_what_fails_is_told_and_all_else_is_as_in_this_process(tmp_path):
 
 def test_a_worker_has_an_environment_of_its_own_and_ends_with_its_sweep():
     before = dict(os.environ)
-    with executors._Worker({"NPROC": "1", "MINE": "yes"}) as worker:
+    with contextlib.ExitStack() as stack:
+        worker = executors._Worker({"NPROC": "1", "MINE": "yes"})
+        stack.callback(worker.end)
         assert worker.submit(os.getenv, "MINE").result() == "yes"
         worker.submit(time.sleep, 10**6)
         assert len(workers()) == 1 and os.environ == before
@@ -249,9 +252,12 @@ def test_unknown_executors_and_options_are_refused(executor, words):
 
 
 def test_a_notebook_may_give_options():
-    holds = notebook.PARAMETERS["executor"].holds
-    assert all(map(holds, ({"slurm": {"partition": "gpu"}}, "local", "process")))
-    assert not any(map(holds, ("cluster", {"slurm": "gpu"}, {}, {"local": {}, "slurm": {}}, None)))
+    known = {"executor": notebook.PARAMETERS["executor"]}
+    for good in ({"slurm": {"partition": "gpu"}}, "local", "process"):
+        notebook.check_parameters({"executor": good}, known)
+    for bad in ("cluster", {"slurm": "gpu"}, {}, {"local": {}, "slurm": {}}, None):
+        with pytest.raises(TypeError, match="executor must be local, process or slurm"):
+            notebook.check_parameters({"executor": bad}, known)
 
 
 def test_without_slurm(tmp_path, monkeypatch):

@@ -1,6 +1,30 @@
 """The rooms of the package: imports only go down, and never in a circle."""
 
+import numpy as np
+import pytest
+from beartype.roar import BeartypeCallHintViolation
+
+import c3lite as c3
+from c3lite.ablation import devices, table
+from c3lite.data import patches
 from tests.tools import house
+
+
+@pytest.mark.parametrize(("call", "arguments"), [
+    (c3.metrics.psnr, (np.zeros((2, 3, 3)), np.zeros((2, 3, 3)))),  # a shape
+    (table._measure, (np.ones((2, 4, 5)), np.ones((3, 4, 5)), np.ones(2))),  # that of another one
+    (c3.data.crop, (np.zeros((3, 4, 4)), 0, 0, 2, "2")),  # beside a shape
+    (patches.by, (5,)), (devices.expected_seconds, ("1",))])  # without one
+def test_annotations_are_checked(call, arguments):
+    with pytest.raises(BeartypeCallHintViolation):
+        call(*arguments)
+
+
+def test_what_is_returned_is_checked(monkeypatch):
+    monkeypatch.setattr(c3.metrics, "mse", lambda *_: 1e-3)
+    monkeypatch.setattr(c3.metrics, "_decibels", lambda _: "30 dB")
+    with pytest.raises(BeartypeCallHintViolation):
+        c3.metrics.psnr(np.zeros((3, 2, 2)), np.zeros((3, 2, 2)))
 
 
 def test_every_room_has_its_level():

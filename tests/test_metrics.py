@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from c3lite.evaluation import reference
 from c3lite.evaluation.metrics import bd_rate, bpp, mean_frame_psnr, mse, psnr, quality
 
-METHODS = ("cubic", "pchip", "akima")
+METHODS = ("cubic", "pchip")
 methods = pytest.mark.parametrize("method", METHODS)
 
 KODAK, CLIC, UVG = "kodak", "clic2020-professional-valid", "uvg"
@@ -115,11 +115,10 @@ def test_bd_rate_of_published_points(dataset, codec, anchor, percent):
     assert bd_rate(*points, *anchor_points) == pytest.approx(percent, abs=0.01)
 
 
-@pytest.mark.parametrize("method", ["pchip", "akima"])
 @pytest.mark.parametrize("codec", ["C3 (paper)", "C3 adaptive (paper)"])
-def test_piecewise_cubics_agree_with_the_cubic_on_smooth_curves(method, codec):
+def test_piecewise_cubics_agree_with_the_cubic_on_smooth_curves(codec):
     points, anchor = reference.rd_points(CLIC, codec), reference.rd_points(CLIC, "VTM")
-    assert bd_rate(*points, *anchor, method=method) == pytest.approx(
+    assert bd_rate(*points, *anchor, method="pchip") == pytest.approx(
         bd_rate(*points, *anchor), abs=0.3
     )
 
@@ -173,9 +172,8 @@ def test_the_cubic_integrates_over_the_common_range_only():
 def test_lists_of_numbers_and_points_of_equal_psnr():
     rate, quality = [0.1, 0.2, 0.4, 0.8, 0.81], [30, 33, 36, 39.0, 39.0]
     assert bd_rate(rate, quality, rate[:4], quality[:4]) == pytest.approx(0, abs=1)
-    for method in ("pchip", "akima"):
-        with pytest.raises(ValueError, match="different PSNR"):
-            bd_rate(rate, quality, rate[:4], quality[:4], method=method)
+    with pytest.raises(ValueError, match="different PSNR"):
+        bd_rate(rate, quality, rate[:4], quality[:4], method="pchip")
 
 
 GOOD = ([0.1, 0.2, 0.4, 0.8], [30.0, 33.0, 36.0, 39.0])

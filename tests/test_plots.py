@@ -84,12 +84,12 @@ def test_rd_curve_of_codecs_and_published_points(ax):
     assert lines["mine"].get_xydata().tolist() == [[1, 40], [2, 41]]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("rate (bits per pixel)", "PSNR (dB)")
     assert [t.get_text() for t in ax.get_legend().get_texts()] == list(lines)
-    alone = plots.rd_curve(jpeg)
+    alone = plots.rd_curve({"jpeg": jpeg})
     assert [line.get_label() for line in alone.lines] == ["JPEG"]
 
 
 def test_a_fit_is_drawn_at_the_rate_of_its_file(fit):
-    (line,) = plots.rd_curve(fit).lines
+    (line,) = plots.rd_curve({"C3": fit}).lines
     assert line.get_label() == "C3"
     assert line.get_xydata().tolist() == [[fit.bpp, fit.psnr]]
     assert fit.bpp == 8 * len(c3.encode(fit)) / (20 * 33)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from c3lite import plots
-from c3lite.plots import training
+from c3lite.plots import fits
 from tests import made
 
 
@@ -27,7 +27,7 @@ def test_loss_bands_do_not_smooth_across_the_stages(ax):
     plots.loss_bands({"jump": [(steps, np.array([1.0] * 4 + [9.0] * 4))]}, ax, stage2=4,
                      smooth=3)
     np.testing.assert_allclose(ax.lines[0].get_ydata(), [1] * 4 + [9] * 4)
-    mean = training._smoothed(steps, steps.astype(float), 3, None)
+    mean = fits._smoothed(steps, steps.astype(float), 3, None)
     np.testing.assert_allclose(mean, [0, 0.5, 1, 2, 3, 4, 5, 6])
 
 

@@ -9,26 +9,7 @@ from c3lite.ablation.grid import stores, sweep
 from c3lite.ablation.jobs import Job, Result, run_group
 from c3lite.ablation.notebook import Study
 from c3lite.ablation.rows import (
-    BEYOND_PARTS,
-    FAST_PARTS,
-    KNOCKOUTS,
-    Row,
-    annealing,
-    between,
-    knockouts,
-    ladder,
-    rungs,
-    schedules,
-    sequential,
-    stages,
-    video_settings,
-)
+    BEYOND_PARTS, FAST_PARTS, KNOCKOUTS, Row, annealing, between, knockouts, ladder, rungs,
+    schedules, sequential, stages, video_settings)
 from c3lite.ablation.store import Record, Store
 from c3lite.ablation.table import Table, bd_table, loss_changes, mean_curve, networks_over
-
-__all__ = [
-    "BEYOND_PARTS", "FAST_PARTS", "KNOCKOUTS", "Job", "Record", "Result", "Row", "Store",
-    "Study", "Table", "annealing", "bd_table", "between", "knockouts", "ladder", "loss_changes",
-    "mean_curve", "networks_over", "run_group", "rungs", "schedules", "sequential", "stages",
-    "stores", "sweep", "video_settings",
-]

@@ -1,6 +1,4 @@
-"""The command line of stores: `python -m c3lite.ablation export | merge | status`."""
-
-from __future__ import annotations
+"""The command line of stores: `python -m c3lite.ablation status STORE`."""
 
 import argparse
 import collections
@@ -15,50 +13,23 @@ from c3lite.ablation.store import NUMERICS, Store
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0 done, 1 failed; wrong usage exits with 2."""
-    parser = argparse.ArgumentParser(
-        "python -m c3lite.ablation", description="Move finished fits between machines, and see "
-        "what a sweep has left to do.")
+    parser = argparse.ArgumentParser("python -m c3lite.ablation")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for run, about in ((_export, "write a store into one compressed file"),
-                       (_merge, "add exported files, or other stores, to a store"),
-                       (_status, "what a store holds, what is left, how long")):
-        command = commands.add_parser(run.__name__[1:], help=about)
-        command.add_argument("store", type=Path)
-        command.set_defaults(run=run)
-        if run is _export:
-            command.add_argument("output", type=Path, metavar="OUT.jsonl.gz")
-        elif run is _merge:
-            command.add_argument("sources", type=Path, nargs="+", metavar="SOURCE")
-    arguments = parser.parse_args(argv)
+    status = commands.add_parser("status", help="what a store holds, what is left, how long")
+    status.add_argument("store", type=Path)
+    path = parser.parse_args(argv).store
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     try:
-        arguments.run(arguments)
+        if not path.exists():
+            raise ValueError(f"there is no store {path}")
+        _status(Store(path))
     except (OSError, ValueError) as error:
         print(f"c3lite.ablation: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def _existing(path: Path) -> Path:
-    if not path.exists():
-        raise ValueError(f"there is no store or file {path}")
-    return path
-
-
-def _export(arguments) -> None:
-    n = Store(_existing(arguments.store)).export(arguments.output)
-    print(f"{arguments.output}: {n} fits, {arguments.output.stat().st_size:,} bytes")
-
-
-def _merge(arguments) -> None:
-    store = Store(arguments.store)
-    for source in arguments.sources:
-        added, known = store.merge(_existing(source))
-        print(f"{source}: {added} fits added, {known} were there already")
-
-
-def _status(arguments) -> None:
-    store = Store(_existing(arguments.store))
+def _status(store: Store) -> None:
     fits = {record.key: record for record in store.records()}
     current = {k: r for k, r in fits.items() if r.numerics == NUMERICS}
     timed = [r for r in current.values() if r.error is None and r.steps]

@@ -1,7 +1,5 @@
 """What this machine can fit at once, how many processes that takes, and about how long."""
 
-from __future__ import annotations
-
 import math
 import os
 import subprocess
@@ -9,11 +7,8 @@ import subprocess
 import jax
 import psutil
 
-BYTES_FIXED = 700e6
-"""Of a process that fits, without the fit (measured on a CPU)."""
-
-BYTES_A_PIXEL = 2200.0
-"""Of one fit: 1.5 GB in all were measured for 512x768 on a CPU."""
+BYTES_FIXED = 700e6  # of a process that fits, without the fit (measured on a CPU)
+BYTES_A_PIXEL = 2200.0  # of one fit: 1.5 GB in all were measured for 512x768 on a CPU
 
 NANOSECONDS_A_STEP_AND_PIXEL = 460.0
 """On 2 CPU cores: 464 for 128x192 and 696 for 512x768 (tests/benchmarks/RESULTS.md)."""
@@ -74,10 +69,8 @@ def one_thread() -> dict[str, str]:
 
 
 def visible_gpus() -> list[str]:
-    """Names for CUDA_VISIBLE_DEVICES of the NVIDIA GPUs that this process may use.
-
-    Asks `nvidia-smi`, because JAX, once asked, keeps memory on every GPU.
-    """
+    """Names for CUDA_VISIBLE_DEVICES of the NVIDIA GPUs that this process may use. Asks
+    `nvidia-smi`, because JAX, once asked, keeps memory on every GPU."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [name for name in visible.split(",") if name and name != "-1"]

@@ -1,10 +1,5 @@
 """Where the fits of a sweep run: in this process, in processes of this machine, or on a cluster.
-
-Processes and machines share the store's folder and nothing else. So two sweeps at once may do a fit
-twice, and lose nothing; and a sweep that was killed goes on from what the store holds.
-"""
-
-from __future__ import annotations
+Processes and machines share the store's folder and nothing else."""
 
 import collections
 import concurrent.futures
@@ -36,46 +31,36 @@ from c3lite.ablation.rows import check_name
 from c3lite.ablation.store import Record, Store
 from c3lite.config import nearest
 
-TRIES = 3
-"""A group of fits that so often ended its process, or its Slurm job, is given up."""
-
-SECONDS_BETWEEN_LOOKS = 2.0
-"""How often to look into the store for fits of a cluster's jobs."""
+TRIES = 3  # a group of fits that so often ended its process, or its Slurm job, is given up
+SECONDS_BETWEEN_LOOKS = 2.0  # how often to look into the store for fits of a cluster's jobs
 
 SECONDS_BETWEEN_QUERIES = 10.0
 """Slurm's controller serves many; it is asked no more often than this."""
 
-LOG_LINES = 12
-"""So many last lines are shown of the log of a Slurm job that failed."""
+LOG_LINES = 12  # so many last lines are shown of the log of a Slurm job that failed
 
 Finished = Iterator[tuple[Group, list[Record]]]
 Executor = Callable[[Sequence[Group], Store, Images, Progress], Finished]
-"""Runs groups of jobs, and yields them once they are stored. Closed early, it ends all it started.
-"""
+"""Runs groups of jobs, and yields them once stored. Closed early, it ends all it started."""
 
 
 class ExecutorError(RuntimeError):
     """Slurm is not there or refuses, or fits ended every process that tried them."""
 
 
-def in_process(
-    groups: Sequence[Group], store: Store, images: Images, progress: Progress
-) -> Finished:
+def in_process(groups: Sequence[Group], store: Store, images: Images,
+               progress: Progress) -> Finished:
     """The executor that runs one group after another here. An error ends the sweep at once."""
     for group in groups:
         yield group, run_group(group, store, images, progress.during(group))
 
 
-def local(
-    groups: Sequence[Group], store: Store, images: Images, progress: Progress,
-    *, workers: int | None = None,
-) -> Finished:
+def local(groups: Sequence[Group], store: Store, images: Images, progress: Progress, *,
+          workers: int | None = None) -> Finished:
     """The executor of this machine: a process a GPU, or processes of one thread on a CPU's cores.
 
-    workers: how many processes; without, as many as there are GPUs, or as cores and memory allow,
-        and what takes a single process runs in this one.
-
-    Each group is tried `TRIES` times. Raises `ExecutorError` for what failed, at the end.
+    `workers` says how many; without, what takes a single process runs in this one. Each group is
+    tried `TRIES` times. Raises `ExecutorError` for what failed, at the end.
     """
     gpus = devices.visible_gpus() if jax.default_backend() != "cpu" else []
     environments = _environments(groups, gpus, workers)
@@ -90,9 +75,8 @@ def _arrays(groups: Sequence[Group], images: Images) -> Arrays:
             if not images.can_be_loaded(job.image)}
 
 
-def _environments(
-    groups: Sequence[Group], gpus: Sequence[str], workers: int | None = None
-) -> list[dict[str, str]]:
+def _environments(groups: Sequence[Group], gpus: Sequence[str],
+                  workers: int | None = None) -> list[dict[str, str]]:
     """What the environment of each worker process sets: its GPU, or that it takes one thread."""
     largest = max(groups, key=lambda group: math.prod(group[0].shape))
     count = workers or len(gpus) or devices.cpu_workers(largest[0].shape, len(largest))
@@ -100,16 +84,16 @@ def _environments(
             for i in range(min(count, len(groups)))]
 
 
-def _in_processes(
-    environments: Sequence[Mapping[str, str]], groups: Sequence[Group], store: Store,
-    arrays: Arrays, progress: Progress,
-) -> Finished:
+def _in_processes(environments: Sequence[Mapping[str, str]], groups: Sequence[Group], store: Store,
+                  arrays: Arrays, progress: Progress) -> Finished:
     """Have a process in each environment run one group after another."""
     waiting, tries = collections.deque(groups), collections.Counter()
     running: dict[concurrent.futures.Future, tuple[Group, _Worker]] = {}
     given_up: list[tuple[Group, Exception]] = []
     with contextlib.ExitStack() as stack:
-        idle = [stack.enter_context(_Worker(environment)) for environment in environments]
+        idle = [_Worker(environment) for environment in environments]
+        for worker in idle:
+            stack.callback(worker.end)
         while waiting or running:
             while waiting and idle:
                 group, worker = waiting.popleft(), idle.pop()
@@ -124,7 +108,7 @@ def _in_processes(
                     records = future.result()
                 except Exception as error:
                     if isinstance(error, BrokenProcessPool):
-                        worker.restart()
+                        worker.end()
                         error = ExecutorError("its process was killed")
                     tries[group[0].key] += 1
                     again = tries[group[0].key] < TRIES
@@ -151,18 +135,14 @@ class _Worker:
         self.pool: concurrent.futures.ProcessPoolExecutor | None = None
         self.process: multiprocessing.Process | None = None
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
+    def end(self) -> None:
+        """End the process; more work starts another."""
         if self.pool is not None:
             self.pool.shutdown(wait=False, cancel_futures=True)
             if self.process is not None:
                 self.process.terminate()  # whatever it is at has a checkpoint
                 self.process.join()
             self.pool = self.process = None
-
-    restart = __exit__
 
     def submit(self, call: Callable, *arguments) -> concurrent.futures.Future:
         """Have the process call a function."""
@@ -176,7 +156,7 @@ class _Worker:
         try:
             return self.pool.submit(call, *arguments)
         except BrokenProcessPool:  # killed when it had nothing to do
-            self.restart()
+            self.end()
             return self.submit(call, *arguments)
 
 
@@ -209,28 +189,26 @@ def _begin() -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def slurm(
-    groups: Sequence[Group], store: Store, images: Images, progress: Progress,
-    *, partition: str | None = None, gpus: int = 1, time_limit_min: int = 240,
-    fits_per_job: int = 32, jobs: int = 16, sbatch: Mapping[str, Any] | None = None,
-) -> Finished:
+def slurm(groups: Sequence[Group], store: Store, images: Images, progress: Progress, *,
+          partition: str | None = None, gpus: int = 1, time_limit_min: int = 240,
+          fits_per_job: int = 32, jobs: int = 16,
+          sbatch: Mapping[str, Any] | None = None) -> Finished:
     """The executor of a Slurm cluster: an array of jobs of many fits each, through submitit.
 
     The sweep runs on a login node, and shares its store, Python environment and working directory
     with the compute nodes. It cannot see their GPUs: give it the size of `batch` that they hold.
 
-    partition: of the cluster; its default otherwise.
     gpus: per job, each with fits of its own; 0 for CPU nodes.
     time_limit_min: of a job. One that reaches it is queued again and goes on from checkpoints.
     fits_per_job: at most; they share a compiled program.
     jobs: at most so many run at once.
     sbatch: further parameters by submitit's names: {"account": "me", "cpus_per_task": 8}.
 
-    What is missing when all jobs have ended is submitted again, `TRIES` times in all. Raises
-    `ValueError` for bad options, `ExecutorError` without Slurm, or if it refuses or fits are lost.
+    Raises `ValueError` for bad options, `ExecutorError` without Slurm, or if it refuses or fits are
+    lost `TRIES` times.
     """
-    for what, value in (("time_limit_min", time_limit_min), ("fits_per_job", fits_per_job),
-                        ("jobs", jobs)):
+    counts = {"time_limit_min": time_limit_min, "fits_per_job": fits_per_job, "jobs": jobs}
+    for what, value in counts.items():
         if value < 1:
             raise ValueError(f"{what} must be at least 1, got {value}")
     executor = _submitit(store.folder.absolute() / "work" / "logs", {
@@ -295,7 +273,7 @@ def _lists(groups: Sequence[Group], fits_per_job: int) -> list[list[Group]]:
             for alike in grouped((group[0] for group in groups), size)]
 
 
-def _submit(executor, work: SlurmWork, *arguments: Sequence) -> list:
+def _submit(executor, work: "SlurmWork", *arguments: Sequence) -> list:
     """The submitit jobs, one for each item of `arguments`. Raises `ExecutorError`."""
     from submitit.core.utils import FailedJobError
 
@@ -352,11 +330,8 @@ EXECUTORS: dict[str, Executor] = {"process": in_process, "local": local, "slurm"
 
 
 def executor_of(executor: str | Mapping[str, Mapping[str, Any]] | Executor) -> Executor:
-    """An executor by name: "local" (this machine), "process" (this process) or "slurm" (a cluster).
-
-    With options as a mapping, {"slurm": {"partition": "gpu"}}: they are those of the function of
-    that name. Raises `ValueError` for an unknown name or option.
-    """
+    """An executor by its name in `EXECUTORS`, or {name: options of its function}. Raises
+    `ValueError` for an unknown name or option."""
     if callable(executor):
         return executor
     executor = {executor: {}} if isinstance(executor, str) else executor

@@ -1,7 +1,5 @@
 """All fits of a table: `sweep` plans them, runs what the store lacks, and yields them all."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import json
@@ -27,15 +25,12 @@ from c3lite.data.progress import with_bar
 from c3lite.fitting.batch import COMMON
 
 
-def plan(
-    rows: Sequence[Row], images: Images | Mapping | Sequence, rd_weights: Sequence[float],
-    seeds: Sequence[int], progress: bool = False,
-) -> list[tuple[Job, list[Result]]]:
-    """Every different fit, with the places it has in the table.
+def plan(rows: Sequence[Row], images: Images | Mapping | Sequence, rd_weights: Sequence[float],
+         seeds: Sequence[int], progress: bool = False) -> list[tuple[Job, list[Result]]]:
+    """Every different fit, with the places it has in the table; large clips patch by patch.
 
-    A clip larger than the paper's patches for a rate weight (`patch_size`) is fitted patch by
-    patch. All rows of the first image come first, so that a sweep that is cut off leaves whole
-    tables of fewer images. Raises `ValueError` for an empty or impossible grid.
+    All rows of the first image come first, so that a sweep that is cut off leaves whole tables of
+    fewer images. Raises `ValueError` for an empty or impossible grid.
     """
     images = Images.of(images)
     for what, values in (("row", rows), ("image", images), ("rate weight", rd_weights),
@@ -44,7 +39,9 @@ def plan(
             raise ValueError(f"a sweep needs at least one {what}")
     if len({row.name for row in rows}) < len(rows):
         raise ValueError(f"two rows have one name: {', '.join(row.name for row in rows)}")
-    variants = [(row.name, config, _program(config)) for row in rows for rd_weight in rd_weights
+    variants = [(row.name, config, short_hash(repr((
+                    jax.tree.structure(config), [getattr(config, name) for name in COMMON]))))
+                for row in rows for rd_weight in rd_weights
                 for config in (edit(config, rd_weight=rd_weight) for config in row.configs)]
     jobs: dict[str, tuple[Job, list[Result]]] = {}
     for name in images:
@@ -75,24 +72,11 @@ def _parts(images: Images, name: str, rd_weight: float) -> list[tuple[str, Patch
     return [(part, Patch(n, len(names), n // across * size[0])) for n, part in enumerate(names)]
 
 
-def _program(config: Config) -> str:
-    common = [getattr(config, name) for name in COMMON]
-    return short_hash(repr((jax.tree.structure(config), common)))
-
-
-def sweep(
-    rows: Sequence[Row],
-    images: Mapping[str, Float[np.ndarray, "3 *shape"]] | Sequence,
-    rd_weights: Sequence[float],
-    seeds: Sequence[int] = (0,),
-    *,
-    store: Store | str | os.PathLike,
-    batch: int = 0,
-    minutes: float = math.inf,
-    executor: str | Mapping[str, Mapping[str, Any]] | Executor = "local",
-    label: str = "sweep",
-    progress: bool = True,
-) -> Iterator[Result]:
+def sweep(rows: Sequence[Row], images: Mapping[str, Float[np.ndarray, "3 *shape"]] | Sequence,
+          rd_weights: Sequence[float], seeds: Sequence[int] = (0,), *,
+          store: Store | str | os.PathLike, batch: int = 0, minutes: float = math.inf,
+          executor: str | Mapping[str, Mapping[str, Any]] | Executor = "local",
+          label: str = "sweep", progress: bool = True) -> Iterator[Result]:
     """Run a grid of fits; finished ones come from the store, and all are yielded as they finish.
 
     Args:
@@ -100,12 +84,10 @@ def sweep(
         images: names for `images.load`, arrays, or arrays by name.
         rd_weights: lambda, for every row.
         seeds: of initialization and noise; the same for every row.
-        store: a `Store` or its folder.
         batch: fits at once in a process, where they share structure and shape; 0: what the device
             holds, on a CPU one.
         minutes: start no batch after this time; a later sweep goes on.
-        executor: where the fits run: a name for `executor_of`, with options {name: options}, or
-            an `Executor`.
+        executor: where the fits run: a name for `executor_of`, {name: options}, or an `Executor`.
         label: of the plan that is written to the store for `status`.
         progress: print a line a fit, with the time left.
 
@@ -153,11 +135,11 @@ def _run(planned, groups, store, images, run, minutes, enabled) -> Iterator[Resu
 
 
 def stores(folder: str | os.PathLike) -> dict[str, list[Result]]:
-    """The finished fits of every store under a folder, by its path there and their steps.
+    """The finished fits of every store under a folder: "table03/laptop, 2000 steps", results.
 
-    So "table03/laptop, 2000 steps": fits of other lengths are not to be compared. A fit has the
-    name of the row that its config is, of Tables 3 and 11, COOL-CHIC and COOL-CHICv2, and results
-    stand in that order. Other configs, failed fits and stores of smoke tests are left out.
+    A fit has the name of the row that its config is, of Tables 3 and 11, COOL-CHIC and COOL-CHICv2,
+    and results stand in that order. Other configs, failed fits and stores of smoke tests are left
+    out.
     """
     folder = Path(folder)
     order = list(_row_names().values())

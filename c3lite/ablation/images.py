@@ -1,7 +1,5 @@
 """Images by name, so that any process can load them: `kodim05[192:320,288:480]`."""
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import os
@@ -17,19 +15,16 @@ from c3lite.fitting.fit import check_image
 
 _NAME = re.compile(r"(?P<name>[^\[\]]+)(\[(?P<part>\d+:\d+(, ?\d+:\d+){1,2})\])?")
 
-FRAMES_AT_ONCE = 10
-"""Of a clip that is read frame by frame."""
+FRAMES_AT_ONCE = 10  # of a clip that is read frame by frame
 
 
 def load(name: str) -> Float[np.ndarray, "3 *shape"]:
     """The image of a name, float32 in [0, 1].
 
-    Names: `kodim05`, `clic2020/NAME`, the clips `bunny` and `uvg/NAME`, or a path that
-    `data.image` reads. A part is written as a slice of rows and columns,
-    `kodim05[192:320,288:480]`, and of a clip as one of frames, rows and columns.
-
-    Raises `ValueError` for a name that is none, `data.DataError` or `OSError` when the file cannot
-    be had; each says which and what to do.
+    Names: `kodim05`, `clic2020/NAME`, the clips `bunny` and `uvg/NAME`, or a path that `data.image`
+    reads. A part is written as a slice of rows and columns, `kodim05[192:320,288:480]`, and of a
+    clip as one of frames, rows and columns. Raises `ValueError` for a name that is none,
+    `data.DataError` or `OSError` as `data`.
     """
     base, slices = _parsed(name)
     starts = tuple(start for start, _ in slices)
@@ -103,7 +98,7 @@ class Images(Mapping):
         """Of an image or patch by name, computed once."""
 
     @classmethod
-    def of(cls, images: Images | Mapping | Sequence) -> Images:
+    def of(cls, images: Mapping | Sequence) -> "Images":
         """`images` themselves where they are `Images`."""
         return images if isinstance(images, cls) else cls(images)
 

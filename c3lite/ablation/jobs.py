@@ -1,7 +1,5 @@
 """One fit of a sweep as a job that can be sent to another process, and how a batch of jobs runs."""
 
-from __future__ import annotations
-
 import dataclasses
 import importlib.metadata
 import json
@@ -27,11 +25,8 @@ from c3lite.fitting.loop import FitError
 from c3lite.fitting.training import History
 from c3lite.video.masks import with_masks
 
-SECONDS_BETWEEN_LINES = 60.0
-"""A long fit prints a line about this often."""
-
-HISTORY_POINTS = 200
-"""A stored history keeps about this many entries, evenly spread."""
+SECONDS_BETWEEN_LINES = 60.0  # a long fit prints a line about this often
+HISTORY_POINTS = 200  # a stored history keeps about this many entries, evenly spread
 
 MASK_STEPS = 1000
 """Of learning a video's mask (App. A.3); a fit of fewer steps takes as many as it has."""
@@ -41,19 +36,14 @@ MASK_STEPS = 1000
 class Job:
     """One fit."""
 
-    key: str
-    """The fit's name in the store."""
-    row: str
-    """The (first) row that wants it, for messages."""
-    config: Config
-    """Rate weight included."""
-    image: str
-    """A name for `images.load`, or of an array that was given to the sweep."""
+    key: str  # the fit's name in the store
+    row: str  # the (first) row that wants it, for messages
+    config: Config  # rate weight included
+    image: str  # a name for `images.load`, or of an array that was given to the sweep
     image_sha256: str
     shape: tuple[int, ...]
     seed: int
-    program: str
-    """Jobs of one program (and shape) have configs of one structure, and equal steps."""
+    program: str  # jobs of one program (and shape) have configs of one structure, and equal steps
 
     @property
     def steps(self) -> int:
@@ -81,8 +71,7 @@ class Result(NamedTuple):
     image: str
     rd_weight: float
     seed: int
-    record: Record | None
-    """None in a plan, where the fit is yet to come."""
+    record: Record | None  # None in a plan, where the fit is yet to come
     patch: Patch = Patch()
     """Of the clip `image`, where that was fitted in several (`table.joined_clips` joins them)."""
 
@@ -95,11 +84,8 @@ Arrays = Mapping[str, Float[np.ndarray, "3 ..."]]
 
 
 def grouped(jobs: Iterable[Job], size: int) -> list[list[Job]]:
-    """Groups of up to `size` jobs that can run as one batch: same structure, steps and shape.
-
-    In the order of the jobs, and of the same jobs always the same groups, so that a batch that was
-    killed finds its checkpoint.
-    """
+    """Groups of up to `size` jobs that can run as one batch: same structure, steps and shape. Of
+    the same jobs always the same groups: a batch that was killed finds its checkpoint."""
     groups: list[list[Job]] = []
     last: dict[tuple, list[Job]] = {}
     for job in jobs:
@@ -111,9 +97,8 @@ def grouped(jobs: Iterable[Job], size: int) -> list[list[Job]]:
     return groups
 
 
-def run_group(
-    jobs: Group, store: Store, arrays: Arrays | None = None, callback=None
-) -> list[Record]:
+def run_group(jobs: Group, store: Store, arrays: Arrays | None = None,
+              callback=None) -> list[Record]:
     """Fit a group of jobs as one batch and write the results to the store.
 
     arrays: images by name, which are loaded otherwise. A fit whose loss stops being finite is
@@ -248,8 +233,7 @@ class Progress:
         return callback
 
     def elsewhere(self, workers: str, groups: Iterable[Group], store: Store) -> None:
-        """Speak up when fits in other processes take long; their checkpoints say how far they are.
-        """
+        """Speak up when fits in other processes take long; checkpoints say how far they are."""
         if self._silent_for_long():
             done = float(sum(steps_done(store.checkpoint(job.key for job in group))
                              * math.prod(job.shape) for group in groups for job in group))

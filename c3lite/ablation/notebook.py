@@ -4,8 +4,6 @@ papermill only warns of an unknown parameter, and YAML reads `1e-3` as text: bot
 something else for hours, so the notebook's variables are read here.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 import os
@@ -13,7 +11,7 @@ import re
 import types
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jsonschema
@@ -32,59 +30,48 @@ from c3lite.config import Config, edit
 from c3lite.evaluation import anchors as codecs
 from c3lite.plots.styles import show
 
-
-class Parameter(NamedTuple):
-    """What a parameter must be: in words, and as a JSON Schema (draft 4, where 1.0 is no integer).
-    """
-
-    wish: str
-    schema: dict[str, Any]
-
-    def holds(self, value) -> bool:
-        """Whether `value` is as wished."""
-        return jsonschema.Draft4Validator(self.schema).is_valid(value)
+Schema = Mapping[str, Any]
+"""A JSON Schema (draft 4, where 1.0 is no integer); its description says what it wants."""
 
 
-def list_of(items: Mapping[str, Any], least: int = 0) -> dict[str, Any]:
+def list_of(items: Schema, wish: str, least: int = 0) -> Schema:
     """The schema of a list of so many items, or more."""
-    return {"type": "array", "items": items, "minItems": least}
+    return {"description": wish, "type": "array", "items": items, "minItems": least}
 
 
-TEXT = {"type": "string"}
-COUNT = Parameter("a whole number, 0 or more", {"type": "integer", "minimum": 0})
-POSITIVE_COUNT = Parameter("a whole number above 0", {"type": "integer", "minimum": 1})
-POSITIVE_NUMBER = Parameter("a number above 0", {
-    "type": "number", "minimum": 0, "exclusiveMinimum": True})
+TEXT: Schema = {"description": "a text", "type": "string"}
+COUNT: Schema = {"description": "a whole number, 0 or more", "type": "integer", "minimum": 0}
+POSITIVE_COUNT: Schema = {"description": "a whole number above 0", "type": "integer", "minimum": 1}
+POSITIVE_NUMBER: Schema = {
+    "description": "a number above 0", "type": "number", "minimum": 0, "exclusiveMinimum": True}
 
-PARAMETERS: dict[str, Parameter] = {
-    "preset": Parameter("a name", {"type": "string", "minLength": 1}),
-    "images": Parameter("a mapping from data sets (kodak, clic2020, video) to lists of names", {
-        "type": "object", "additionalProperties": False,
-        "properties": dict.fromkeys(("kodak", "clic2020", "video"), list_of(TEXT))}),
-    "rd_weights": Parameter("a list of numbers above 0", list_of(POSITIVE_NUMBER.schema, 1)),
-    "steps": COUNT,
-    "stage2_steps": COUNT,
-    "seeds": Parameter("a list of whole numbers, 0 or more", list_of(COUNT.schema, 1)),
-    "rows": Parameter("a list of names of rows (empty: all)", list_of(TEXT)),
+PARAMETERS: dict[str, Schema] = {
+    "preset": {"description": "a name", "type": "string", "minLength": 1},
+    "images": {
+        "description": "a mapping from data sets (kodak, clic2020, video) to lists of names",
+        "type": "object", "additionalProperties": False, "properties": dict.fromkeys(
+            ("kodak", "clic2020", "video"), list_of(TEXT, "a list of names"))},
+    "rd_weights": list_of(POSITIVE_NUMBER, "a list of numbers above 0", 1),
+    "steps": COUNT, "stage2_steps": COUNT,
+    "seeds": list_of(COUNT, "a list of whole numbers, 0 or more", 1),
+    "rows": list_of(TEXT, "a list of names of rows (empty: all)"),
     "batch": COUNT,
-    "minutes": Parameter("a number, 0 or more", {"type": "number", "minimum": 0}),
-    "executor": Parameter(
-        "local, process or slurm, or one of them with options, as in {slurm: {partition: gpu}}",
-        {"anyOf": [{"enum": list(EXECUTORS)}, {
+    "minutes": {"description": "a number, 0 or more", "type": "number", "minimum": 0},
+    "executor": {
+        "description": "local, process or slurm, or one of them with options, as in "
+        "{slurm: {partition: gpu}}",
+        "anyOf": [{"enum": list(EXECUTORS)}, {
             "type": "object", "minProperties": 1, "maxProperties": 1,
-            "additionalProperties": {"type": "object"}}]}),
-    "store": Parameter("a folder (empty: beside the table's results)", TEXT),
-    "is_result": Parameter("True or False", {"type": "boolean"}),
+            "additionalProperties": {"type": "object"}}]},
+    "store": TEXT,
+    "is_result": {"description": "True or False", "type": "boolean"},
 }
 """What a notebook may set, by name. The templates say what each is for."""
 
 
 def _parameters(namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """The public variables of a notebook that are neither modules nor callable.
-
-    Those that were there the first time: when its cell is run again, what later cells have made is
-    no parameter.
-    """
+    """The public variables of a notebook, neither modules nor callable, of the first time: when its
+    cell is run again, what later cells have made is no parameter."""
     values = {name: v for name, v in namespace.items()
               if not name.startswith("_") and name not in ("In", "Out")
               and not isinstance(v, types.ModuleType) and not callable(v)}
@@ -94,14 +81,13 @@ def _parameters(namespace: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def check_parameters(
-    given: Mapping[str, Any], known: Mapping[str, Parameter] = PARAMETERS
-) -> None:
+def check_parameters(given: Mapping[str, Any], known: Mapping[str, Schema] = PARAMETERS) -> None:
     """Raise `ValueError` for an unknown or missing parameter, `TypeError` for a wrong value."""
     for name, value in given.items():
         check_name("no parameter", name, known)
-        if not known[name].holds(value):
-            raise TypeError(f"{name} must be {known[name].wish}, got {value!r}{_hint(value)}")
+        if not jsonschema.Draft4Validator(known[name]).is_valid(value):
+            raise TypeError(
+                f"{name} must be {known[name]['description']}, got {value!r}{_hint(value)}")
     if missing := [name for name in known if name not in given]:
         raise ValueError(f"the parameters {', '.join(missing)} are missing")
 
@@ -113,13 +99,10 @@ def _hint(value) -> str:
             "1.0e-3") if texts else ""
 
 
-def read_parameters(
-    notebook: str, namespace: Mapping[str, Any], known: Mapping[str, Parameter] = PARAMETERS
-) -> types.SimpleNamespace:
-    """The parameters of a notebook, checked; says what the preset does not have.
-
-    `store`, if it is one, is made a `Store`. Errors as of `Study`.
-    """
+def read_parameters(notebook: str, namespace: Mapping[str, Any],
+                    known: Mapping[str, Schema] = PARAMETERS) -> types.SimpleNamespace:
+    """The parameters of a notebook, checked; says what the preset does not have. `store`, if it is
+    one, is made a `Store`. Errors as of `Study`."""
     values = _parameters(namespace)
     check_parameters(values, known)
     if changed := _changed(values, notebook):
@@ -131,11 +114,8 @@ def read_parameters(
 
 
 class Study:
-    """One run of a table's notebook: `Study("table03", globals())` reads its parameters.
-
-    Raises `ValueError` or `TypeError` for parameters that are unknown, missing, or wrong, and for
-    an unknown table.
-    """
+    """One run of a table's notebook: `Study("table03", globals())` reads its parameters. Raises
+    `ValueError` for an unknown table, and as `check_parameters`."""
 
     def __init__(self, table: str, namespace: Mapping[str, Any]):
         check_name("no table", table, paper.TABLES)
@@ -214,7 +194,7 @@ class Study:
 
     def paper(self) -> dict[str, float]:
         """The paper's BD-rates by row, in percent."""
-        return self.about.numbers()
+        return dict(self.about.numbers)
 
     def table(self, results: Iterable[Result], anchor: str | Anchor | None = None,
               anchor_name: str = "anchor") -> Table:

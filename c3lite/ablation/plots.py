@@ -1,7 +1,5 @@
 """Pictures of ablations: RD curves of a table's rows, and BD-rates measured beside published."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import math
@@ -119,9 +117,8 @@ def effects_of_length(tables: Mapping[int, Table]) -> Axes:
                     ylabel=f"RD loss over {first.anchor} (%), more is worse")
 
 
-def loss_by_length(
-    results: Iterable[Result], methods: Iterable[str], anchor: str,
-) -> tuple[Axes, Axes]:
+def loss_by_length(results: Iterable[Result], methods: Iterable[str],
+                   anchor: str) -> tuple[Axes, Axes]:
     """RD loss relative to the row `anchor`, against steps and against seconds, log axes.
 
     Rows that are called "METHOD, LENGTH" are the points of a method's line; `methods` are such

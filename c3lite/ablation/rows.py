@@ -5,8 +5,6 @@ row is an edit of its base. `KNOCKOUTS` is the one list of such edits: Tables 3 
 alone, Tables 2 and 9 one after another.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import math
@@ -25,8 +23,7 @@ class Row(NamedTuple):
     (C3 adaptive, App. A.4)."""
 
 
-BASE = "C3"
-"""Name of the row that the others are compared with."""
+BASE = "C3"  # name of the row that the others are compared with
 
 KNOCKOUTS: dict[str, dict[str, Any]] = {
     "soft-rounding": {"temperature": math.inf},
@@ -83,8 +80,7 @@ BEYOND_PARTS: dict[str, tuple[str, ...]] = {
 def knockouts(base: Config, names: Iterable[str] | None = None) -> list[Row]:
     """The base, then each ingredient removed alone (Tables 3 and 10).
 
-    names: of `KNOCKOUTS`; without, all that change the base. Raises `ValueError` for an unknown
-    name, and for one that the base does not have to begin with.
+    names: of `KNOCKOUTS`; without, all that change the base. Raises `ValueError` for others.
     """
     rows = [Row(BASE, (base,))]
     for name in KNOCKOUTS if names is None else names:
@@ -103,9 +99,8 @@ def check_name(what: str, name: str, known: Iterable[str]) -> None:
         raise ValueError(f"{what} {name!r}{nearest(name, known)}; there are {', '.join(known)}")
 
 
-def sequential(
-    adaptive: Sequence[Config], fixed: Config, baseline: Config | None = None,
-) -> list[Row]:
+def sequential(adaptive: Sequence[Config], fixed: Config,
+               baseline: Config | None = None) -> list[Row]:
     """Adaptive C3, fixed hyperparameters, then one ingredient after another removed for good.
 
     Tables 2 and 9. Their order is not in the text we hold; ours is that of `KNOCKOUTS`, the largest
@@ -118,16 +113,13 @@ def sequential(
     return rows if baseline is None else [*rows, Row("COOL-CHICv2", (baseline,))]
 
 
-def between(
-    first: Config, last: Config, names: tuple[str, str],
-    parts: Mapping[str, Sequence[str]] = BASELINE_PARTS,
-) -> list[Row]:
+def between(first: Config, last: Config, names: tuple[str, str],
+            parts: Mapping[str, Sequence[str]] = BASELINE_PARTS) -> list[Row]:
     """Two configs, and what part of their difference matters: each part taken alone, or left out.
 
-    Of `parts`, those in which they differ. First comes `first`, then with each part of `last`,
-    then `last`, then it with each part of `first`. `names` are of the two.
-
-    Raises `ValueError` for a difference that is in no part.
+    Of `parts`, those in which they differ. First comes `first`, then with each part of `last`, then
+    `last`, then it with each part of `first`. `names` are of the two. Raises `ValueError` for a
+    difference that is in no part.
     """
     def taken(base, other, fields):
         return edit(base, **{field: getattr(other, field) for field in fields})
@@ -188,9 +180,8 @@ def schedules(base: Config, steps: Sequence[int]) -> list[Row]:
 def video_settings(settings: Mapping[tuple[str, str], Config]) -> list[Row]:
     """Adaptive C3 on video from ever more settings (Table 12).
 
-    settings: configs by (entropy setting, synthesis setting), for example ("E1", "S1"), as in
-    Table 6. The rows: the first alone; the first synthesis setting with every entropy setting;
-    all. Every row contains the one before, so that their fits are shared.
+    settings: configs by (entropy setting, synthesis setting) of Table 6, as ("E1", "S1"). The rows:
+    the first alone; the first synthesis setting with every entropy setting; all.
     """
     first_e, first_s = next(iter(settings))
     same_s = {e: config for (e, s), config in settings.items() if s == first_s}

@@ -1,7 +1,8 @@
 """Finished fits on disk: one JSON file a fit, so that a sweep goes on where it was.
 
 A file is named by a hash of what determines the fit: the config, the pixels, the seed, `NUMERICS`.
-Files appear whole or not at all, so any number of processes and machines may write to one folder.
+Files appear whole or not at all, so any number of processes and machines may write to one folder,
+and two stores become one by copying the files of one into the other.
 
     STORE/fits/<hash>.json      a finished fit
     STORE/checkpoints/<hash>    a batch of fits under way
@@ -10,17 +11,13 @@ Files appear whole or not at all, so any number of processes and machines may wr
     STORE/work/, its logs       what Slurm jobs print; may be deleted when none runs
 """
 
-from __future__ import annotations
-
 import dataclasses
-import gzip
 import hashlib
 import json
 import math
 import os
 import re
 import warnings
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -40,33 +37,25 @@ Fits of another version stay in the store, are listed by `status`, and are not m
 class Record:
     """One finished fit, as stored: everything that the tables need."""
 
-    key: str
-    """The hash that names it."""
+    key: str  # the hash that names it
     numerics: int
-    config: dict[str, Any]
-    """As `Config.to_json` writes it."""
+    config: dict[str, Any]  # as `Config.to_json` writes it
     image: str
     image_sha256: str
     shape: tuple[int, ...]
     seed: int
-    bits: dict[str, float]
-    """Of each part; empty for a fit that failed."""
+    bits: dict[str, float]  # of each part; empty for a fit that failed
     psnr_db: float
-    loss: float
-    """MSE + lambda bpp_estimate (Eq. 24)."""
-    steps: int
-    """Steps done, both stages."""
-    seconds: float
-    """The fit's share of its batch's time."""
-    batch: int
-    """Fits in the batch it was part of."""
+    loss: float  # MSE + lambda bpp_estimate (Eq. 24)
+    steps: int  # steps done, both stages
+    seconds: float  # the fit's share of its batch's time
+    batch: int  # fits in the batch it was part of
     device: str
     versions: dict[str, str]
     date: str
     history: dict[str, list[float | int]]
     """step, loss, bits, mse, learning_rate: of some steps, evenly spread."""
-    error: str | None = None
-    """Why the fit failed, when its loss stopped being finite."""
+    error: str | None = None  # why the fit failed, when its loss stopped being finite
     frame_mse: list[float] | None = None
     """Of a clip, the mean squared error of each frame: its patches are joined by it."""
     file_bytes: int | None = None
@@ -168,7 +157,8 @@ class Store:
 
     def add(self, record: Record) -> None:
         """Write a fit, whole or not at all. Raises `OSError` when that fails (a full disk)."""
-        self._write("fits", f"{record.key}.json", _text(record))
+        text = json.dumps(dataclasses.asdict(record), separators=(",", ":"))
+        self._write("fits", f"{record.key}.json", text)
         self._known[record.key] = record
 
     def records(self) -> Iterator[Record]:
@@ -177,35 +167,8 @@ class Store:
             if (found := self.get(path.stem)) is not None:
                 yield found
 
-    def export(self, path: str | os.PathLike) -> int:
-        """Write all readable fits into one compressed file. Returns their number."""
-        lines = [_text(r) + "\n" for r in self.records()]
-        data = gzip.compress("".join(lines).encode())
-        write_atomically(path, lambda file: file.write(data))
-        return len(lines)
 
-    def merge(self, path: str | os.PathLike) -> tuple[int, int]:
-        """Add the fits of an exported file, or of another store's folder, that are not here.
-
-        Returns how many were added and were here already. Raises `ValueError` for another file.
-        """
-        path = Path(path)
-        try:
-            others = list(Store(path).records()) if path.is_dir() else [
-                _parse(line) for line in gzip.decompress(path.read_bytes()).decode().splitlines()]
-        except (EOFError, gzip.BadGzipFile, zlib.error, ValueError) as error:
-            raise ValueError(f"{path} is not a whole export of a store ({error})") from error
-        new = [r for r in others if not self.path(r.key).exists()]
-        for r in new:
-            self.add(r)
-        return len(new), len(others) - len(new)
-
-
-def _text(record: Record) -> str:
-    return json.dumps(dataclasses.asdict(record), separators=(",", ":"))
-
-
-def _parse(text: str, key: str | None = None) -> Record:
+def _parse(text: str, key: str) -> Record:
     try:
         values = json.loads(text)
         found = Record(**values | {"shape": tuple(values["shape"])})
@@ -213,6 +176,6 @@ def _parse(text: str, key: str | None = None) -> Record:
         raise ValueError("it is torn or not JSON") from error
     except (KeyError, TypeError) as error:
         raise ValueError("it is not a fit of c3lite") from error
-    if key not in (None, found.key):
+    if key != found.key:
         raise ValueError(f"it holds the fit {found.key}")
     return found

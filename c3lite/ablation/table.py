@@ -1,7 +1,5 @@
 """BD-rates of a table's rows, with intervals, beside the paper's."""
 
-from __future__ import annotations
-
 import dataclasses
 import html
 import math
@@ -15,8 +13,7 @@ from c3lite.ablation.jobs import Result
 from c3lite.ablation.store import Record
 from c3lite.evaluation.metrics import bd_rate
 
-PERCENTILES = 2.5, 97.5
-"""Of the bootstrap, the ends of an interval."""
+PERCENTILES = 2.5, 97.5  # of the bootstrap, the ends of an interval
 
 
 class TextTable(NamedTuple):
@@ -71,19 +68,15 @@ class Line(NamedTuple):
     """A row of the finished table. Rates in percent over the anchor's; positive is worse."""
 
     row: str
-    bd_rate: Estimate
-    """Of the whole rate, networks included."""
+    bd_rate: Estimate  # of the whole rate, networks included
     latents_bd_rate: Estimate
     """Of the latents alone: on small crops the networks are most of the whole rate."""
-    loss: Estimate
-    """RD loss at equal rate weight: geometric mean of the ratios, in percent."""
+    loss: Estimate  # RD loss at equal rate weight: geometric mean of the ratios, in percent
     paper: float | None
     images: int
     seeds: int
-    steps: int
-    """Most steps of a fit, both stages."""
-    note: str
-    """What the reader has to know: within noise, failed fits, curves without overlap."""
+    steps: int  # most steps of a fit, both stages
+    note: str  # what the reader has to know: within noise, failed fits, curves without overlap
 
 
 Curve = Float[np.ndarray, "4 _"]
@@ -99,8 +92,7 @@ class Table(NamedTuple):
     lines: list[Line]
     anchor: str
     paper_title: str
-    collapses: str
-    """How many fits collapsed, in words (`collapses`)."""
+    collapses: str  # how many fits collapsed, in words (`collapses`)
 
     @property
     def text(self) -> TextTable:
@@ -121,15 +113,9 @@ class Table(NamedTuple):
         return self.text._repr_html_()
 
 
-def bd_table(
-    results: Iterable[Result],
-    reference: Mapping[str, float] | None = None,
-    *,
-    anchor: str | Anchor | None = None,
-    anchor_name: str = "anchor",
-    paper_title: str = "paper %",
-    resamples: int = 300,
-) -> Table:
+def bd_table(results: Iterable[Result], reference: Mapping[str, float] | None = None, *,
+             anchor: str | Anchor | None = None, anchor_name: str = "anchor",
+             paper_title: str = "paper %", resamples: int = 300) -> Table:
     """BD-rate of every row with a bootstrap interval over images and seeds.
 
     As in the paper, the BD-rate is that of curves of mean bpp and PSNR over images at each rate
@@ -218,9 +204,7 @@ def mean_curve(results: Iterable[Result], row: str) -> tuple[np.ndarray, np.ndar
 
 def loss_changes(results: Iterable[Result]) -> dict[str, dict[float, float]]:
     """How much the RD loss of each row differs from the first row's, by rate weight, in percent.
-
-    Geometric means over the images and seeds that both have.
-    """
+    Geometric means over the images and seeds that both have."""
     results = list(results)
     logs: dict[tuple[str, float], dict[tuple[str, int], float]] = {}
     for r in best_results(results):
@@ -235,9 +219,7 @@ def loss_changes(results: Iterable[Result]) -> dict[str, dict[float, float]]:
 
 def best_results(results: Iterable[Result]) -> list[Result]:
     """Of the several configs of a row the fit of least RD loss, clips joined, failed ones left out.
-
-    In order of row, image, seed and rate weight.
-    """
+    In order of row, image, seed and rate weight."""
     best: dict[tuple, Result] = {}
     for r in joined_clips(results):
         place = r.row, r.image, r.seed, r.rd_weight
@@ -285,10 +267,9 @@ def _values(units: Sequence[Sequence[tuple[Curve, Curve]]], resamples: int):
     return estimates, error or ("within noise" if estimates[0].within_noise else "")
 
 
-def _measure(
-    mine: Float[np.ndarray, "pairs 4 points"], theirs: Float[np.ndarray, "pairs 4 anchor_points"],
-    counts: Float[np.ndarray, " pairs"],
-) -> tuple[float, float, float, str]:
+def _measure(mine: Float[np.ndarray, "pairs 4 points"],
+             theirs: Float[np.ndarray, "pairs 4 anchor_points"],
+             counts: Float[np.ndarray, " pairs"]) -> tuple[float, float, float, str]:
     """BD-rate of the mean curves, of the latents', and the change of RD loss, in percent.
 
     Last, why there is no BD-rate: the loss needs neither four points nor a common range of PSNR.

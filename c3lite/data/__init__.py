@@ -9,8 +9,3 @@ applied nor converted, as in the codec literature.
 from c3lite.data.clips import UVG_NAMES, bunny, moving_window, uvg, uvg_shape
 from c3lite.data.images import DataError, clic2020, clic2020_names, crop, image, kodak
 from c3lite.data.videos import video
-
-__all__ = [
-    "DataError", "UVG_NAMES", "bunny", "clic2020", "clic2020_names", "crop", "image", "kodak",
-    "moving_window", "uvg", "uvg_shape", "video",
-]

@@ -9,25 +9,23 @@ from jaxtyping import Float32
 from c3lite.data import images, videos
 from c3lite.data.images import DataError
 
+Clip = Float32[np.ndarray, "3 frames height width"]
+
 UVG_NAMES = ("Beauty", "Bosphorus", "HoneyBee", "Jockey", "ReadySetGo", "ShakeNDry", "YachtRide")
 """The seven sequences of the UVG set: 1920 x 1080, 120 frames a second, 8 bits, 4:2:0; 600 frames
 each, ShakeNDry 300."""
 
 
-def uvg(
-    name: str, *, frames: int | None = None, patch: tuple[int, int, int] | None = None,
-    start: int | tuple[int, int, int] = 0,
-) -> Float32[np.ndarray, "3 frames height width"]:
+def uvg(name: str, *, frames: int | None = None, patch: tuple[int, int, int] | None = None,
+        start: int | tuple[int, int, int] = 0) -> Clip:
     """A sequence of the UVG set, or a part of it, from the folder `uvg` of C3LITE_DATA.
 
-    The files of the set's 1080p, 8-bit download, as they are named there:
-    `Beauty_1920x1080_120fps_420_8bit_YUV.yuv` and so on, or the same with `.y4m`; also a short
-    `Beauty.y4m`. Letter case does not matter, and ReadySetGo may be called ReadySteadyGo. Read as
-    BT.709, limited range (see `video`). Source: Mercat, Viitanen and Vanne, "UVG dataset", 2020,
-    ultravideo.fi; CC BY-NC 3.0. A whole sequence is 15 GB as floats: ask for a part.
-
-    `name` is one of `UVG_NAMES`, the other arguments are as for `video`. Raises ValueError for
-    another name, DataError when the file is not there, and what `video` raises.
+    The files of the set's 1080p, 8-bit download as they are named there,
+    `Beauty_1920x1080_120fps_420_8bit_YUV.yuv`, or `.y4m`; also a short `Beauty.y4m`. Read as
+    BT.709, limited range. Source: Mercat, Viitanen and Vanne, "UVG dataset", 2020, ultravideo.fi;
+    CC BY-NC 3.0. A whole sequence is 15 GB as floats: ask for a part. `name` is one of `UVG_NAMES`,
+    the other arguments are as for `video`. Raises ValueError for another name, DataError when the
+    file is not there, and what `video` raises.
     """
     sequence = _uvg_name(name)
     folder = images._user_folder("uvg")
@@ -45,10 +43,8 @@ def uvg(
 
 
 def uvg_shape(name: str) -> tuple[int, int, int]:
-    """(frames, height, width) of a sequence of the UVG set, without its file.
-
-    Raises `ValueError` for another name.
-    """
+    """(frames, height, width) of a sequence of the UVG set, without its file. Raises `ValueError`
+    for another name."""
     return 300 if _uvg_name(name) == "ShakeNDry" else 600, 1080, 1920
 
 
@@ -63,10 +59,8 @@ def _plain(name: str) -> str:
     return name.casefold().replace("readysteadygo", "readysetgo")
 
 
-def bunny(
-    *, frames: int | None = None, patch: tuple[int, int, int] | None = None,
-    start: int | tuple[int, int, int] = 0,
-) -> Float32[np.ndarray, "3 frames height width"]:
+def bunny(*, frames: int | None = None, patch: tuple[int, int, int] | None = None,
+          start: int | tuple[int, int, int] = 0) -> Clip:
     """A shipped piece of the animation Big Buck Bunny: 33 frames of 180 x 320, nearly no camera
     motion. Arguments and errors as for `video`.
 
@@ -77,22 +71,17 @@ def bunny(
         return videos.video(file, frames=frames, patch=patch, start=start)
 
 
-def moving_window(
-    dx: int, dy: int, *, frames: int = 8, height: int = 64, width: int = 96, photo: int = 19,
-    corner: tuple[int, int] | None = None,
-) -> Float32[np.ndarray, "3 frames height width"]:
+def moving_window(dx: int, dy: int, *, frames: int = 8, height: int = 64, width: int = 96,
+                  photo: int = 19, corner: tuple[int, int] | None = None) -> Clip:
     """A window that moves over a Kodak photo by (dx, dy) pixels a frame: a clip of known motion.
 
     Frame t is the photo from (y + t dy, x + t dx) on, so that current[y, x] = previous[y + dy,
-    x + dx]: (dx, dy) is what `c3lite.motion.displacement` measures, and where the previous latent
-    frame holds what is here now. Positive dx: the window moves right, what it shows moves left.
+    x + dx], and (dx, dy), of either sign, is what `c3lite.motion.displacement` measures. Positive
+    dx: the window moves right, what it shows moves left.
 
-    Args:
-        dx, dy: whole pixels a frame, of either sign.
-        frames, height, width: of the clip.
-        photo: 1 to 24; 19 and 23 ship with c3lite.
-        corner: (y, x) of the window's upper left corner in the first frame; without it, the way
-            lies in the middle of the photo.
+    photo: 1 to 24; 19 and 23 ship with c3lite.
+    corner: (y, x) of the window's upper left corner in the first frame; without it, the way lies in
+        the middle of the photo.
 
     Raises ValueError when the window leaves the photo on its way, or is empty; `DataError` when the
     photo cannot be had.

@@ -28,11 +28,14 @@ CLIC2020_URL = "https://data.vision.ee.ethz.ch/cvl/clic/professional_valid_2020.
 CLIC2020_SHA256 = "00be38092ade2ab5163b65f7f6523d46c7bca147007f559adbb02c0afc236b7d"
 
 
+Picture = Float32[np.ndarray, "3 height width"]
+
+
 class DataError(OSError):
     """A picture or clip could not be read or downloaded; the message says which, and what to do."""
 
 
-def kodak(n: int) -> Float32[np.ndarray, "3 height width"]:
+def kodak(n: int) -> Picture:
     """Picture n of the Kodak suite, n = 1...24: (3, 512, 768), or (3, 768, 512) if upright.
 
     19 and 23 ship with c3lite. Source and license: `c3lite/data/assets/kodak/SOURCES.md`.
@@ -59,7 +62,7 @@ def clic2020_names() -> tuple[str, ...]:
     return tuple(file.name for file in _clic2020_files())
 
 
-def clic2020(which: int | str) -> Float32[np.ndarray, "3 height width"]:
+def clic2020(which: int | str) -> Picture:
     """A picture of the CLIC 2020 professional validation split: photographs of some 2 megapixels.
 
     which: its place in `clic2020_names()`, counted from 1 as Kodak's are, or its name, with or
@@ -74,19 +77,15 @@ def clic2020(which: int | str) -> Float32[np.ndarray, "3 height width"]:
                      "a name from clic2020_names()")
 
 
-def image(
-    path: str | os.PathLike[str], alpha: Literal["refuse", "composite"] = "refuse"
-) -> Float32[np.ndarray, "3 height width"]:
+def image(path: str | os.PathLike[str],
+          alpha: Literal["refuse", "composite"] = "refuse") -> Picture:
     """A picture of your own, in any format that Pillow reads, the way up that a viewer shows it.
 
-    - The EXIF orientation is applied. Grayscale, palette and CMYK become RGB.
-    - Samples are divided by the largest that their depth allows, so that white is 1: grayscale of
-      up to 16 bits, color of 8. Of color of 16 Pillow keeps the upper 8 bits, which is within 1/257
-      of the stored value.
-    - A fully opaque alpha channel is dropped. Anything transparent needs a decision, as a codec for
-      RGB has no place for it: "refuse" raises, "composite" puts the picture on white.
-    - Of an animation or of several pages, the first.
-
+    The EXIF orientation is applied; grayscale, palette and CMYK become RGB; of an animation or of
+    several pages it is the first. Samples are divided by the largest that their depth allows, so
+    that white is 1: grayscale of up to 16 bits, color of 8. Of color of 16 Pillow keeps the upper 8
+    bits, within 1/257 of the stored value. A fully opaque alpha channel is dropped; a codec for RGB
+    has no place for what is transparent: `alpha` "refuse" raises, "composite" puts it on white.
     `path` may be a pipe. Raises FileNotFoundError, IsADirectoryError, DataError (empty, damaged, of
     unknown format or range, as floating-point TIFF) and ValueError (transparency), with its name.
     """
@@ -100,9 +99,8 @@ def image(
     return _read(file, alpha)
 
 
-def crop(
-    image: Float[np.ndarray, "channels *time rows columns"], y: int, x: int, height: int, width: int
-) -> Float[np.ndarray, "channels *time {height} {width}"]:
+def crop(image: Float[np.ndarray, "channels *time rows columns"], y: int, x: int, height: int,
+         width: int) -> Float[np.ndarray, "channels *time {height} {width}"]:
     """A copy of rows y...y+height-1 and columns x...x+width-1 of an image or of a clip's frames.
 
     All four in pixels, (y, x) the upper left corner. Raises ValueError when the window is empty or
@@ -157,9 +155,8 @@ def _download(url: str, sha256: str, place: str) -> Path:
                     "no download")
 
 
-def _read(
-    file: Traversable | zipfile.Path, alpha: Literal["refuse", "composite"] = "refuse"
-) -> Float32[np.ndarray, "3 height width"]:
+def _read(file: Traversable | zipfile.Path,
+          alpha: Literal["refuse", "composite"] = "refuse") -> Picture:
     content = file.read_bytes()  # Pillow seeks, and a pipe can only be read once
     if not content:
         raise DataError(f"{file} is empty (0 bytes)")
@@ -210,9 +207,7 @@ def _read(
 
 def _white(opened: PIL.Image.Image, content: bytes) -> int | None:
     """The sample of full intensity in what Pillow gives; below 0 if it is black's, None if unknown.
-
-    Pillow's mode says how a sample is stored, not what it means.
-    """
+    Pillow's mode says how a sample is stored, not what it means."""
     mode, kind = opened.mode, opened.format
     deep = mode.startswith("I;16") or (mode == "I" and kind == "PPM")  # a PGM of 16 bits
     if mode == "F" or (mode == "I" and not deep):
@@ -235,10 +230,8 @@ def _white(opened: PIL.Image.Image, content: bytes) -> int | None:
 
 
 def _transparent_color(opened: PIL.Image.Image, content: bytes) -> tuple[object, bool]:
-    """The color that a picture declares transparent, if any, in samples as Pillow gives them.
-
-    And whether this says all: of 16-bit colors the upper 8 bits may be those of several.
-    """
+    """The color that a picture declares transparent, if any, in samples as Pillow gives them. And
+    whether this says all: of 16-bit colors the upper 8 bits may be those of several."""
     key = opened.info.get("transparency")
     if key is not None and opened.format == "PNG":
         bits = content[24]

@@ -4,8 +4,6 @@ A full-HD clip does not fit a GPU's memory, and its parts do. Patches lie in a r
 the first frame's upper left corner; those at the far ends hold what is left, and are smaller.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 from typing import SupportsFloat
@@ -14,15 +12,15 @@ import numpy as np
 from jaxtyping import Num
 
 Shape = Sequence[int]
+Clip = Num[np.ndarray, "3 *_"]
 
 
 def patch_size(rd_weight: SupportsFloat, shape: Shape | None = None) -> tuple[int, ...]:
     """(frames, height, width) of the paper's patches at a rate weight lambda (App. A.4).
 
     Low rates (large lambda) like large patches: the networks' bits are shared by more pixels. With
-    `shape`, that of the clip, no patch is larger than the clip.
-
-    Raises ValueError for a rate weight that is not positive.
+    `shape`, that of the clip, no patch is larger than the clip. Raises ValueError for a rate weight
+    that is not positive.
     """
     rd_weight = float(rd_weight)
     if not rd_weight > 0:
@@ -36,33 +34,23 @@ def patch_size(rd_weight: SupportsFloat, shape: Shape | None = None) -> tuple[in
 
 
 def patch_slices(shape: Shape, patch: Shape) -> list[tuple[slice, ...]]:
-    """Where the patches of a clip lie: a slice for each axis, in raster order (time slowest).
-
-    Both shapes are (frames, height, width). Raises ValueError when they do not fit each other.
-    """
+    """Where the patches of a clip lie: a slice for each axis, in raster order (time slowest). Both
+    shapes are (frames, height, width). Raises ValueError when they do not fit each other."""
     _check(patch, shape)
     sides = ([slice(i, min(i + step, end)) for i in range(0, end, step)]
              for end, step in zip(shape, patch, strict=True))
     return list(itertools.product(*sides))
 
 
-def split_patches(
-    video: Num[np.ndarray, "3 *shape"], patch: Shape
-) -> list[Num[np.ndarray, "3 *patch"]]:
+def split_patches(video: Clip, patch: Shape) -> list[Clip]:
     """The patches of a clip (3, frames, height, width), in the order of `patch_slices`, as views.
-
-    Raises ValueError for a patch (frames, height, width) that is empty or larger than the clip.
-    """
+    Raises ValueError for a patch (frames, height, width) that is empty or larger than the clip."""
     return [video[(slice(None), *part)] for part in patch_slices(video.shape[1:], patch)]
 
 
-def join_patches(
-    patches: Sequence[Num[np.ndarray, "3 *_"]], shape: Shape
-) -> Num[np.ndarray, "3 *shape"]:
+def join_patches(patches: Sequence[Clip], shape: Shape) -> Clip:
     """The clip of `shape` (frames, height, width) whose `split_patches` these are, in their order.
-
-    Raises ValueError when number or shapes are not those of a clip of that shape.
-    """
+    Raises ValueError when number or shapes are not those of a clip of that shape."""
     patches = [np.asarray(p) for p in patches]
     if not patches:
         raise ValueError("there are no patches to join")

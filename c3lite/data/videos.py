@@ -58,35 +58,31 @@ def video(
 ) -> Float32[np.ndarray, "3 frames height width"]:
     """A clip of your own, or a part of it, values in [0, 1].
 
-    Kinds of `path`:
+    `path` is one of
 
-    - a folder of frames (PNG and others that `image` reads), in the order of the last number in
-      their names, or of the names if there are no numbers. No number is left out where most
-      follow one another;
+    - a folder of pictures that `image` reads, in the order of the last number in their names, or of
+      the names if there are no numbers;
     - `.yuv`: raw planes, frame after frame, whose size, format and depth are stated in the name, as
       in "clip_1920x1080_422_10bit.yuv" or "clip_1920x1080_yuv422p10le.yuv" (without format and
       depth: 4:2:0, 8 bits), or by `size` and `pixel_format`, which overrule it;
     - anything else as FFmpeg decodes it: Y4M, MP4, MKV, ... Planar YUV of 8 to 16 bits (4:2:0,
       4:2:2, 4:4:4), gray, and 8-bit RGB; of several streams the first video, and of it the frames
-      that a player would show: not those before an edit list's start, nor an open GOP's first ones
-      that need what was cut away.
+      that a player would show.
 
     Colors (`c3lite.data.yuv` has the formulas): the matrix and the range that the file states, or
-    else BT.709 from 720 rows on and BT.601 below, and limited range; `matrix` and `full_range`
-    overrule both. "C420jpeg" in a Y4M file says where chroma is, not its range. Each chroma sample
-    serves all its pixels, not interpolated; RGB of 8-bit files is rounded to 8 bits. Pixels and
-    frames are taken as stored: no deinterlacing, rotation, pixel aspect or frame rate.
+    else BT.709 from 720 rows on and BT.601 below, and limited range. Each chroma sample serves all
+    its pixels, not interpolated; RGB of 8-bit files is rounded to 8 bits. Pixels and frames are
+    taken as stored: no deinterlacing, rotation, pixel aspect or frame rate.
 
     Args:
         frames: how many; None: all from `start` on.
-        patch: (frames, height, width), to read only such a part; its upper left corner, first
-            frame, is `start`.
+        patch: (frames, height, width), to read only such a part, which begins at `start`.
         start: the first frame, counted from 0, or (frame, y, x).
         size: (height, width) of a raw file.
         pixel_format: of a raw file: yuv420p, yuv422p, yuv444p or gray; with "10le", "12le" or
             "16le" behind it, of so many bits.
-        matrix: "bt601" or "bt709".
-        full_range: luma from 0 to 255 (True) or from 16 to 235 (False).
+        matrix: "bt601" or "bt709", whatever the file states.
+        full_range: luma from 0 to 255 (True) or from 16 to 235 (False), whatever the file states.
         alpha: of pictures in a folder, as for `image`.
 
     Raises FileNotFoundError when there is nothing at `path`; DataError for what is there and cannot
@@ -267,7 +263,7 @@ def _decoded(file: Path, matrix, full_range, first) -> Iterator[_Frame]:
                     if frame.is_corrupt:
                         raise DataError(f"frame {number} of {file} is damaged")
                     if number >= first:
-                        yield _from_frame(f"frame {number} of {file}", frame, matrix, full_range)
+                        yield read_frame(f"frame {number} of {file}", frame, matrix, full_range)
                     number += 1
                 if number == frames:
                     return
@@ -320,7 +316,7 @@ def _part_bytes(container: str, head: bytes, codec: av.VideoCodecContext) -> int
     return None
 
 
-def _from_frame(name: str, frame: av.VideoFrame, matrix, full_range) -> _Frame:
+def read_frame(name: str, frame: av.VideoFrame, matrix, full_range) -> _Frame:
     kind, parts = frame.format, frame.format.components
     depth = parts[0].bits
     planar = len({c.plane for c in parts}) == len(parts) in (1, 3) and not kind.is_big_endian

@@ -5,9 +5,8 @@ BT.601 and BT.709, Y = Kr R + Kg G + Kb B, Cb = (B - Y) / (2 - 2 Kb), Cr = (R - 
 With d bits and s = 2**(d-8), limited range stores 16 s + 219 s Y and 128 s + 224 s C; full range
 (JPEG's) stores (2**d - 1) Y and 2**(d-1) + (2**d - 1) C.
 
-A chroma sample of a 2x2 block (4:2:0) serves all its pixels, and is their mean on the way back.
-Scalers interpolate it, each in its own way; this way needs no knowledge of where the sample sits,
-and planes -> RGB -> planes loses nothing, so that a codec that works on planes gets the file's own.
+A chroma sample of a 2x2 block (4:2:0) serves all its pixels, and is their mean on the way back, so
+that planes -> RGB -> planes loses nothing, and a codec that works on planes gets the file's own.
 """
 
 from collections.abc import Sequence
@@ -27,10 +26,9 @@ def assumed_matrix(height: int) -> Matrix:
     return "bt709" if height >= 720 else "bt601"
 
 
-def to_rgb(
-    planes: Sequence[Shaped[np.ndarray, "..."]], matrix: Matrix, full_range: bool, depth: int = 8,
-    rows: slice = slice(None), columns: slice = slice(None),
-) -> Float32[np.ndarray, "3 height width"]:
+def to_rgb(planes: Sequence[Shaped[np.ndarray, "..."]], matrix: Matrix, full_range: bool,
+           depth: int = 8, rows: slice = slice(None),
+           columns: slice = slice(None)) -> Float32[np.ndarray, "3 height width"]:
     """RGB in [0, 1] of one frame's planes: Y, Cb, Cr, or Y alone (gray).
 
     Colors outside RGB are clipped. From 8-bit planes the result is rounded to multiples of 1/255,
@@ -65,13 +63,10 @@ def to_rgb(
     return rgb.astype(np.float32)
 
 
-def to_planes(
-    rgb: Float[np.ndarray, "3 height width"], matrix: Matrix, full_range: bool
-) -> tuple[UInt8[np.ndarray, "..."], ...]:
-    """Y, Cb and Cr of one frame, 8 bits, 4:2:0: the inverse of `to_rgb`, rounded.
-
-    Each chroma sample is the mean over a 2x2 block. Raises ValueError for odd sides.
-    """
+def to_planes(rgb: Float[np.ndarray, "3 height width"], matrix: Matrix,
+              full_range: bool) -> tuple[UInt8[np.ndarray, "..."], ...]:
+    """Y, Cb and Cr of one frame, 8 bits, 4:2:0: the inverse of `to_rgb`, rounded. Each chroma
+    sample is the mean over a 2x2 block. Raises ValueError for odd sides."""
     _, height, width = rgb.shape
     if height % 2 or width % 2:
         raise ValueError(f"4:2:0 needs even sides, not {height} x {width}")

@@ -26,9 +26,11 @@ import PIL.features
 import PIL.Image
 from jaxtyping import ArrayLike, Float, Float32
 
-from c3lite.data import yuv
+from c3lite.data import videos, yuv
 from c3lite.data.progress import with_bar
 from c3lite.evaluation import metrics
+
+FPS = 30  # written into HEVC's streams, where it changes nothing else
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,51 +50,45 @@ class Coded:
     """What was decoded, in [0, 1], multiples of 1/255."""
 
 
+Image = Float[ArrayLike, "3 H W"]
+"""Floats in [0, 1]."""
+
+
 def _coded(codec, quality, data_bytes, reconstruction, x) -> Coded:
     return Coded(codec, quality, data_bytes, metrics.bpp(8 * data_bytes, x.shape[1:]),
                  metrics.quality(reconstruction, x), reconstruction)
 
 
-def jpeg(image: Float[ArrayLike, "3 H W"], quality: SupportsIndex) -> Coded:
-    """JPEG, 4:4:4, of quality 1 (smallest) to 100, libjpeg's scale.
-
-    Raises `ValueError` for another shape or type, values outside [0, 1], or another quality.
-    """
+def jpeg(image: Image, quality: SupportsIndex) -> Coded:
+    """JPEG, 4:4:4, of quality 1 (smallest) to 100, libjpeg's scale. Raises `ValueError` for another
+    shape or type, values outside [0, 1], or another quality."""
     return _code("JPEG", image, _quality(quality, 1), subsampling=0, optimize=True)
 
 
-def webp(image: Float[ArrayLike, "3 H W"], quality: SupportsIndex) -> Coded:
-    """Lossy WebP, 4:2:0, at most 16383 pixels a side. As `jpeg`, with quality 0 to 100.
-
-    Raises `RuntimeError` when Pillow was built without WebP.
-    """
+def webp(image: Image, quality: SupportsIndex) -> Coded:
+    """Lossy WebP, 4:2:0, at most 16383 pixels a side. As `jpeg`, with quality 0 to 100. Raises
+    `RuntimeError` when Pillow was built without WebP."""
     return _code("WEBP", image, _quality(quality, 0), method=6)
 
 
-def avif(image: Float[ArrayLike, "3 H W"], quality: SupportsIndex) -> Coded:
+def avif(image: Image, quality: SupportsIndex) -> Coded:
     """AVIF, 4:4:4. As `webp`; Pillow's wheels have it since 11.3."""
     return _code("AVIF", image, _quality(quality, 0), subsampling="4:4:4", speed=4)
 
 
-def rd_curve(
-    image: Float[ArrayLike, "3 H W"],
-    codec: Callable[[Any, int], Coded],
-    qualities: Iterable[SupportsIndex] = (5, 15, 30, 50, 70, 85, 95),
-) -> list[Coded]:
+def rd_curve(image: Image, codec: Callable[[Any, int], Coded],
+             qualities: Iterable[SupportsIndex] = (5, 15, 30, 50, 70, 85, 95)) -> list[Coded]:
     """One image at several qualities, in the order given. Raises what `codec`, say `jpeg`, does."""
     return [codec(image, quality) for quality in qualities]
 
 
-def at_bpp(
-    image: Float[ArrayLike, "3 H W"], codec: Callable[[Any, int], Coded], bpp: float | int
-) -> Coded:
+def at_bpp(image: Image, codec: Callable[[Any, int], Coded], bpp: float | int) -> Coded:
     """The file nearest to a rate, for a comparison at equal rates: `at_bpp(photo, jpeg, fit.bpp)`.
 
     Bisects over the qualities 1 to 100, with which the rate rises (WebP's by and large): 7 files
     are made. Near means a small ratio of the rates. A codec has no file for a rate below its
-    smallest or above its largest one; then it is that one, so look at the result's `bpp`.
-
-    Raises what `codec` does, and `ValueError` for a rate that is not positive.
+    smallest or above its largest one; then it is that one, so look at the result's `bpp`. Raises
+    what `codec` does, and `ValueError` for a rate that is not positive.
     """
     if not (math.isfinite(bpp) and bpp > 0):
         raise ValueError(f"a rate is a positive number of bits per pixel, not {bpp}")
@@ -107,52 +103,38 @@ def at_bpp(
     return min(tried, key=lambda coded: abs(math.log(coded.bpp / bpp)))
 
 
-def hevc(
-    video: Float[ArrayLike, "3 T H W"],
-    qps: Iterable[SupportsIndex] = (22, 27, 32, 37),
-    *,
-    fps: int = 30,
-    matrix: yuv.Matrix | None = None,
-) -> list[Coded]:
+def hevc(video: Float[ArrayLike, "3 T H W"],
+         qps: Iterable[SupportsIndex] = (22, 27, 32, 37)) -> list[Coded]:
     """HEVC as the paper's anchor: libx265, preset medium, no B-frames; one point a QP.
 
-    What `ffmpeg -i CLIP -r FPS -pix_fmt yuv420p -c:v libx265 -preset medium -qp QP -x265-params
+    What `ffmpeg -i CLIP -pix_fmt yuv420p -c:v libx265 -preset medium -qp QP -x265-params
     bframes=0:info=0 -f hevc OUT` does: one I-frame at the start and P-frames after it (and a new
     I-frame after at most 250 frames or a cut), the same QP for all P-frames. Every byte of the
     stream counts; info=0 leaves out the message of a kilobyte in which x265 describes itself.
-    `fps` is written into it and changes nothing else. The paper names preset and B-frames, and not
-    whether QP or a quality target (CRF) sets the rate; the default QPs are the usual four.
+    The paper names preset and B-frames, and not whether QP or a quality target (CRF) sets the rate;
+    the default QPs are the usual four.
 
-    RGB becomes 4:2:0 planes and comes back as RGB by `c3lite.data.yuv`, in limited range, so that
-    the codec sees the very planes of a file that `c3lite.data.video` read with the same matrix.
+    RGB becomes 4:2:0 planes and comes back as RGB by `c3lite.data.yuv`, in limited range, BT.709
+    from 720 rows on and else BT.601, so that the codec sees the very planes of a file that
+    `c3lite.data.video` read with this matrix.
 
     Args:
         video: values in [0, 1], H and W even, at least 16; else `ValueError`.
         qps: quantization parameters, 0 (best) to 51, in any order; else `ValueError`.
-        matrix: "bt601" or "bt709"; None: BT.709 from 720 rows on, else BT.601.
 
     Raises `RuntimeError` when PyAV's FFmpeg has no libx265 (its wheels have it).
     """
     x = _pixels(video, "a video", "(3, T, H, W)", 4)
-    points = []
-    for qp, stream, decoded in _hevc(np.moveaxis(x, 1, 0), qps, fps, matrix):
-        points.append(_coded("hevc", qp, len(stream), np.stack(list(decoded), axis=1), x))
-    return points
+    return [_coded("hevc", qp, len(stream), np.stack(list(decoded), axis=1), x)
+            for qp, stream, decoded in _hevc(np.moveaxis(x, 1, 0), qps)]
 
 
-def hevc_curve(
-    frames: Callable[[], Iterable[Float[np.ndarray, "3 H W"]]],
-    qps: Iterable[SupportsIndex] = (22, 27, 32, 37),
-    *,
-    fps: int = 30,
-    matrix: yuv.Matrix | None = None,
-) -> tuple[list[float], list[float]]:
+def hevc_curve(frames: Callable[[], Iterable[Float[np.ndarray, "3 H W"]]],
+               qps: Iterable[SupportsIndex] = (22, 27, 32, 37)) -> tuple[list[float], list[float]]:
     """Bits per pixel and PSNR of `hevc` at each QP, for a clip that need not fit into memory.
-
-    `frames` gives the clip from its first frame on, each time it is called. Else as `hevc`.
-    """
+    `frames` gives the clip from its first frame on, each time it is called. Else as `hevc`."""
     rates, psnrs = [], []
-    for _, stream, decoded in _hevc(frames(), qps, fps, matrix):
+    for _, stream, decoded in _hevc(frames(), qps):
         errors = [(metrics.psnr(ours, theirs), theirs.shape[1:])
                   for ours, theirs in zip(decoded, frames(), strict=True)]
         rates.append(metrics.bpp(8 * len(stream), (len(errors), *errors[0][1])))
@@ -160,7 +142,7 @@ def hevc_curve(
     return rates, psnrs
 
 
-def _hevc(frames, qps, fps, matrix) -> Iterator[tuple[int, bytes, Iterator[np.ndarray]]]:
+def _hevc(frames, qps) -> Iterator[tuple[int, bytes, Iterator[np.ndarray]]]:
     """For each QP the stream, and its decoded frames."""
     qps = [_quality(qp, 0, 51) for qp in qps]
     if "libx265" not in av.codecs_available:
@@ -172,21 +154,20 @@ def _hevc(frames, qps, fps, matrix) -> Iterator[tuple[int, bytes, Iterator[np.nd
         if height % 2 or width % 2 or min(height, width) < 16:
             raise ValueError("HEVC in 4:2:0 needs even sides of at least 16, not "
                              f"{height} x {width}: crop the clip")
-        chosen = matrix or yuv.assumed_matrix(height)
+        matrix = yuv.assumed_matrix(height)
         rounded = np.round(255 * frame.astype(np.float64)) / 255
-        planes.append(yuv.to_planes(rounded, chosen, False))
+        planes.append(yuv.to_planes(rounded, matrix, False))
     for qp in with_bar(qps, "HEVC", "QP"):
-        stream = _encode_hevc(planes, qp, fps)
-        yield qp, stream, (yuv.to_rgb(p, chosen, False)
-                           for p in _decode_hevc(stream, height, width))
+        stream = _encode_hevc(planes, qp)
+        yield qp, stream, _decode_hevc(stream, matrix)
 
 
-def _encode_hevc(planes: list[tuple[np.ndarray, ...]], qp: int, fps: int) -> bytes:
+def _encode_hevc(planes: list[tuple[np.ndarray, ...]], qp: int) -> bytes:
     """The stream (Annex B) of 8-bit 4:2:0 frames."""
     height, width = planes[0][0].shape
     encoder = av.CodecContext.create("libx265", "w")
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
-    encoder.time_base, encoder.framerate = Fraction(1, fps), Fraction(fps)
+    encoder.time_base, encoder.framerate = Fraction(1, FPS), Fraction(FPS)
     # one frame at a time: the stream does not depend on the number of processors
     encoder.options = {"preset": "medium", "qp": str(qp),
                        "x265-params": "bframes=0:info=0:frame-threads=1:log-level=none"}
@@ -200,13 +181,12 @@ def _encode_hevc(planes: list[tuple[np.ndarray, ...]], qp: int, fps: int) -> byt
     return b"".join(map(bytes, packets))
 
 
-def _decode_hevc(stream: bytes, height: int, width: int) -> list[list[np.ndarray]]:
-    """Y, Cb and Cr of each frame of a stream."""
-    sides = ((height, width), *2 * [(height // 2, width // 2)])
+def _decode_hevc(stream: bytes, matrix: yuv.Matrix) -> Iterator[np.ndarray]:
+    """The frames of a stream, as `c3lite.data.video` reads it."""
+    whole = slice(None)
     with av.open(io.BytesIO(stream), format="hevc") as container:
-        return [[np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:h, :w]
-                 for plane, (h, w) in zip(frame.planes, sides, strict=True)]
-                for frame in container.decode(video=0)]
+        for frame in container.decode(video=0):
+            yield videos.read_frame("a frame", frame, matrix, False).rgb(whole, whole)
 
 
 def _code(form: str, image: ArrayLike, quality: int, **settings: Any) -> Coded:

@@ -14,22 +14,18 @@ import numpy as np
 from jaxtyping import ArrayLike, Float, Shaped
 
 Curve = Sequence[SupportsFloat] | Shaped[ArrayLike, "..."]
+Pixels = Float[ArrayLike, "3 *_"]
+"""An image or a video, values in [0, 1]."""
 
 
-def mse(
-    image: Float[ArrayLike, "3 *shape"], reference: Float[ArrayLike, "3 *reference_shape"]
-) -> float:
-    """Mean squared error over all channels and pixels of floats in [0, 1].
-
-    Raises `ValueError` when the shapes differ, an array is empty or not of floats.
-    """
+def mse(image: Pixels, reference: Pixels) -> float:
+    """Mean squared error over all channels and pixels of floats in [0, 1]. Raises `ValueError` when
+    the shapes differ, an array is empty or not of floats."""
     x, y = _pair(image, reference)
     return float(np.mean(np.square(x - y)))
 
 
-def psnr(
-    image: Float[ArrayLike, "3 *shape"], reference: Float[ArrayLike, "3 *reference_shape"]
-) -> float:
+def psnr(image: Pixels, reference: Pixels) -> float:
     """Peak signal-to-noise ratio, -10 log10(mse), in dB; inf for equal arrays.
 
     Of several images, average the PSNRs (as the paper does), not the errors: the two differ by up
@@ -38,13 +34,9 @@ def psnr(
     return _decibels(mse(image, reference))
 
 
-def mean_frame_psnr(
-    video: Float[ArrayLike, "3 T H W"], reference: Float[ArrayLike, "3 *reference_shape"]
-) -> float:
+def mean_frame_psnr(video: Float[ArrayLike, "3 T H W"], reference: Pixels) -> float:
     """The mean over the frames of a video of each frame's PSNR, in dB (the paper's UVG figure).
-
-    Raises `ValueError` as `mse`, and for arrays that are not (3, T, H, W).
-    """
+    Raises `ValueError` as `mse`, and for arrays that are not (3, T, H, W)."""
     x, y = _pair(video, reference)
     if x.ndim != 4:
         raise ValueError(f"a video has shape (3, T, H, W), not {x.shape}")
@@ -52,18 +44,14 @@ def mean_frame_psnr(
     return float(np.mean([_decibels(error) for error in errors]))
 
 
-def quality(
-    reconstruction: Float[ArrayLike, "3 *shape"], x: Float[ArrayLike, "3 *reference_shape"]
-) -> float:
+def quality(reconstruction: Pixels, x: Pixels) -> float:
     """The PSNR that is reported, in dB: of an image `psnr`, of a video `mean_frame_psnr`."""
     return (mean_frame_psnr if np.ndim(x) == 4 else psnr)(reconstruction, x)
 
 
 def bpp(bits: SupportsFloat, shape: Sequence[int]) -> float:
     """Bits per pixel: bits over the number of pixels, H·W or T·H·W (not times the 3 channels).
-
-    Raises `ValueError` for a negative or non-finite number of bits, or a shape without pixels.
-    """
+    Raises `ValueError` for a negative or non-finite number of bits, or a shape without pixels."""
     bits = float(bits)
     if not (math.isfinite(bits) and bits >= 0):
         raise ValueError(f"bits is a finite number, at least 0, not {bits}")
@@ -72,14 +60,8 @@ def bpp(bits: SupportsFloat, shape: Sequence[int]) -> float:
     return bits / math.prod(shape)
 
 
-def bd_rate(
-    rate_bpp: Curve,
-    psnr_db: Curve,
-    anchor_rate_bpp: Curve,
-    anchor_psnr_db: Curve,
-    *,
-    method: Literal["cubic", "pchip", "akima"] = "cubic",
-) -> float:
+def bd_rate(rate_bpp: Curve, psnr_db: Curve, anchor_rate_bpp: Curve, anchor_psnr_db: Curve, *,
+            method: Literal["cubic", "pchip"] = "cubic") -> float:
     """Bjøntegaard's delta rate: how much more rate than the anchor at equal PSNR, in percent.
 
     Each curve is fitted as ln(bpp) against PSNR; the mean difference over the range of PSNR that
@@ -91,13 +73,13 @@ def bd_rate(
         rate_bpp, psnr_db: the curve's points, at least 4 of different PSNR; bpp > 0, PSNR in dB.
         anchor_rate_bpp, anchor_psnr_db: the curve that it is compared with.
         method: "cubic", one least-squares polynomial (VCEG-M33, 2001), which gives the paper's
-            figures; "pchip" or "akima", piecewise cubics through all points, which do not
-            overshoot where points are many or uneven, and need different PSNRs.
+            figures; "pchip", piecewise cubics through all points, which do not overshoot where
+            points are many or uneven, and need different PSNRs.
 
     Raises `ValueError` for points that are not as above, or curves that share no range of PSNR.
     """
-    if method not in ("cubic", "pchip", "akima"):
-        raise ValueError(f"unknown method {method!r}; choose cubic, pchip or akima")
+    if method not in ("cubic", "pchip"):
+        raise ValueError(f"unknown method {method!r}; choose cubic or pchip")
     quality, log_rate = _curve("the curve", rate_bpp, psnr_db)
     anchor_quality, anchor_log_rate = _curve("the anchor", anchor_rate_bpp, anchor_psnr_db)
     low = max(quality[0], anchor_quality[0])
@@ -156,9 +138,7 @@ def _curve(name: str, rate_bpp: Curve, psnr_db: Curve) -> tuple[np.ndarray, np.n
     return quality[order], np.log(rate[order])
 
 
-def _integral(
-    x: np.ndarray, y: np.ndarray, low: float, high: float, method: str
-) -> tuple[float, bool]:
+def _integral(x, y, low: float, high: float, method: str) -> tuple[float, bool]:
     """Of the curve between low and high; and whether it rises all the way, if it is a cubic."""
     if method == "cubic":
         # Polynomial.fit maps x to [-1, 1]: powers of 30 ... 45 dB would be badly conditioned.
@@ -169,9 +149,8 @@ def _integral(
         least = min(slope(t) for t in (low, high, *turns))
         return float(primitive(high) - primitive(low)), bool(least > -1e-9)  # but for rounding
     # Imported here: SciPy is slow to import, and the default does without.
-    from scipy.interpolate import Akima1DInterpolator, PchipInterpolator
+    from scipy.interpolate import PchipInterpolator
 
     if len(np.unique(x)) < len(x):
-        raise ValueError(f"{method} needs points of different PSNR; cubic does not")
-    interpolator = PchipInterpolator if method == "pchip" else Akima1DInterpolator
-    return float(interpolator(x, y).integrate(low, high)), True
+        raise ValueError("pchip needs points of different PSNR; cubic does not")
+    return float(PchipInterpolator(x, y).integrate(low, high)), True

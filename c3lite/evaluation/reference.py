@@ -47,10 +47,8 @@ def datasets() -> list[str]:
 
 
 def codecs(dataset: str) -> dict[str, CodecInfo]:
-    """The codecs that have points on a data set, by name.
-
-    Raises `ValueError` for an unknown data set, naming the nearest.
-    """
+    """The codecs that have points on a data set, by name. Raises `ValueError` for an unknown data
+    set, naming the nearest."""
     rows = _where(_rows("codecs.csv"), dataset=dataset)
     columns = ("macs_per_pixel_min", "macs_per_pixel_max")
     return {row["codec"]: CodecInfo(
@@ -59,10 +57,8 @@ def codecs(dataset: str) -> dict[str, CodecInfo]:
 
 
 def rd_points(dataset: str, codec: str) -> RDCurve:
-    """The points of a codec, one of `codecs(dataset)`: "C3 (paper)", "VTM" and others.
-
-    Raises `ValueError` for an unknown name, naming the nearest.
-    """
+    """The points of a codec, one of `codecs(dataset)`: "C3 (paper)", "VTM" and others. Raises
+    `ValueError` for an unknown name, naming the nearest."""
     rows = _where(_rows("rd_points.csv"), dataset=dataset, codec=codec)
     return RDCurve(*_columns(rows, "bpp", "psnr_db"))
 

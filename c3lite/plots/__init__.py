@@ -13,42 +13,10 @@ from c3lite.plots.coding import coding_intervals, decoding_steps, wavefront
 from c3lite.plots.costs import bd_rate_against_macs, cost_by_size, macs_by_part, published_macs
 from c3lite.plots.effects import bd_rate_bars, changes, loss_rises, transfer_matrix, waterfall
 from c3lite.plots.fits import (
-    PART_NAMES,
-    bit_map,
-    error,
-    image,
-    latent_bits,
-    latent_grids,
-    pixel_bits,
-    predicted,
-    symbol_grids,
-    where_bits_went,
-)
+    PART_NAMES, bit_map, error, history, image, latent_bits, latent_grids, learning_rates,
+    loss_bands, losses, pixel_bits, predicted, symbol_grids, where_bits_went)
 from c3lite.plots.ideas import (
-    context_window,
-    influence,
-    model_overview,
-    prediction,
-    rounding_bands,
-    trade_off,
-)
+    context_window, influence, model_overview, prediction, rounding_bands, trade_off)
 from c3lite.plots.rd import (
-    estimate_against_file,
-    published_curves,
-    ranked_curves,
-    rate_difference,
-    rd_curve,
-)
+    estimate_against_file, published_curves, ranked_curves, rate_difference, rd_curve)
 from c3lite.plots.styles import COLORS, METHOD_STYLE, label, name_lines, show, style
-from c3lite.plots.training import history, learning_rates, loss_bands, losses
-
-__all__ = [
-    "COLORS", "METHOD_STYLE", "PART_NAMES", "bd_rate_against_macs", "bd_rate_bars", "bit_map",
-    "changes", "coding_intervals", "context_on_frame", "context_window", "correlation_map",
-    "cost_by_size", "decoding_steps", "error", "estimate_against_file", "film_strip", "history",
-    "image", "influence", "label", "latent_bits", "latent_grids", "learning_rates", "loss_bands",
-    "loss_rises", "losses", "macs_by_part", "mask_heat_map", "model_overview", "name_lines",
-    "pixel_bits", "predicted", "prediction", "published_curves", "published_macs", "ranked_curves",
-    "rate_difference", "rd_curve", "rounding_bands", "show", "style", "symbol_grids", "trade_off",
-    "transfer_matrix", "waterfall", "wavefront", "where_bits_went",
-]

@@ -1,7 +1,5 @@
 """Clips: frames side by side, contexts drawn on them, and maps over the displacement (dx, dy)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, SupportsFloat
 
@@ -19,16 +17,13 @@ from c3lite.video.masks import LearnedOffsets
 GAP = 4
 
 
-def film_strip(
-    video: Float[ArrayLike, "3 frames height width"], ax: Axes | None = None, *,
-    displacements: Int[ArrayLike, "steps 2"] | None = None, at_most: int = 5,
-) -> Axes:
+def film_strip(video: Float[ArrayLike, "3 frames height width"], ax: Axes | None = None, *,
+               displacements: Int[ArrayLike, "steps 2"] | None = None, at_most: int = 5) -> Axes:
     """The first frames of a clip side by side, `at_most` so many.
 
     With `displacements`, (dx, dy) of each frame from the one before (`motion.displacements`), a
-    circle stays on one thing in the picture while it moves, and a cross on one place.
-
-    Raises `ValueError` for anything but (3, frames, height, width).
+    circle stays on one thing in the picture while it moves, and a cross on one place. Raises
+    `ValueError` for anything but (3, frames, height, width).
     """
     x = np.clip(np.asarray(video), 0, 1)
     if x.ndim != 4 or x.shape[0] != 3 or x.size == 0:
@@ -65,10 +60,8 @@ def correlation_map(surface: Float[ArrayLike, "rows columns"], ax: Axes | None =
                 f"peak at ({dx}, {dy})", vmin=0)
 
 
-def mask_heat_map(
-    learned: LearnedOffsets, grid: int = 0, ax: Axes | None = None,
-    *, motion: Sequence[SupportsFloat] | None = None,
-) -> Axes:
+def mask_heat_map(learned: LearnedOffsets, grid: int = 0, ax: Axes | None = None, *,
+                  motion: Sequence[SupportsFloat] | None = None) -> Axes:
     """Mean |weight| of each offset in the previous frame, and the mask's box in blue (Fig. 15).
 
     The gray lines meet at (0, 0): the same place. `motion` = (dx, dy), where it is known, is
@@ -101,16 +94,14 @@ def _map(values, ax, label, unit, circled, title, **how: Any) -> Axes:
     return ax
 
 
-def context_on_frame(
-    video: Float[ArrayLike, "3 frames height width"], config: Config, position: Sequence[int],
-    ax: Axes | None = None, *, lag: int = 0, grid: int = 0,
-) -> Axes:
+def context_on_frame(video: Float[ArrayLike, "3 frames height width"], config: Config,
+                     position: Sequence[int], ax: Axes | None = None, *, lag: int = 0,
+                     grid: int = 0) -> Axes:
     """The latents of frame `position[0] - lag` that the one at `position` has as its context.
 
     Blue squares on the frame, each as large as what a latent of this grid stands for; the latent
-    itself is outlined in orange. `position` is (frame, row, column) in latents of the grid.
-
-    Raises `ValueError` for a position or a lag outside the grid.
+    itself is outlined in orange. `position` is (frame, row, column) in latents of the grid. Raises
+    `ValueError` for a position or a lag outside the grid.
     """
     x = np.asarray(video)
     scale = 2 ** (grid + (not config.finest_grid))

@@ -1,7 +1,5 @@
 """Entropy coding: an interval that narrows, and the order in which latents are decoded."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 
@@ -16,10 +14,8 @@ from c3lite.model import latents
 from c3lite.plots.styles import bare, color_bar, new_axes, style
 
 
-def coding_intervals(
-    cumulative: Sequence[int], symbols: Sequence[int], ax: Axes | None = None,
-    names: Sequence[str] | None = None,
-) -> Axes:
+def coding_intervals(cumulative: Sequence[int], symbols: Sequence[int], ax: Axes | None = None,
+                     names: Sequence[str] | None = None) -> Axes:
     """How an entropy coder narrows its interval: a row a symbol, each blown up to full width.
 
     Every row is the interval left by the row above, parted as the cumulative frequencies say; the
@@ -61,14 +57,12 @@ def decoding_steps(config, shape: tuple[int, ...]) -> tuple[Int[np.ndarray, "...
     return latents.split(steps, plan.shapes)
 
 
-def wavefront(
-    config, shape: tuple[int, int], ax: Axes | None = None, *, step: int | None = None
-) -> Axes:
+def wavefront(config, shape: tuple[int, int], ax: Axes | None = None, *,
+              step: int | None = None) -> Axes:
     """In which step of the decoder each latent of an image's finest grid is decoded.
 
     With `step`, the state before it: what is known (gray), what the step decodes (orange, all at
     once), the context of the one in the middle of these (blue), and what is still unknown (white).
-
     Raises `ValueError` for a video, and for a step in which no latent of this grid is decoded.
     """
     if len(shape) != 2:

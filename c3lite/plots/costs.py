@@ -1,7 +1,5 @@
 """What decoding costs: seconds and MACs by component, and other codecs' MACs beside ours."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 
@@ -18,9 +16,8 @@ from c3lite.plots.styles import OTHER, finished, label, name_rows, new_axes, pla
 _COST_NAMES = PART_NAMES | {"upsampling": "upsampling"}
 
 
-def cost_by_size(
-    costs: Mapping[tuple[int, ...], Sequence[float]], ax: Axes | None = None, *, unit: str = "s",
-) -> Axes:
+def cost_by_size(costs: Mapping[tuple[int, ...], Sequence[float]], ax: Axes | None = None, *,
+                 unit: str = "s") -> Axes:
     """A cost of decoding over the number of pixels, a line a component, on logarithmic axes.
 
     costs: for each shape of the data one figure a component, such as `MACs` or a `DecodeTime`.
@@ -67,9 +64,8 @@ def macs_by_part(costs: Mapping[str, MACs], ax: Axes | None = None) -> Axes:
     return name_rows(ax, costs, "MACs per pixel")
 
 
-def published_macs(
-    dataset: str, ours: Mapping[str, float] | None = None, ax: Axes | None = None
-) -> Axes:
+def published_macs(dataset: str, ours: Mapping[str, float] | None = None,
+                   ax: Axes | None = None) -> Axes:
     """MACs per pixel of decoding of all published codecs of a data set, least first; a log axis.
 
     A codec with several settings is a line from its least to its most. `ours` adds figures of our
@@ -99,14 +95,10 @@ def published_macs(
     return name_rows(ax, names, "decoding cost (MACs per pixel)", fontsize=8)
 
 
-def bd_rate_against_macs(
-    rates_percent: Mapping[str, float | int], macs: Mapping[str, float | int],
-    ax: Axes | None = None,
-) -> Axes:
+def bd_rate_against_macs(rates_percent: Mapping[str, float | int], macs: Mapping[str, float | int],
+                         ax: Axes | None = None) -> Axes:
     """BD-rate over the cost of decoding in MACs per pixel (Figs. 1, 9, 17); down left is better.
-
-    One named point for every name in both mappings. Raises `ValueError` when there is none.
-    """
+    One named point for every name in both mappings. Raises `ValueError` when there is none."""
     names = sorted((name for name in rates_percent if name in macs), key=lambda name: macs[name])
     if not names:
         raise ValueError("no name has both a BD-rate and MACs per pixel")

@@ -1,7 +1,5 @@
 """What a change does, in percent: of a setting, of a codec, of the picture networks come from."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,10 +10,8 @@ from matplotlib.colors import SymLogNorm
 from c3lite.plots.styles import COLORS, label, name_rows, new_axes, signed, style
 
 
-def bd_rate_bars(
-    rates_percent: Mapping[str, float | int], ax: Axes | None = None, *,
-    beside: Mapping[str, float | int] | None = None,
-) -> Axes:
+def bd_rate_bars(rates_percent: Mapping[str, float | int], ax: Axes | None = None, *,
+                 beside: Mapping[str, float | int] | None = None) -> Axes:
     """BD-rates in percent, a bar each, in the mapping's order from the top; negative is better.
 
     `beside` marks another figure for some of the names with a black line, such as the paper's.
@@ -43,11 +39,9 @@ def bd_rate_bars(
     return name_rows(ax, map(label, rates_percent), "BD-rate (%)")
 
 
-def changes(
-    ours: Mapping[str, float | Sequence[float] | np.ndarray], ax: Axes | None = None, *,
-    published: Mapping[str, float] | None = None, spread: float | None = None,
-    label: str = "change of the loss (%)",
-) -> Axes:
+def changes(ours: Mapping[str, float | Sequence[float] | np.ndarray], ax: Axes | None = None, *,
+            published: Mapping[str, float] | None = None, spread: float | None = None,
+            label: str = "change of the loss (%)") -> Axes:
     """What each change of a setting does, in percent: a bar a setting, worse to the right.
 
     A setting with several values, one for each seed or picture, gets a bar as long as their mean,
@@ -106,10 +100,8 @@ def waterfall(
     return name_rows(ax, parts, "MSE + λ · bpp (× 10⁻⁴)")
 
 
-def loss_rises(
-    rises_percent: Mapping[str, Float[ArrayLike, "..."]], ax: Axes | None = None, *,
-    beside: Mapping[str, float] | None = None,
-) -> Axes:
+def loss_rises(rises_percent: Mapping[str, Float[ArrayLike, "..."]], ax: Axes | None = None, *,
+               beside: Mapping[str, float] | None = None) -> Axes:
     """Rises of a loss in percent: a dot a fit, a black bar at their mean, a row a name.
 
     The axis is linear to 10 % and logarithmic beyond, because failures are orders of magnitude
@@ -141,9 +133,8 @@ def loss_rises(
     return name_rows(ax, rises_percent, "RD loss against the base (%)")
 
 
-def transfer_matrix(
-    rises_percent: Mapping[tuple[str, str], float], ax: Axes | None = None, *, title: str = ""
-) -> Axes:
+def transfer_matrix(rises_percent: Mapping[tuple[str, str], float], ax: Axes | None = None, *,
+                    title: str = "") -> Axes:
     """Rises of the RD loss in percent, sources as rows and targets as columns.
 
     The mapping is by (source, target), as `network_transfer.rises` gives; pairs that are not in

@@ -1,7 +1,5 @@
 """Single ideas, as the lessons need them: the model, a context, a prediction, rounding."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping, Sequence
 
@@ -119,10 +117,8 @@ def _reach(offsets) -> int:
     return max([abs(o) for offset in offsets for o in offset] + [1])
 
 
-def context_window(
-    offsets: Sequence[Sequence[int]], ax: Axes | None = None, *,
-    values: Num[ArrayLike, "rows columns"] | None = None,
-) -> Axes:
+def context_window(offsets: Sequence[Sequence[int]], ax: Axes | None = None, *,
+                   values: Num[ArrayLike, "rows columns"] | None = None) -> Axes:
     """A latent (orange) and its context (blue), cells numbered in the order of the inputs.
 
     offsets: (dy, dx) of every input. values: the latents around, an odd number of rows and columns
@@ -152,10 +148,8 @@ def context_window(
 
 
 def prediction(mu: float, scale: float, latent: int | None = None, ax: Axes | None = None) -> Axes:
-    """The probability of every whole number under an integrated Laplace distribution (Eq. 12).
-
-    mu and scale are in steps. The bar of `latent`, if given, is orange and its cost in the title.
-    """
+    """The probability of every whole number under an integrated Laplace distribution (Eq. 12). mu
+    and scale are in steps. The bar of `latent`, if given, is orange and its cost in the title."""
     middle = int(np.round(mu))
     radius = int(np.clip(np.ceil(3 * scale), 3, 12))
     if latent is not None:
@@ -174,10 +168,8 @@ def prediction(mu: float, scale: float, latent: int | None = None, ax: Axes | No
     return ax
 
 
-def influence(
-    gradient: Float[ArrayLike, "rows columns"], ax: Axes | None = None, *,
-    at: tuple[int, int] | None = None, label: str = "gradient",
-) -> Axes:
+def influence(gradient: Float[ArrayLike, "rows columns"], ax: Axes | None = None, *,
+              at: tuple[int, int] | None = None, label: str = "gradient") -> Axes:
     """A gradient with respect to a grid: what an output depends on. Exactly 0 is white.
 
     Red raises the output, blue lowers it, on a logarithmic scale of both signs over three decades;
@@ -200,14 +192,11 @@ def influence(
     return bare(ax)
 
 
-def rounding_bands(
-    z: Float[ArrayLike, " n"], bands: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]],
-    ax: Axes | None = None,
-) -> Axes:
+def rounding_bands(z: Float[ArrayLike, " n"],
+                   bands: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]],
+                   ax: Axes | None = None) -> Axes:
     """What stands in for rounding (Figs. 3 and 12, bottom): mean and interval over z, in steps.
-
-    `bands` maps a name to (mean, low, high), an entry each z. The dashed staircase is rounding.
-    """
+    `bands` maps a name to (mean, low, high), an entry each z. The dashed staircase is rounding."""
     ax = new_axes(ax, figsize=(5, 4))
     z = np.asarray(z)
     edges = np.arange(np.floor(z.min()) - 0.5, np.ceil(z.max()) + 1)
@@ -220,14 +209,10 @@ def rounding_bands(
                     ylabel="seen by the networks (steps)")
 
 
-def trade_off(
-    settings: Float[ArrayLike, " n"], quantities: Mapping[str, Float[ArrayLike, " n"]],
-    ax: Axes | None = None, *, label: str = "temperature T",
-) -> Axes:
-    """Quantities that a setting trades against each other, a marked line each, both axes log.
-
-    An infinite setting is drawn at the right end, behind a gap, and labeled ∞.
-    """
+def trade_off(settings: Float[ArrayLike, " n"], quantities: Mapping[str, Float[ArrayLike, " n"]],
+              ax: Axes | None = None, *, label: str = "temperature T") -> Axes:
+    """Quantities that a setting trades against each other, a marked line each, both axes log. An
+    infinite setting is drawn at the right end, behind a gap, and labeled ∞."""
     ax = new_axes(ax, figsize=(7, 3.5))
     settings = np.asarray(settings, np.float64)
     finite = np.isfinite(settings)

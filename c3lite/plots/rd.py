@@ -1,8 +1,6 @@
 """Rate-distortion points and curves, measured and published."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +8,6 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, PercentFormatter
 
 from c3lite.evaluation import reference
-from c3lite.evaluation.anchors import Coded
 from c3lite.evaluation.reference import RDCurve
 from c3lite.fitting.fit import Fit
 from c3lite.plots.styles import OTHER, finished, label, new_axes, plain_numbers, signed, style
@@ -27,7 +24,7 @@ _MARKERS = "ov^sDPX<>ph*"
 _AXES = {"xlabel": "rate (bits per pixel)", "ylabel": "PSNR (dB)"}
 
 
-def rd_curve(curves: Mapping[str, Any] | Sequence[Any] | Fit, ax: Axes | None = None) -> Axes:
+def rd_curve(curves: Mapping[str, Any], ax: Axes | None = None) -> Axes:
     """Rate-distortion points: PSNR in dB over bits per pixel, a line a method, marked points.
 
     `curves` maps a method's name to its points; each may be
@@ -36,11 +33,8 @@ def rd_curve(curves: Mapping[str, Any] | Sequence[Any] | Fit, ax: Axes | None = 
     - what `codecs.rd_curve` gives: a list of `codecs.Coded`,
     - a pair (rates in bpp, PSNRs in dB), as `reference.rd_points` gives.
 
-    Points of `codecs.Coded` or fits may stand alone. Raises `ValueError` for points of other kinds.
+    Raises `ValueError` for points of other kinds.
     """
-    if not isinstance(curves, Mapping):
-        first = curves[0] if isinstance(curves, Sequence) and len(curves) else curves
-        curves = {first.codec if isinstance(first, Coded) else "C3": curves}
     ax = new_axes(ax)
     for name, points in curves.items():
         rate, quality = _rate_and_quality(points)
@@ -65,9 +59,8 @@ def _rate_and_quality(points) -> tuple[np.ndarray, np.ndarray]:
     return rate, quality
 
 
-def published_curves(
-    dataset: str, ax: Axes | None = None, codecs: Iterable[str] | None = None
-) -> Axes:
+def published_curves(dataset: str, ax: Axes | None = None,
+                     codecs: Iterable[str] | None = None) -> Axes:
     """Published rate-distortion curves on a data set (averages over it), from `c3lite.reference`.
 
     dataset: "kodak", "clic2020-professional-valid", "uvg" or "uvg/<video>". codecs: names from
@@ -81,10 +74,8 @@ def published_curves(
     return ax
 
 
-def ranked_curves(
-    curves: Mapping[str, RDCurve], ax: Axes | None = None, *,
-    rates_percent: Mapping[str, float | int],
-) -> Axes:
+def ranked_curves(curves: Mapping[str, RDCurve], ax: Axes | None = None, *,
+                  rates_percent: Mapping[str, float | int]) -> Axes:
     """A crowd of RD curves: the legend, on the right, lists them from the best BD-rate down.
 
     The rate's axis is logarithmic: equal distances are equal percentages, as in the BD-rate.

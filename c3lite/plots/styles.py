@@ -1,7 +1,5 @@
 """What all pictures share: styles of methods, axes, and showing a figure with its words."""
 
-from __future__ import annotations
-
 import html
 import io
 import itertools
@@ -48,10 +46,8 @@ OTHER = {"color": "#A6A6A6", "marker": ".", "linewidth": 1.0, "zorder": 1}
 
 
 def style(name: str) -> dict[str, Any]:
-    """Keyword arguments for `Axes.plot` of a method; thin and gray for one without a style.
-
-    "jpeg", "JPEG" and "C3 (paper)" find theirs: case and what is in parentheses do not matter.
-    """
+    """Keyword arguments for `Axes.plot` of a method; thin and gray for one without a style. "jpeg",
+    "JPEG" and "C3 (paper)" find theirs: case and what is in parentheses do not matter."""
     plain = name.partition("(")[0].strip()
     plain = _ALIASES.get(plain, plain).casefold()
     found = [s for known, s in METHOD_STYLE.items() if known.casefold() == plain]
@@ -96,10 +92,8 @@ def new_axes(ax: Axes | None, picture=None, figsize=(7, 4.5)) -> Axes:
     return plt.subplots(figsize=figsize, layout="constrained")[1]
 
 
-def finished(
-    ax: Axes, grid: Mapping[str, Any] | None = None, legend: Mapping[str, Any] | None = None,
-    **settings: Any,
-) -> Axes:
+def finished(ax: Axes, grid: Mapping[str, Any] | None = None,
+             legend: Mapping[str, Any] | None = None, **settings: Any) -> Axes:
     """The axes with `settings` (as for `Axes.set`), a faint grid, no upper and right edge, and a
     legend where something has a label."""
     ax.set(**settings)

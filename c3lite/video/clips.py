@@ -4,8 +4,6 @@
 before `fit_best` can try them.
 """
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import functools
@@ -95,16 +93,9 @@ class VideoFit:
                 f"RD loss {self.loss:.4g}, {self.seconds:.1f} s")
 
 
-def adaptive(
-    x: Float[ArrayLike, "3 *shape"],
-    configs: Sequence[Config],
-    *,
-    key: PRNGKeyArray | None = None,
-    progress: bool = True,
-    mask_steps: int = 1000,
-    checkpoint: str | os.PathLike | None = None,
-    on_collapse: str = "warn",
-) -> Fit:
+def adaptive(x: Float[ArrayLike, "3 *shape"], configs: Sequence[Config], *,
+             key: PRNGKeyArray | None = None, progress: bool = True, mask_steps: int = 1000,
+             checkpoint: str | os.PathLike | None = None, on_collapse: str = "warn") -> Fit:
     """C3 adaptive: the fit of least RD loss over a list of configs (App. A.4).
 
     The lists of the paper are `ADAPTIVE_KODAK`, `ADAPTIVE_CLIC` and, for videos, `ADAPTIVE_UVG`.
@@ -134,17 +125,10 @@ def _remove(checkpoint) -> None:
         file.unlink(missing_ok=True)
 
 
-def fit_video(
-    video: Float[ArrayLike, "3 *shape"],
-    config: Config | Sequence[Config] = UVG,
-    *,
-    patch: Sequence[int] | None = None,
-    key: PRNGKeyArray | None = None,
-    progress: bool = True,
-    mask_steps: int = 1000,
-    checkpoint: str | os.PathLike | None = None,
-    on_collapse: str = "warn",
-) -> VideoFit:
+def fit_video(video: Float[ArrayLike, "3 *shape"], config: Config | Sequence[Config] = UVG, *,
+              patch: Sequence[int] | None = None, key: PRNGKeyArray | None = None,
+              progress: bool = True, mask_steps: int = 1000,
+              checkpoint: str | os.PathLike | None = None, on_collapse: str = "warn") -> VideoFit:
     """Fit a clip (3, frames, height, width) patch by patch, each with its own networks and masks.
 
     Args:

@@ -5,12 +5,10 @@ has x_t(p) = x_(t-1)(p + (dy, dx)): that offset is where the same content was, o
 time is halved with space.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -21,12 +19,11 @@ from c3lite.config import ADAPTIVE_UVG, Config, edit
 from c3lite.fitting.checkpoint import Checkpoint, beside, resumed
 from c3lite.fitting.fit import check_image
 from c3lite.fitting.loop import chunks
-from c3lite.fitting.training import History, State, begin, joined, plain_jax
+from c3lite.fitting.training import History, begin, joined, plain_jax
 from c3lite.fitting.warm_up import best_start
 from c3lite.model import context as ctx
 
-WINDOW = 65
-"""Side of the window in which masks are looked for: C of App. A.3."""
+WINDOW = 65  # side of the window in which masks are looked for: C of App. A.3
 
 
 class Box(NamedTuple):
@@ -62,8 +59,10 @@ class LearnedOffsets:
 
     @property
     def boxes(self) -> tuple[Box, ...]:
-        """The mask of each masked grid."""
-        return mask_boxes(self.config)
+        """The mask of each masked grid, finest first."""
+        config = self.config
+        return tuple(Box(*map(int, origin), *config.mask_shape)
+                     for origin in config.mask_origins[: ctx.masked_count(config)])
 
     def at(self, position: str) -> Config:
         """The config with its masks elsewhere, to compare with (Fig. 24).
@@ -91,26 +90,11 @@ class LearnedOffsets:
         return f"LearnedOffsets({boxes}; {len(self.history.loss)} steps, {self.seconds:.1f} s)"
 
 
-def mask_boxes(config: Config) -> tuple[Box, ...]:
-    """The mask of each masked grid of a config, finest first; empty without a mask."""
-    if config.mask_shape is None:
-        return ()
-    return tuple(Box(*map(int, origin), *config.mask_shape)
-                 for origin in config.mask_origins[: ctx.masked_count(config)])
-
-
 @plain_jax()
-def learn_offsets(
-    video: Float[ArrayLike, "3 *shape"],
-    config: Config = ADAPTIVE_UVG[6],
-    *,
-    key: PRNGKeyArray | None = None,
-    steps: int = 1000,
-    window: int = WINDOW,
-    progress: bool = True,
-    callback: Callable[[LearnedOffsets], None] | None = None,
-    checkpoint: str | os.PathLike | None = None,
-) -> LearnedOffsets:
+def learn_offsets(video: Float[ArrayLike, "3 *shape"], config: Config = ADAPTIVE_UVG[6], *,
+                  key: PRNGKeyArray | None = None, steps: int = 1000, window: int = WINDOW,
+                  progress: bool = True, callback: Callable[[LearnedOffsets], None] | None = None,
+                  checkpoint: str | os.PathLike | None = None) -> LearnedOffsets:
     """Where each masked grid of a clip should look in the previous frame: App. A.3's three steps.
 
     1. A throw-away fit of `steps` steps, in which the masked grids see a whole `window` x `window`
@@ -120,10 +104,8 @@ def learn_offsets(
 
     Some 250 steps are enough for a motion that all of the clip shares. `callback` is called after
     each chunk of steps with what has been found so far. `config` is by default E3 with S1.
-    `checkpoint` is as for `fit`.
-
-    Raises `ValueError` for a config without a mask, an even window, one smaller than the mask, and
-    a clip of one frame; and what `fit` raises.
+    `checkpoint` is as for `fit`. Raises `ValueError` for a config without a mask, an even window,
+    one smaller than the mask, and a clip of one frame; and what `fit` raises.
     """
     x = check_image(video)
     if x.ndim != 4 or x.shape[1] < 2:
@@ -143,7 +125,10 @@ def learn_offsets(
     store, state, past = resumed(checkpoint, [x], [wide], [key], begin(x, wide, key))
 
     def found(state):
-        maps = tuple(_heat_maps(state, config, window))
+        first = (state.codec.entropy.network(n)[0].weight
+                 for n in range(ctx.masked_count(config)))
+        maps = tuple(np.abs(np.asarray(w)[:, : window**2]).mean(0).reshape(window, window)
+                     for w in first)
         origins = tuple(_best_box(heat, config.mask_shape) for heat in maps)
         return LearnedOffsets(edit(config, mask_origins=origins), maps, joined(past),
                               time.perf_counter() - began)
@@ -157,13 +142,6 @@ def learn_offsets(
     return found(state)
 
 
-def _heat_maps(state: State, config, window) -> Iterator[Float[np.ndarray, "window window"]]:
-    for n in range(ctx.masked_count(config)):
-        first = state.codec.entropy.network(n)[0]
-        weight = np.asarray(first.weight)[:, : window * window]
-        yield np.abs(weight).mean(0).reshape(window, window)
-
-
 def _best_box(heat: Float[np.ndarray, "window window"], size) -> tuple[int, int]:
     """(dy, dx) of the first entry of the box of the largest sum."""
     sums = np.lib.stride_tricks.sliding_window_view(heat, size).sum((2, 3))
@@ -172,10 +150,9 @@ def _best_box(heat: Float[np.ndarray, "window window"], size) -> tuple[int, int]
     return int(row) - center, int(column) - center
 
 
-def with_masks(
-    x: Float[ArrayLike, "3 *shape"], configs: Sequence[Config], *, key=None, steps: int = 1000,
-    progress: bool = True, checkpoint: str | os.PathLike | None = None,
-) -> list[Config]:
+def with_masks(x: Float[ArrayLike, "3 *shape"], configs: Sequence[Config], *, key=None,
+               steps: int = 1000, progress: bool = True,
+               checkpoint: str | os.PathLike | None = None) -> list[Config]:
     """`configs`, those of a video that have masks without positions with learned ones.
 
     Configs of the same masks and number of grids share the positions that the first one learned.

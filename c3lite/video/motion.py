@@ -7,39 +7,32 @@ move left. It is also the offset in the previous latent frame that a context has
 grid, because time is halved with space.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import scipy.fft
 from jaxtyping import Float, Int
 
 BT601_LUMA = np.array([0.299, 0.587, 0.114])
 
+Frame = Float[np.ndarray, "3 _height _width"]
+Clip = Float[np.ndarray, "3 frames height width"]
 
-def displacement(
-    previous: Float[np.ndarray, "3 height width"],
-    current: Float[np.ndarray, "3 same_height same_width"],
-    reach: int = 32,
-) -> tuple[int, int]:
+
+def displacement(previous: Frame, current: Frame, reach: int = 32) -> tuple[int, int]:
     """(dx, dy) in whole pixels, within `reach` pixels each way, of the picture as a whole.
 
     The phases of the two frames' spectra differ by a ramp when one is a shifted copy of the other;
     the inverse transform of the ramp is a peak at the shift (Kuglin and Hines, 1975). Of luma,
     under a Hann window, since the transform takes what leaves on one side to come back on the
-    other. Where nothing can be compared (two flat frames) it is (0, 0).
-
-    Raises ValueError for frames of different shapes.
+    other. Where nothing can be compared (two flat frames) it is (0, 0). Raises ValueError for
+    frames of different shapes.
     """
     surface = correlation(previous, current, reach)
     dy, dx = np.unravel_index(surface.argmax(), surface.shape)
     return int(dx) - surface.shape[1] // 2, int(dy) - surface.shape[0] // 2
 
 
-def correlation(
-    previous: Float[np.ndarray, "3 height width"],
-    current: Float[np.ndarray, "3 same_height same_width"],
-    reach: int = 32,
-) -> Float[np.ndarray, "rows columns"]:
+def correlation(previous: Frame, current: Frame,
+                reach: int = 32) -> Float[np.ndarray, "rows columns"]:
     """The surface whose peak is the `displacement`: entry [ry + dy, rx + dx] belongs to (dx, dy).
 
     ry and rx are `reach`, or less in frames too small for it. 1 is a perfect match, 0 none.
@@ -63,24 +56,16 @@ def correlation(
     return surface[height // 2 - ry : height // 2 + ry + 1, width // 2 - rx : width // 2 + rx + 1]
 
 
-def displacements(
-    video: Float[np.ndarray, "3 frames height width"], reach: int = 32
-) -> Int[np.ndarray, "frames-1 2"]:
-    """(dx, dy) between each frame and the one before it; row t - 1 is that of frame t.
-
-    Raises ValueError for anything but (3, frames, height, width).
-    """
+def displacements(video: Clip, reach: int = 32) -> Int[np.ndarray, "frames-1 2"]:
+    """(dx, dy) between each frame and the one before it; row t - 1 is that of frame t. Raises
+    ValueError for anything but (3, frames, height, width)."""
     if video.ndim != 4 or video.shape[0] != 3:
         raise ValueError(f"a clip has shape (3, frames, height, width), not {video.shape}")
     found = [displacement(video[:, t - 1], video[:, t], reach) for t in range(1, video.shape[1])]
     return np.array(found, int).reshape(-1, 2)
 
 
-def moving_frames(
-    video: Float[np.ndarray, "3 frames height width"], at_least: int = 4, reach: int = 32
-) -> Int[np.ndarray, "found"]:
+def moving_frames(video: Clip, at_least: int = 4) -> Int[np.ndarray, "found"]:
     """The frames (1 is the second) that moved by `at_least` pixels, in x or y, from the one before.
-
-    Raises ValueError as `displacements`.
     """
-    return 1 + np.flatnonzero(np.abs(displacements(video, reach)).max(1) >= at_least)
+    return 1 + np.flatnonzero(np.abs(displacements(video)).max(1) >= at_least)

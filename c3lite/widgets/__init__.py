@@ -17,13 +17,9 @@ a still picture for places where nothing runs: an untrusted notebook, GitHub, nb
 found" instead, until the cell runs.
 """
 
-from c3lite.widgets.context import ContextExplorer
-from c3lite.widgets.export import export_html
-from c3lite.widgets.latents import LatentExplorer
+from c3lite.widgets.base import export_html
+from c3lite.widgets.fitted import ContextExplorer, LatentExplorer
 from c3lite.widgets.live import LiveFit
 from c3lite.widgets.mask import MaskExplorer
 from c3lite.widgets.pictures import compare
 from c3lite.widgets.quantizer import QuantizerExplorer
-
-__all__ = ["ContextExplorer", "LatentExplorer", "LiveFit", "MaskExplorer", "QuantizerExplorer",
-           "compare", "export_html"]

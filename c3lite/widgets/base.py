@@ -5,10 +5,11 @@ All a widget shows, it gets once, as `data`; then it answers in the browser alon
 Only a running fit (`live.py`) keeps talking to Python.
 """
 
-from __future__ import annotations
-
 import base64
+import html
 import io
+import json
+import os
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,23 +19,21 @@ import anywidget
 import numpy as np
 import PIL.Image
 import traitlets
+from ipywidgets import Widget
 from jaxtyping import ArrayLike, Float
 from matplotlib.figure import Figure
 
 STATIC = Path(__file__).parent / "static"
 
-STILL_BYTES = 200_000
-"""Stills are kept below this, so that a notebook of many stays small."""
+STILL_BYTES = 200_000  # stills are kept below this, so that a notebook of many stays small
 
 CLIP_BYTES = 1_000_000
 """Frames of a clip up to this many bytes are sent at once, others when they are looked at."""
 
 
 def script(*names: str) -> str:
-    """common.js and the named files of `static/` as one module.
-
-    A widget's module comes to the page as a text and cannot import its neighbors.
-    """
+    """common.js and the named files of `static/` as one module. A widget's module comes to the page
+    as a text and cannot import its neighbors."""
     return "\n".join((STATIC / name).read_text("utf-8") for name in ("common.js", *names))
 
 
@@ -44,10 +43,8 @@ def question(text: str) -> traitlets.Unicode:
 
 
 class Explorer(anywidget.AnyWidget):
-    """A widget that also is a picture, and says what went wrong where it can be seen.
-
-    Traits with `shown=True` are what the browser reads, besides its script and style.
-    """
+    """A widget that also is a picture, and says what went wrong where it can be seen. Traits with
+    `shown=True` are what the browser reads, besides its script and style."""
 
     _css = (STATIC / "widgets.css").read_text("utf-8")
     data = traitlets.Dict().tag(sync=True, shown=True)
@@ -92,14 +89,10 @@ class ClipExplorer(Explorer):
         super().__init__(**traits)
         self.on_msg(self._receive)
 
-    def send_frames(
-        self, video: Float[np.ndarray, "3 frames height width"],
-        encode: Callable[[np.ndarray], dict[str, Any]], first: int,
-    ) -> dict[str, Any]:
-        """The clip for `data`, with frames around `first`, the one shown first.
-
-        `encode` makes a file of a frame (3, height, width): {"mime": ..., "bytes": ...}.
-        """
+    def send_frames(self, video: Float[np.ndarray, "3 frames height width"],
+                    encode: Callable[[np.ndarray], dict[str, Any]], first: int) -> dict[str, Any]:
+        """The clip for `data`, with frames around `first`, the one shown first. `encode` makes a
+        file of a frame (3, height, width): {"mime": ..., "bytes": ...}."""
         self._video, self._encode = video, encode
         count, height, width = video.shape[1:]
         frames, size = [None] * count, 0
@@ -191,3 +184,35 @@ def _pillow(x):
     if x.ndim != 3 or x.shape[0] != 3 or x.size == 0:
         raise ValueError(f"a picture is (3, height, width), not {x.shape}; of a video, one frame")
     return PIL.Image.fromarray(np.rint(255 * np.clip(x, 0, 1)).astype(np.uint8).transpose(1, 2, 0))
+
+
+def export_html(widget: Widget, path: str | os.PathLike) -> Path:
+    """Write `widget` into one HTML file that opens anywhere, live; gives back its path.
+
+    Data, scripts and styles are all inside. Of a running fit it holds what was seen so far.
+    Raises `TypeError` for a widget that is not one of c3lite's.
+    """
+    if not isinstance(widget, Explorer):
+        raise TypeError(f"export_html writes c3lite's own widgets, not {type(widget).__name__}")
+    state = {name: _plain(getattr(widget, name)) for name in widget.traits(shown=True)}
+    state["data"] = _plain(widget.whole())
+    words = widget.describe()
+    page = (STATIC / "page.html").read_text("utf-8").format(
+        title=html.escape(widget.title), css=widget._css, words=html.escape(words),
+        still="data:image/png;base64," + base64.b64encode(widget.still()).decode(),
+        # a script element ends at the first </, whatever it is in
+        state=json.dumps(state, allow_nan=False).replace("</", "<\\/"),
+        esm=str(widget._esm).replace("export default", "const widget ="),
+        shim=(STATIC / "page.js").read_text("utf-8"))
+    path = Path(path)
+    path.write_text(page, "utf-8")
+    return path
+
+
+def _plain(value: Any) -> Any:
+    """For JSON: bytes as {"base64": ...}."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value

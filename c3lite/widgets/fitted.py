@@ -1,11 +1,12 @@
-"""A fit as what codec.js decodes: latents, networks, and how far each grid is from the picture."""
+"""A fit to look into: its latent grids, one latent at a time, and what codec.js decodes."""
 
-from __future__ import annotations
-
+import itertools
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from matplotlib.figure import Figure
+from scipy import ndimage
 
 from c3lite import plots
 from c3lite.coding import integer_entropy
@@ -14,10 +15,111 @@ from c3lite.ingredients.upsampling import UPSAMPLINGS
 from c3lite.model import context as ctx
 from c3lite.model import latents
 from c3lite.model.networks import is_residual
-from c3lite.widgets.base import pack
+from c3lite.plots.styles import bare, signed_picture
+from c3lite.widgets.base import (
+    ClipExplorer,
+    Explorer,
+    lossless,
+    middle_frame,
+    pack,
+    question,
+    script,
+)
 
-BITS_UNIT = 15
-"""A latent costs at most 16 bits: this many parts of a bit fit into a byte."""
+BITS_UNIT = 15  # a latent costs at most 16 bits: this many parts of a bit fit into a byte
+
+
+class LatentExplorer(ClipExplorer):
+    """The latent grids of a fit as pictures and bit maps, to switch on and off (Fig. 26).
+
+    The browser decodes every combination itself, of a video one frame at a time. Raises
+    `ValueError` for a video with a learned upsampling kernel.
+    """
+
+    _esm = script("codec.js", "latents.js")
+    title = question("Which grid holds the edges?")
+
+    def __init__(self, fit: Fit):
+        self._fit = fit
+        codec = fitted(fit)
+        video = np.reshape(fit.image, (3, *codec["shape"]))  # an image: one frame
+        clip = self.send_frames(video, lossless, first=video.shape[1] // 2)
+        super().__init__(data={"codec": codec, "clip": clip})
+
+    def describe(self) -> str:
+        fit = self._fit
+        shares = ", ".join(f"{bits.sum() / fit.pixels:.3f}" for bits in plots.latent_bits(fit))
+        return (f"The picture as the decoder gives it back ({fit.psnr:.2f} dB) and its "
+                f"{fit.config.num_grids} latent grids, finest first, which take {shares} bits per "
+                "pixel.")
+
+    def figure(self) -> Figure:
+        fit = self._fit
+        height, width = fit.shape[-2:]
+        aspect = float(np.clip(height / width, 0.2, 2))
+        figure = Figure(figsize=(9, 1.3 + 9 * 0.4 * aspect), layout="constrained")
+        left, right = figure.subplots(1, 2, width_ratios=(2, 3))
+        plots.image(middle_frame(fit.reconstruction), left).set_title("reconstruction")
+        plots.latent_grids(fit, right, frame=0 if len(fit.shape) == 2 else fit.shape[0] // 2)
+        return figure
+
+
+class ContextExplorer(Explorer):
+    """Step through a fit's latents in the decoder's order (Eqs. 1, 2; Figs. 2, 4 and 10).
+
+    Shows the causal context, the predicted Laplace distribution with the actual value in it, and
+    what that costs. Raises `ValueError` for a video with a learned upsampling kernel.
+    """
+
+    _esm = script("codec.js", "context.js")
+
+    title = question("What does this latent cost, and why?")
+
+    def __init__(self, fit: Fit):
+        self._fit = fit
+        self._steps = plots.decoding_steps(fit.config, fit.shape)
+        self._count = 1 + max(int(steps.max()) for steps in self._steps)
+        bits = plots.latent_bits(fit)
+        self._grid = int(np.argmax([b.sum() for b in bits]))
+        self._bits, self._symbols = bits[self._grid], fit.grids[self._grid]
+        self._at = _telling(self._symbols, self._bits)
+        super().__init__(data={
+            "codec": fitted(fit), "step_count": self._count,
+            "steps": [pack(steps) for steps in self._steps],
+            "start": [self._grid, *[0] * (3 - len(self._at)), *self._at]})
+
+    def describe(self) -> str:
+        return (f"Grid {self._grid} in the decoder's order of {self._count:,} steps, and a latent "
+                f"({self._symbols[self._at]}, {self._bits[self._at]:.2f} bits) with the context "
+                "and the distribution that it is predicted from.")
+
+    def figure(self) -> Figure:
+        *t, y, x = self._at
+        grid, steps = (values[t[0]] if t else values
+                       for values in (self._symbols, self._steps[self._grid]))
+        figure = Figure(figsize=(9, 3), layout="constrained")
+        left, middle, right = figure.subplots(1, 3, width_ratios=(4, 3, 3))
+        left.set_facecolor("#484850")
+        known = np.ma.masked_where(steps >= steps[y, x], grid)  # the future stays unknown
+        signed_picture(bare(left), known, max(int(np.abs(self._symbols).max()), 1))
+        left.plot(x, y, "o", mfc="none", mec="#E69F00", mew=2)
+        left.set_title(f"grid {self._grid}; dark: not decoded yet", fontsize=9)
+        offsets = [o[-2:] for o in ctx.own_offsets(self._fit.config, 2)]
+        reach = max(map(abs, itertools.chain((1,), *offsets)))
+        around = np.pad(grid, reach)[y : y + 2 * reach + 1, x : x + 2 * reach + 1]
+        plots.context_window(offsets, middle, values=around)
+        middle.set_title("a latent (orange) and its context", fontsize=9)
+        mu, scale = (float(part[self._grid][self._at]) for part in plots.predicted(self._fit))
+        plots.prediction(mu, scale, int(self._symbols[self._at]), right)
+        right.set_title("predicted; orange:\n"
+                        + right.get_title().partition("; ")[2], fontsize=9)
+        return figure
+
+
+def _telling(symbols: np.ndarray, bits: np.ndarray) -> tuple[int, ...]:
+    """Where a latent that costs something has neighbors that are not all zero."""
+    busy = ndimage.uniform_filter((symbols != 0).astype(float), 5, mode="constant")
+    return tuple(map(int, np.unravel_index(np.argmax(np.minimum(bits, 4) * busy), bits.shape)))
 
 
 def fitted(fit: Fit) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """A running fit to watch: start, pause, resume, stop; one config, or two side by side."""
 
-from __future__ import annotations
-
 import atexit
 import math
 import threading
@@ -27,14 +25,12 @@ from c3lite.fitting.training import History, State, begin, best_codec, joined, p
 from c3lite.fitting.warm_up import best_start, from_window, window_of
 from c3lite.widgets.base import Explorer, jpeg, middle_frame, question, script
 
-UPDATE_S = 2.0
-"""The browser hears of the fit about this often."""
+UPDATE_S = 2.0  # the browser hears of the fit about this often
 
 UPDATE_SHARE = 0.025
 """Updates take at most this share of the time; where they are slow, there are fewer of them."""
 
-POINTS = 300
-"""A curve has at most this many points, each the mean over some steps."""
+POINTS = 300  # a curve has at most this many points, each the mean over some steps
 
 PICTURE_WIDTH = 640
 
@@ -63,14 +59,12 @@ class LiveFit(Explorer):
     """Seconds of work so far and to come (None: not known yet). It changes once a second while a
     fit runs, so that a browser notices when Python is no more."""
 
-    _latest: LiveFit | None = None
+    _latest: "LiveFit | None" = None
     """The one that was started last."""
 
-    def __init__(
-        self, image: Float[ArrayLike, "3 *shape"], config: Config = C3_FAST,
-        config2: Config | None = None, *, names: tuple[str, ...] = ("A", "B"),
-        key: PRNGKeyArray | None = None,
-    ):
+    def __init__(self, image: Float[ArrayLike, "3 *shape"], config: Config = C3_FAST,
+                 config2: Config | None = None, *, names: tuple[str, ...] = ("A", "B"),
+                 key: PRNGKeyArray | None = None):
         self._image = check_image(image)
         self._key = jax.random.key(0) if key is None else key
         configs = [config] if config2 is None else [config, config2]
@@ -91,10 +85,8 @@ class LiveFit(Explorer):
         self.on_msg(self._receive)
 
     def start(self) -> None:
-        """Begin to fit, in a thread; after an end, again from the first step.
-
-        Raises `RuntimeError` while it runs.
-        """
+        """Begin to fit, in a thread; after an end, again from the first step. Raises `RuntimeError`
+        while it runs."""
         if self._alive():
             raise RuntimeError("this fit is running: stop it before you start it again")
         before, LiveFit._latest = LiveFit._latest, self
@@ -171,10 +163,8 @@ class LiveFit(Explorer):
 
     @property
     def fits(self) -> list[Fit]:
-        """One fit a config. Waits while a stopped fit is finished.
-
-        Raises `RuntimeError` when it is not started, still running, or has failed.
-        """
+        """One fit a config. Waits while a stopped fit is finished. Raises `RuntimeError` when it is
+        not started, still running, or has failed."""
         thread = self._started()
         if self._end or self.status == "finishing":
             thread.join()
@@ -199,7 +189,7 @@ class LiveFit(Explorer):
             self.error = str(error)
 
     @plain_jax()
-    def _work(self, before: LiveFit | None) -> None:
+    def _work(self, before: "LiveFit | None") -> None:
         try:
             if before is not None and before._alive():
                 self.message = "waiting for the fit before to stop"
@@ -375,10 +365,8 @@ class _Run:
         return self.final
 
     def picture(self) -> np.ndarray:
-        """What a decoder would show now (3, height, width); of a video, its middle frame.
-
-        Before the start, the original.
-        """
+        """What a decoder would show now (3, height, width); of a video, its middle frame. Before
+        the start, the original."""
         if self.final is not None:
             return middle_frame(self.final.reconstruction)
         return middle_frame(self.x if self.state is None else _decoded(self.config, self.state))

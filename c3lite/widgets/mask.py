@@ -1,7 +1,5 @@
 """Where the entropy model looks in the previous frame (App. A.3; Figs. 14 and 15)."""
 
-from __future__ import annotations
-
 from jaxtyping import ArrayLike, Float
 from matplotlib.figure import Figure
 
@@ -26,11 +24,9 @@ class MaskExplorer(ClipExplorer):
     _esm = script("mask.js")
     title = question("Where does the codec look in the frame before?")
 
-    def __init__(
-        self, result: LearnedOffsets,
-        video: Float[ArrayLike, "3 frames height width"] | None = None,
-        displacement: tuple[float | int, float | int] | None = None,
-    ):
+    def __init__(self, result: LearnedOffsets,
+                 video: Float[ArrayLike, "3 frames height width"] | None = None,
+                 displacement: tuple[float | int, float | int] | None = None):
         self._result, self._displacement = result, displacement
         config = result.config
         exponents = latents.exponents(config)

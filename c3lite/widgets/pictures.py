@@ -1,7 +1,5 @@
 """Pictures of one scene over each other (Fig. 25)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Soft-rounding and its noise, by sliders (Eqs. 5, 19-23; Figs. 3 and 12)."""
 
-from __future__ import annotations
-
 import math
 
 import jax.numpy as jnp
@@ -54,13 +52,10 @@ class QuantizerExplorer(Explorer):
         return figure
 
 
-def noisy_value(
-    z: np.ndarray, T: float, a: float, second_is_s: bool = False
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, 2.5 % and 97.5 % quantile of stage 1's noisy rounding of each z, without sampling.
-
-    Both roundings rise, so that quantiles of the noise give quantiles of the value.
-    """
+def noisy_value(z: np.ndarray, T: float, a: float,
+                second_is_s: bool = False) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, 2.5 % and 97.5 % quantile of stage 1's noisy rounding of each z, without sampling. Both
+    roundings rise, so that quantiles of the noise give quantiles of the value."""
     p = np.append((np.arange(128) + 0.5) / 128, (0.025, 0.975))
     u = (1 - (1 - p) ** (1 / kumaraswamy_b(a))) ** (1 / a) - 0.5  # quantiles of Eqs. 22, 23
     outer = quantize.soft_round if second_is_s else quantize.soft_round_conditional_mean

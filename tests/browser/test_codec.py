@@ -14,7 +14,7 @@ from c3lite.coding import pixels as decoder
 from c3lite.ingredients.activations import ACTIVATIONS
 from c3lite.model import latents
 from c3lite.widgets import base
-from c3lite.widgets.export import _plain
+from c3lite.widgets.base import _plain
 from c3lite.widgets.fitted import fitted
 from tests import made
 from tests.browser import fits

@@ -1,9 +1,5 @@
 """Fits of whole images beside what versions of Cool-Chic published for the same image and lambda.
-
-Published results are of images, not of parts of them, so a crop has none.
-"""
-
-from __future__ import annotations
+Published results are of images, not of parts of them, so a crop has none."""
 
 import contextlib
 import math
@@ -34,9 +30,7 @@ def _points(version: str, image: str) -> reference.ImageResults | None:
 
 def published_point(version: str, image: str, rd_weight: float) -> tuple[float, float] | None:
     """A version's (bpp, PSNR in dB); None where it has none for this image (or part) and weight.
-
-    Raises `ValueError` for an unknown version.
-    """
+    Raises `ValueError` for an unknown version."""
     points = zip(*(_points(version, image) or ()), strict=True)
     return next(((float(bpp), float(psnr_db)) for weight, bpp, psnr_db in points
                  if math.isclose(weight, rd_weight)), None)
@@ -54,10 +48,8 @@ def loss_over(result: Result, version: str) -> float:
 
 
 def image_by_image(results: Iterable[Result], versions: Sequence[str] = VERSIONS) -> TextTable:
-    """Every fit with its real file and PSNR, and how much more RD loss it has than each version.
-
-    RD losses are of real files, as the published rates; "-" where nothing is published.
-    """
+    """Every fit with its real file and PSNR, and how much more RD loss it has than each version. RD
+    losses are of real files, as the published rates; "-" where nothing is published."""
     results = list(results)
     head = ["image", "lambda", "row", "steps", "bpp, file", "bpp, estimate", "PSNR dB",
             *(f"{v}: bpp, dB, our RD loss over its" for v in versions)]
@@ -78,9 +70,7 @@ def _against(result: Result, version: str) -> str:
 
 def versions_table(results: Sequence[Result], versions: Sequence[str] = VERSIONS) -> TextTable:
     """BD-rate of real files against each version's, the mean over whole images (and seeds).
-
-    Positive is worse; "-" where there is none: fewer than four rate weights, or crops only.
-    """
+    Positive is worse; "-" where there is none: fewer than four rate weights, or crops only."""
     curves: dict[str, dict[tuple[str, int], list[Result]]] = {r.row: {} for r in results}
     for r in best_results(results):
         curves[r.row].setdefault((r.image, r.seed), []).append(r)

@@ -1,7 +1,5 @@
 """What decoding takes: seconds by component, to put beside the MACs that are usually counted."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import time
@@ -12,7 +10,7 @@ import jax
 import numpy as np
 
 from c3lite.ablation import notebook
-from c3lite.ablation.notebook import POSITIVE_COUNT, Parameter, list_of
+from c3lite.ablation.notebook import POSITIVE_COUNT, list_of
 from c3lite.ablation.table import TextTable, number
 from c3lite.coding import files
 from c3lite.coding import pixels as decoder
@@ -24,13 +22,11 @@ from c3lite.model.codec import Codec
 
 PARAMETERS = {name: notebook.PARAMETERS[name] for name in (
     "preset", "steps", "stage2_steps", "is_result")} | {
-    "image": Parameter("the name of an image", notebook.TEXT),
-    "rd_weight": notebook.POSITIVE_NUMBER,
-    "codecs": Parameter("a list of " + ", ".join(PRESETS), list_of({"enum": list(PRESETS)}, 1)),
-    "shapes": Parameter("a list of pairs [height, width]", list_of(
-        list_of(POSITIVE_COUNT.schema, 2) | {"maxItems": 2}, 1)),
-    "starts": POSITIVE_COUNT,
-    "repeats": POSITIVE_COUNT,
+    "image": notebook.TEXT, "rd_weight": notebook.POSITIVE_NUMBER,
+    "codecs": list_of({"enum": list(PRESETS)}, "a list of " + ", ".join(PRESETS), 1),
+    "shapes": list_of({"type": "array", "items": POSITIVE_COUNT, "minItems": 2, "maxItems": 2},
+                      "a list of pairs [height, width]", 1),
+    "starts": POSITIVE_COUNT, "repeats": POSITIVE_COUNT,
 }
 """What `complexity.ipynb` may set."""
 
@@ -45,9 +41,7 @@ class DecodeTime(Cost):
 
 def decode_time(data: bytes, repeats: int = 3) -> DecodeTime:
     """Decode an image `repeats` times: of each component, the least CPU time over all threads.
-
-    Raises `BitstreamError` as `decode`.
-    """
+    Raises `BitstreamError` as `decode`."""
     return DecodeTime(*map(min, zip(*(_decode(data) for _ in range(repeats)), strict=True)))
 
 
@@ -88,9 +82,8 @@ class Decoding(NamedTuple):
     seconds: DecodeTime
 
 
-def measure(
-    codec: str, fit: Fit, shapes: Sequence[Sequence[int]], repeats: int = 3,
-) -> list[Decoding]:
+def measure(codec: str, fit: Fit, shapes: Sequence[Sequence[int]],
+            repeats: int = 3) -> list[Decoding]:
     """Decode files of the networks of `fit` with its latents tiled to each of several shapes."""
     found = []
     for shape in shapes:

@@ -4,8 +4,6 @@ A fit with the networks of another is named in the store by both. Networks are n
 is fitted again, which gives the same ones, unless all its pairs are done.
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 import json
@@ -21,7 +19,7 @@ from jaxtyping import Float
 from c3lite.ablation import images as named_images
 from c3lite.ablation import notebook
 from c3lite.ablation.jobs import Job, Progress, attempt, record
-from c3lite.ablation.notebook import POSITIVE_COUNT, Parameter, list_of
+from c3lite.ablation.notebook import POSITIVE_COUNT, list_of
 from c3lite.ablation.store import Record, Store, fit_key, short_hash
 from c3lite.ablation.studies.stand_ins import latents_loss, loss_curve
 from c3lite.ablation.table import TextTable, collapses, number
@@ -29,15 +27,15 @@ from c3lite.config import Config, edit
 from c3lite.fitting.fit import Fit, fit
 from c3lite.fitting.transfer import refit
 
-KINDS = ("own", "frozen", "warm")
+KINDS = {"own": "its own, from scratch", "frozen": "another's, frozen",
+         "warm": "another's, as a start"}
 """Fitted from scratch; latents alone with the source's networks; everything, starting from them."""
 
 PARAMETERS = {name: notebook.PARAMETERS[name] for name in (
     "preset", "steps", "stage2_steps", "store", "is_result")} | {
-    "images": Parameter("a list of two or more names", list_of(notebook.TEXT, 2)),
-    "rd_weight": notebook.POSITIVE_NUMBER,
-    "short_steps": Parameter("a list of whole numbers above 0", list_of(POSITIVE_COUNT.schema)),
-    "seed": notebook.COUNT,
+    "images": list_of(notebook.TEXT, "a list of two or more names", 2),
+    "rd_weight": notebook.POSITIVE_NUMBER, "seed": notebook.COUNT,
+    "short_steps": list_of(POSITIVE_COUNT, "a list of whole numbers above 0"),
 }
 """What `transfer.ipynb` may set."""
 
@@ -45,26 +43,17 @@ PARAMETERS = {name: notebook.PARAMETERS[name] for name in (
 class Transfer(NamedTuple):
     """One fit of a notebook."""
 
-    kind: str
-    """Of `KINDS`."""
+    kind: str  # of `KINDS`
     source: str
     """Whose networks; for "own" the target itself."""
-    target: str
-    """The picture that is coded."""
-    steps: int
-    """Of stage 1."""
+    target: str  # the picture that is coded
+    steps: int  # of stage 1
     record: Record
 
 
-def transfers(
-    images: Mapping[str, Float[np.ndarray, "3 *shape"]] | Sequence,
-    base: Config,
-    *,
-    store: Store | str,
-    steps: Sequence[int] = (),
-    seed: int = 0,
-    progress: bool = True,
-) -> Iterator[Transfer]:
+def transfers(images: Mapping[str, Float[np.ndarray, "3 *shape"]] | Sequence, base: Config, *,
+              store: Store | str, steps: Sequence[int] = (), seed: int = 0,
+              progress: bool = True) -> Iterator[Transfer]:
     """Every picture on its own, and from the networks of every other, as they finish.
 
     images: as for `sweep`. base: its structure must do for all of them. The sources are fitted by
@@ -96,7 +85,7 @@ def transfers(
     for source in images:
         others = [name for name in images if name != source]
         for target, kind, n in (*itertools.product([source], ["own"], schedules),
-                                *itertools.product(others, KINDS[1:], schedules)):
+                                *itertools.product(others, ["frozen", "warm"], schedules)):
             key = own_keys[target, n]
             if kind != "own":
                 key = short_hash(json.dumps([kind, key, own_keys[source, base.steps]]))
@@ -118,9 +107,7 @@ def transfers(
 
 def stills(names: Iterable[str]) -> dict[str, Float[np.ndarray, "3 height width"]]:
     """Pictures by name; of a clip of one frame, such as `bunny[0:1,20:148,60:252]`, the frame.
-
-    Raises `ValueError` for a clip of more frames, and as `images.load`.
-    """
+    Raises `ValueError` for a clip of more frames, and as `images.load`."""
     found = {}
     for name in names:
         x = named_images.load(name)
@@ -142,10 +129,8 @@ def latents_only(transfer: Transfer) -> float:
     return latents_loss(transfer.record)
 
 
-def rises(
-    results: Iterable[Transfer], kind: str, steps: int,
-    loss: Callable[[Transfer], float] = latents_only,
-) -> dict[tuple[str, str], float]:
+def rises(results: Iterable[Transfer], kind: str, steps: int,
+          loss: Callable[[Transfer], float] = latents_only) -> dict[tuple[str, str], float]:
     """By (source, target): a loss against that of the target's own fit, in percent.
 
     The own fit is the one of most steps, so that "own" at fewer steps is a rise too. Fits that
@@ -157,20 +142,16 @@ def rises(
             for r in results if (r.kind, r.steps) == (kind, steps) and r.target in own}
 
 
-_WORDS = {"own": "its own, from scratch", "frozen": "another's, frozen",
-          "warm": "another's, as a start"}
-
-
 def summary(results: Iterable[Transfer]) -> TextTable:
     """Each kind and schedule over all pairs, against own fits of the longest schedule."""
     results = list(results)
     rows = []
     for kind, steps in sorted({(r.kind, r.steps) for r in results},
-                              key=lambda pair: (KINDS.index(pair[0]), -pair[1])):
+                              key=lambda pair: (list(KINDS).index(pair[0]), -pair[1])):
         latents = np.array(list(rises(results, kind, steps).values()))
         sent = np.array(list(rises(results, kind, steps, sent_loss).values()))
         if latents.size:
-            rows.append((_WORDS[kind], str(steps), str(latents.size), *(
+            rows.append((KINDS[kind], str(steps), str(latents.size), *(
                 number(v, 1, sign=True) for v in
                 (latents.mean(), latents.min(), latents.max(), sent.mean()))))
     return TextTable(("networks", "steps", "fits", "RD loss of the latents %", "least", "most",
@@ -184,5 +165,5 @@ def curves(results: Iterable[Transfer], source: str, target: str) -> dict[str, l
     for r in results:
         mine = r.kind == "own" or r.source == source
         if r.target == target and mine and r.record.error is None:
-            found[f"{_WORDS[r.kind]}, {r.steps} steps"] = [loss_curve(r.record)]
+            found[f"{KINDS[r.kind]}, {r.steps} steps"] = [loss_curve(r.record)]
     return found

@@ -4,8 +4,6 @@ Rows beyond the paper's Tables 3 and 11: each ingredient alone, constant against
 rounding from the first step on.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -34,8 +32,7 @@ HARD = {"straight-through": math.inf, "hard, slope of T=0.3": 0.3, "hard, slope 
 """Rows that round from the first step: forward to the nearest whole number, backward by the slope
 of soft-rounding at this temperature, or 1 for straight-through."""
 
-STAND_INS = (*HELD, *NOISES, *HARD)
-"""All rows but the base."""
+STAND_INS = (*HELD, *NOISES, *HARD)  # all rows but the base
 
 
 def stand_ins(base: Config) -> list[Row]:
@@ -82,10 +79,8 @@ class Stability(NamedTuple):
 
     row: str
     fits: int
-    failed: int
-    """Fits whose loss stopped being finite; the other figures are without them."""
-    collapsed: int | None
-    """None where it is not known of all fits."""
+    failed: int  # fits whose loss stopped being finite; the other figures are without them
+    collapsed: int | None  # None where it is not known of all fits
     rise_percent: float
     """Of the latents' RD loss, mean over images and rate weights of each mean over seeds."""
     rises_percent: Float[np.ndarray, " fits"]
@@ -93,8 +88,7 @@ class Stability(NamedTuple):
     spread_percent: float
     """Standard deviation over seeds (root mean square over images and rate weights), in percent of
     the base's mean. NaN for a single seed."""
-    jump_percent: float
-    """Median over the fits."""
+    jump_percent: float  # median over the fits
 
 
 def stability(results: Iterable[Result]) -> list[Stability]:
