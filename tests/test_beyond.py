@@ -74,7 +74,7 @@ def test_of_a_clip_the_taps_are_those_of_the_frame():
 def test_features_are_made_of_all_coarser_latents_at_the_parent(shape, hyper):
     config = c3.edit(c3.C3, num_grids=4, grid_features=3, featured_grids=2, hyper_grids=hyper)
     grids, model = grids_of(config, shape), random_codec(config, shape).entropy
-    exponents = (0, 1, 2, 3) + (0, 0, 2, 3)[4 - hyper:]
+    exponents = (0, 1, 2, 3, *(0, 0, 2, 3)[4 - hyper:])
     assert latents.exponents(config) == exponents
     for n in range(2):
         found = np.asarray(model.features_of(config, grids, n))
