@@ -80,7 +80,8 @@ def is_closing(title):
 def ideas(path):
     """The sections that run code, less the first (it meets the lesson's object) and the last."""
     body = [s for s in sections(path) if s.title and s.code]
-    return [s for s in body[1:] if s.title != "Exercises" and not is_closing(s.title)]
+    return [s for s in body[1:] if s.title not in ("Exercises", "Scoreboard")
+            and not is_closing(s.title)]
 
 
 @each_lesson
@@ -105,11 +106,12 @@ def test_what_is_to_be_tried_and_done_has_answers_and_hints(path):
     if path.stem[:2] in ("00", "09"):
         pytest.skip("its Try-its have no folded answers yet")
     text = "\n".join(c.source for c in read(path) if c.cell_type == "markdown")
-    assert text.count("<summary>Answer</summary>") >= text.count("**Try it")
+    answers = len(re.findall(r"<summary>(Answer|Why\?)</summary>", text))
+    assert answers >= text.count("**Try it")
     assert text.count("<summary>Hint</summary>") >= 3
     assert "**2. ★ " in text and "**3. ★★ " in text
     assert "**Recap.**" in text and "| formula card |" in text
-    assert len(re.findall(r"^← .+ \| .+ →$", text, re.MULTILINE)) == 2
+    assert len(re.findall(r"^← \[.+[|·] .+", text, re.MULTILINE)) == 2
 
 
 @each_lesson
