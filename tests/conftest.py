@@ -24,7 +24,7 @@ import typing  # noqa: E402
 import jaxtyping  # noqa: E402
 import psutil  # noqa: E402
 import pytest  # noqa: E402
-from beartype import beartype  # noqa: E402
+from beartype import BeartypeConf, beartype  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 jaxtyped = jaxtyping.jaxtyped
@@ -49,7 +49,7 @@ def checked(*, typechecker):
         fn.__annotations__ = hints
         if not hints:
             return fn
-        wrapped = beartype(fn)
+        wrapped = beartype(conf=BeartypeConf(violation_type=TypeError))(fn)
         if any(map(has_shape, hints.values())):
             wrapped = jaxtyped(wrapped, typechecker=None)
         wrapped.__wrapped__ = fn  # for tests of what a function itself says

@@ -35,7 +35,7 @@ def measured(contents: Path) -> None:
     began, before = time.process_time(), _peak()
     decoded = files.read(data)
     rolled_out = time.process_time()
-    pixels.synthesize(decoded.config, decoded.shape, *decoded.coded)
+    pixels.synthesize(decoded.config, decoded.shape, *decoded.coded[:4])
     figures = {"rollout": rolled_out - began, "decode": time.process_time() - began,
                "decode_mb": _peak() - before}
     began = time.process_time()
