@@ -173,7 +173,7 @@ def take_apart(config: Config, arrays: Sequence[np.ndarray]) -> Arrays:
     return Arrays(
         next(left) if UPSAMPLINGS[config.upsampling].is_learned else None,
         pairs(len(config.synthesis_widths) + 1), pairs(config.synthesis_residual_convs),
-        pairs(config.linear_branches * 1),
+        pairs(config.linear_branches),
         [pairs(hidden + 1) for _ in range(count)],
         pairs(hidden * config.entropy_film), pairs(count * config.linear_branches),
         pairs(sum(bool(ancestors(config, n)) for n in range(total))))

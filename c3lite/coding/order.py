@@ -107,10 +107,10 @@ class Plan:
         ranks, halving = [], []
         delay = 0
         for n, grid_shape in enumerate(self.shapes):
-            slopes = [2**n * a for a in weights] if previous else weights
+            ratio = 2 ** (coarseness[n] - coarseness[0]) if previous or config.grid_features else 1
+            slopes = [ratio * a for a in weights]
             if config.grid_features:  # just before what lies beneath
                 delay = max(coarseness) - coarseness[n]
-                slopes = [2 ** (coarseness[n] - coarseness[0]) * a for a in weights]
             if n and previous:
                 # halving p reads the finer grid up to 2p + 2, and its window reaches p + reach
                 delay += sum(slopes) + 1 + reach * sum(slopes)

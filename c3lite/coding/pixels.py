@@ -66,18 +66,16 @@ def to_pixels(
     config: Config, up: Float[np.ndarray, "grids *shape"], parts: Arrays
 ) -> Float[np.ndarray, "3 *shape"]:
     """The synthesis network (App. A.1.3), and rounding to 8 bits."""
-    if up.ndim == 3:
-        x, beside = _pixelwise(config, up, parts)
-    else:
-        frames = (_pixelwise(config, frame, parts) for frame in up.swapaxes(0, 1))
-        x, beside = (np.stack(part, 1) for part in zip(*frames, strict=True))
     act = ACTIVATIONS[config.activation].decode
+    x = _pixelwise(config, up, parts.layers)
+    if config.rgb_activation:
+        x = act(x)
     for i, (weight, bias) in enumerate(parts.convs):
         x = residual_conv(x, weight, bias)
         if i < len(parts.convs) - 1:
             x = act(x)
     if parts.branch:
-        x = x + beside
+        x = x + _pixelwise(config, up, parts.branch)
     return np.rint(np.clip(x, 0, 1) * np.float32(255)) / np.float32(255)
 
 
@@ -94,23 +92,21 @@ def _resized(grid, paths, method):
     return grid
 
 
-def _pixelwise(config, x, parts):
-    """The 1x1 layers, with the activation after them if there is one, and the linear branch."""
+def _pixelwise(config, x, layers):
+    """1x1 layers, of a video frame by frame."""
+    if x.ndim == 4:
+        return np.stack([_pixelwise(config, frame, layers) for frame in x.swapaxes(0, 1)], 1)
     act = ACTIVATIONS[config.activation].decode
     flat = x.reshape(len(x), -1)
-    out, beside = (np.zeros((3, flat.shape[1]), np.float32) for _ in range(2))
+    out = np.empty((3, flat.shape[1]), np.float32)
     for first in range(0, flat.shape[1], BLOCK):
-        here = slice(first, first + BLOCK)
-        y = flat[:, here]
-        for weight, bias in parts.branch:
-            beside[:, here] = product(weight, y) + bias[:, None]
-        for weight, bias in parts.layers[:-1]:
+        y = flat[:, first : first + BLOCK]
+        for weight, bias in layers[:-1]:
             z = product(weight, y) + bias[:, None]
             y = act(y + z if config.residual_layers and z.shape == y.shape else z)
-        weight, bias = parts.layers[-1]
-        y = product(weight, y) + bias[:, None]
-        out[:, here] = act(y) if config.rgb_activation else y
-    return out.reshape(3, *x.shape[1:]), beside.reshape(3, *x.shape[1:])
+        weight, bias = layers[-1]
+        out[:, first : first + BLOCK] = product(weight, y) + bias[:, None]
+    return out.reshape(3, *x.shape[1:])
 
 
 def residual_conv(

@@ -46,7 +46,6 @@ def macs_per_pixel(config: Config, shape: Sequence[int]) -> MACs:
       From grid to grid by 2 (COOL-CHIC) the weights are constants, so each new sample costs the
       average alone: 16 in two dimensions, 121 a pixel for 7 grids.
     - Synthesis: dense layers, then 9 x k**d for each residual convolution, once a pixel (Eq. 26).
-
     - Linear branches: inputs x outputs. Features: A r + b once for each parent, that is for each
       latent of half the resolution.
     - Separable upsampling: 7 a latent and axis for smoothing, and of what is doubled 4 an entry and

@@ -140,15 +140,14 @@ def search(codec: Codec, config, x: Float[Array, "3 *shape"]) -> Search:
     pairs = jnp.repeat(candidates, n), jnp.tile(candidates, n)
     mse, bits, own = jax.lax.map(parts, pairs)
     losses = mse + config.rd_weight * (bits + sum(own)) / pixels
-    first = second = jnp.argmin(losses)
+    k = jnp.argmin(losses)
+    steps = pairs[0][k], pairs[1][k]
     if config.steps_per_network:  # the entropy model changes the rate alone, the others the rest
         rest = mse + config.rd_weight * (own.synthesis + own.upsampling) / pixels
-        first, second = jnp.argmin(rest), jnp.argmin(bits + own.entropy)
-    steps = [pairs[0][first], pairs[1][first]]
-    if config.steps_per_network:
-        steps += [pairs[0][second], pairs[1][second]]
+        first, k = jnp.argmin(rest), jnp.argmin(bits + own.entropy)
+        steps = pairs[0][first], pairs[1][first], pairs[0][k], pairs[1][k]
     integers = to_integers(networks, *steps)
-    latents = bits[second]
+    latents = bits[k]
     if config.network_rdoq:
         integers, latents = towards_zero(codec, config, x, symbols, integers, steps)
     best = Coded(symbols.astype(jnp.int32), integers, *steps)

@@ -56,36 +56,37 @@ def raise_separably(
     decoder.
     """
     axes = range(-1, -1 - grids[0].ndim, -1)  # last axis first: the others are still small
-
-    def read(x, axis, first, n):  # of `n` entries along an axis, from number `first` on
-        return x[(..., slice(first, first + n)) + (slice(None),) * (-1 - axis)]
-
     raised = grids[-1][None]
     for n in reversed(range(len(grids) - 1)):
         smooth, double = kernel[n]
         for axis in axes:
-            raised = doubled(xp, raised, double, axis, grids[n].shape[axis], read)
+            raised = doubled(xp, raised, double, axis, grids[n].shape[axis])
         own = grids[n][None]
         for axis in axes:
             size, pad = own.shape[axis], [(0, 0)] * own.ndim
             pad[axis] = (3, 3)
             padded = xp.pad(own, pad)
-            own = sum(smooth[abs(k)] * read(padded, axis, 3 + k, size) for k in range(-3, 4))
+            own = sum(smooth[abs(k)] * _part(padded, axis, 3 + k, size) for k in range(-3, 4))
         raised = xp.concatenate([own, raised])
     return raised
 
 
-def doubled(xp: Any, x, half, axis: int, size: int, read):
+def _part(x, axis, first, n):
+    """`n` entries along an axis, counted from the last one, from number `first` on."""
+    return x[(..., slice(first, first + n)) + (slice(None),) * (-1 - axis)]
+
+
+def doubled(xp: Any, x, half, axis: int, size: int):
     """Twice as many entries along an axis, cut to `size`, edges replicated: entry 2i + r is made
     of the entries i + r - 2 to i + r + 1 by every other of 8 symmetric taps."""
     n, pad = x.shape[axis], [(0, 0)] * x.ndim
     pad[axis] = (2, 2)
     padded = xp.pad(x, pad, mode="edge")
     taps = (0, 1, 2, 3, 3, 2, 1, 0)
-    even, odd = (sum(half[taps[r + 2 * k]] * read(padded, axis, r + k, n) for k in range(4))
+    even, odd = (sum(half[taps[r + 2 * k]] * _part(padded, axis, r + k, n) for k in range(4))
                  for r in (0, 1))
     shape = (*x.shape[: x.ndim + axis], 2 * n, *x.shape[x.ndim + axis + 1 :])
-    return read(xp.stack([even, odd], axis).reshape(shape), axis, 0, size)
+    return _part(xp.stack([even, odd], axis).reshape(shape), axis, 0, size)
 
 
 def _triangle(d):

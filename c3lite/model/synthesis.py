@@ -50,9 +50,11 @@ class Synthesis(eqx.Module):
             self.layers = (*self.layers[:-1], Dense(last.weight, jnp.asarray(mean_rgb)))
         size = (1, 3, 3) if config.synthesis_per_frame and ndim == 3 else (3,) * ndim
         self.convs = tuple(ResidualConv(size) for _ in range(config.synthesis_residual_convs))
-        n = config.num_grids
-        start = jr.uniform(jr.fold_in(key, 2**16), (3, n), minval=-1, maxval=1) / (9 * math.sqrt(n))
-        self.branch = linear_branch(start) if config.linear_branches else None
+        self.branch = None
+        if config.linear_branches:
+            n, key = config.num_grids, jr.fold_in(key, 2**16)
+            start = jr.uniform(key, (3, n), minval=-1, maxval=1) / (9 * math.sqrt(n))
+            self.branch = linear_branch(start)
 
     def __call__(self, config, up: Float[Array, "grids *shape"]) -> Float[Array, "3 *shape"]:
         act = ACTIVATIONS[config.activation].train

@@ -50,7 +50,7 @@ class LatentExplorer(ClipExplorer):
         fit = self._fit
         shares = ", ".join(f"{bits.sum() / fit.pixels:.3f}" for bits in plots.latent_bits(fit))
         return (f"The picture as the decoder gives it back ({fit.psnr:.2f} dB) and its "
-                f"{fit.config.num_grids} latent grids, finest first, which take {shares} bits per "
+                f"{len(fit.grids)} latent grids, finest first, which take {shares} bits per "
                 "pixel.")
 
     def figure(self) -> Figure:
