@@ -103,7 +103,9 @@ class LiveFit(Explorer):
             target=self._work, args=(before,), name="LiveFit", daemon=True)
         atexit.register(self._abandon)
         self._thread.start()
-        threading.Thread(target=self._tell_time, args=(self._thread,), daemon=True).start()
+        self._teller = threading.Thread(
+            target=self._tell_time, args=(self._thread,), daemon=True)
+        self._teller.start()
 
     def pause(self) -> None:
         """Hold the fit after the steps that are under way, a second or so."""
@@ -154,6 +156,7 @@ class LiveFit(Explorer):
             thread.join()
         if thread.is_alive():
             return None
+        self._teller.join()  # which tells the last time in a moment
         return self.fit if len(self._runs) == 1 else self.fits
 
     def _started(self) -> threading.Thread:
