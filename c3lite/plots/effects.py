@@ -83,15 +83,16 @@ def waterfall(
     black lines reach from the best seed to the worst. Diamonds are `guesses` of the sum.
     """
     ax = new_axes(ax, figsize=(8, 1.2 + 0.42 * len(parts)))
+    shown = {row: guesses[name] for row, name in enumerate(parts) if name in (guesses or {})}
     for row, points in enumerate(map(np.atleast_2d, parts.values())):
         mse, rate = points.mean(0)
         total = points.sum(1)
         ax.barh(row, mse, 0.6, color=COLORS[3], label=None if row else "error (MSE)")
         ax.barh(row, rate, 0.6, mse, color=COLORS[5], label=None if row else "rate (λ · bpp)")
         ax.plot([total.min(), total.max()], [row, row], color="black", linewidth=2.5)
-        ax.annotate(f"{total.mean():.1f}", (total.max(), row), (6, 0), va="center", fontsize=9,
+        end = max(total.max(), shown.get(row, 0))  # a guess does not hide the number
+        ax.annotate(f"{total.mean():.1f}", (end, row), (8, 0), va="center", fontsize=9,
                     textcoords="offset points")
-    shown = {row: guesses[name] for row, name in enumerate(parts) if name in (guesses or {})}
     if shown:
         ax.plot(shown.values(), shown.keys(), "D", color=COLORS[1], markeredgecolor="black",
                 label="your guess")
