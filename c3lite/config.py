@@ -483,9 +483,9 @@ ADAPTIVE_CLIC = tuple(
 
 _FAST = {
     "clip_gradient": "straight_through", "network_optimizer": "soap", "network_decay": 0.01,
-    "clipped_gradients": "networks", "latent_epsilon": 1e-15, "latent_gains": "at least",
-    "noise": "gaussian", "temperature": (0.35, 0.08), "second_rounding_is_s": True,
-    "steps": 2000, "stage2_steps": 200,
+    "clipped_gradients": "networks", "latent_epsilon": 1e-15, "latent_gains": "equal",
+    "latent_gain_bins": 16.0, "noise": "gaussian", "temperature": (0.35, 0.08),
+    "second_rounding_is_s": True, "steps": 2000, "stage2_steps": 200,
 }
 
 C3_FAST = edit(C3, **_FAST, window=(128, 192))

@@ -2,18 +2,31 @@
 
 import math
 import os
+import platform
 import subprocess
 
 import jax
 import psutil
 
+from c3lite.model.blocks import on_cpu
+
 BYTES_FIXED = 700e6  # of a process that fits, without the fit (measured on a CPU)
-BYTES_A_PIXEL = 2200.0  # of one fit: 1.5 GB in all were measured for 512x768 on a CPU
+BYTES_A_PIXEL = {"cpu": 2200.0, "gpu": 1400.0}
+"""Of one fit: 1.5 GB in all were measured for 512x768 on a CPU; for a GPU the compiler plans 760 to
+1,320 (ablations/results/gpu_compiled.md)."""
 
 NANOSECONDS_A_STEP_AND_PIXEL = 460.0
 """On 2 CPU cores: 464 for 128x192 and 696 for 512x768 (tests/benchmarks/RESULTS.md)."""
 
 LARGEST_BATCH = 32
+
+
+def name() -> str:
+    """This machine's, as results have it; of a GPU with the precision of its products."""
+    if on_cpu():
+        return f"{os.cpu_count()} CPU cores ({platform.machine()})"
+    precision = jax.config.jax_default_matmul_precision or "float32"
+    return f"{jax.devices()[0].device_kind}, {precision}"
 
 
 def memory() -> float | None:
@@ -26,7 +39,7 @@ def memory() -> float | None:
 
 def fit_bytes(shape: tuple[int, ...]) -> float:
     """About what one fit of this shape takes, beside `BYTES_FIXED`."""
-    return BYTES_A_PIXEL * math.prod(shape)
+    return BYTES_A_PIXEL["cpu" if on_cpu() else "gpu"] * math.prod(shape)
 
 
 def check_memory(shape: tuple[int, ...], name: str) -> None:
@@ -41,7 +54,7 @@ def check_memory(shape: tuple[int, ...], name: str) -> None:
 def batch_size(shape: tuple[int, ...]) -> int:
     """Fits at once in one process: one on a CPU, on a GPU as many as its memory holds."""
     available = memory()
-    if jax.default_backend() == "cpu" or available is None:
+    if on_cpu() or available is None:
         return 1
     return max(1, min(LARGEST_BATCH, int(0.8 * available / fit_bytes(shape))))
 
@@ -89,6 +102,6 @@ def answer(*command: str) -> str | None:
 
 def expected_seconds(cost: float) -> float | None:
     """Of fits of this cost (steps times pixels); None where no speed was measured."""
-    if jax.default_backend() != "cpu" or (os.cpu_count() or 1) < 2:
+    if not on_cpu() or (os.cpu_count() or 1) < 2:
         return None
     return cost * NANOSECONDS_A_STEP_AND_PIXEL * 1e-9

@@ -22,14 +22,22 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from c3lite.ablation import devices
 from c3lite.ablation.images import Images
-from c3lite.ablation.jobs import Arrays, Group, Progress, grouped, run_group, run_missing
+from c3lite.ablation.jobs import (
+    Arrays,
+    Group,
+    Progress,
+    fit_group,
+    grouped,
+    keep,
+    run_group,
+    run_missing,
+)
 from c3lite.ablation.rows import check_name
 from c3lite.ablation.store import Record, Store
 from c3lite.config import nearest
+from c3lite.model.blocks import on_cpu
 
 TRIES = 3  # a group of fits that so often ended its process, or its Slurm job, is given up
 SECONDS_BETWEEN_LOOKS = 2.0  # how often to look into the store for fits of a cluster's jobs
@@ -51,8 +59,37 @@ class ExecutorError(RuntimeError):
 def in_process(groups: Sequence[Group], store: Store, images: Images,
                progress: Progress) -> Finished:
     """The executor that runs one group after another here. An error ends the sweep at once."""
+    if not on_cpu():
+        yield from _overlapped(groups, store, images, progress)
+        return
     for group in groups:
         yield group, run_group(group, store, images, progress.during(group))
+
+
+def _overlapped(groups: Sequence[Group], store: Store, images: Images,
+                progress: Progress) -> Finished:
+    """While the GPU fits a batch, the CPU's cores write the files of the one before."""
+    with concurrent.futures.ThreadPoolExecutor(1) as keeper, _encoders() as encoders:
+        waiting = collections.deque()
+        for group in groups:
+            outcomes = fit_group(group, store, images, progress.during(group))
+            waiting.append((group, keeper.submit(keep, outcomes, store, encoders.map)))
+            while waiting and waiting[0][1].done():
+                done, records = waiting.popleft()
+                yield done, records.result()
+        for done, records in waiting:
+            yield done, records.result()
+
+
+def _encoders() -> concurrent.futures.ProcessPoolExecutor:
+    """Processes of one thread each that leave the GPU alone."""
+    count = devices.cores()
+    pool = concurrent.futures.ProcessPoolExecutor(
+        count, multiprocessing.get_context("spawn"), _begin)
+    with _STARTING, _starting(devices.one_thread() | {"JAX_PLATFORMS": "cpu"}):
+        for _ in range(count):
+            pool.submit(int)  # whatever is submitted while none is idle starts a process
+    return pool
 
 
 def local(groups: Sequence[Group], store: Store, images: Images, progress: Progress, *,
@@ -62,7 +99,7 @@ def local(groups: Sequence[Group], store: Store, images: Images, progress: Progr
     `workers` says how many; without, what takes a single process runs in this one. Each group is
     tried `TRIES` times. Raises `ExecutorError` for what failed, at the end.
     """
-    gpus = devices.visible_gpus() if jax.default_backend() != "cpu" else []
+    gpus = [] if on_cpu() else devices.visible_gpus()
     environments = _environments(groups, gpus, workers)
     if len(environments) == 1 and workers is None:
         return in_process(groups, store, images, progress)

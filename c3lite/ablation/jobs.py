@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from c3lite.ablation import images
+from c3lite.ablation import devices, images
 from c3lite.ablation.store import NUMERICS, Record, Store
 from c3lite.coding import encode
 from c3lite.config import Config
@@ -99,11 +99,28 @@ def grouped(jobs: Iterable[Job], size: int) -> list[list[Job]]:
 
 def run_group(jobs: Group, store: Store, arrays: Arrays | None = None,
               callback=None) -> list[Record]:
-    """Fit a group of jobs as one batch and write the results to the store.
+    """Fit a group of jobs as one batch and write the results to the store (`fit_group`, `keep`)."""
+    return keep(fit_group(jobs, store, arrays, callback), store)
 
-    arrays: images by name, which are loaded otherwise. A fit whose loss stops being finite is
-    stored as failed. Killed, the next call goes on from the batch's checkpoint. Raises `ValueError`
-    when an image is not the one that was planned with.
+
+class Outcome(NamedTuple):
+    """A job that has run."""
+
+    job: Job
+    """With the masks of its config, where they were learned."""
+    fit: Fit | FitError
+    seconds: float
+    """The job's share of its batch."""
+    batch: int
+
+
+def fit_group(jobs: Group, store: Store, arrays: Arrays | None = None,
+              callback=None) -> list[Outcome]:
+    """Fit a group of jobs as one batch.
+
+    arrays: images by name, which are loaded otherwise. A fit whose loss stops being finite is an
+    error among the outcomes. Killed, the next call goes on from the batch's checkpoint. Raises
+    `ValueError` when an image is not the one that was planned with.
     """
     xs = [_image(job, arrays or {}) for job in jobs]
     keys = [jax.random.key(job.seed) for job in jobs]
@@ -121,14 +138,28 @@ def run_group(jobs: Group, store: Store, arrays: Arrays | None = None,
     else:
         fits = fit_many(xs, configs, keys=keys, **options)
     seconds = (time.perf_counter() - began) / len(jobs)
+    return [Outcome(dataclasses.replace(job, config=config), result, seconds, len(jobs))
+            for job, config, result in zip(jobs, configs, fits, strict=True)]
+
+
+def keep(outcomes: Sequence[Outcome], store: Store, each: Callable = map) -> list[Record]:
+    """Write the results of a group to the store, each with the length of its file.
+
+    each: a `map` that may encode several at once.
+    """
+    lengths = each(file_bytes, [outcome.fit for outcome in outcomes])
     records = []
-    for job, config, result in zip(jobs, configs, fits, strict=True):
-        job = dataclasses.replace(job, config=config)
-        records.append(record(result, job, seconds, len(jobs)))
+    for outcome, length in zip(outcomes, lengths, strict=True):
+        records.append(record(outcome, length))
         store.add(records[-1])
-        if len(job.shape) == 3:
-            store.mask(job.key).unlink(missing_ok=True)
+        if len(outcome.job.shape) == 3:
+            store.mask(outcome.job.key).unlink(missing_ok=True)
     return records
+
+
+def file_bytes(result: Fit | FitError) -> int | None:
+    """The length of a fit's file."""
+    return None if isinstance(result, FitError) else len(encode(result))
 
 
 def attempt(make: Callable[[], Fit]) -> Fit | FitError:
@@ -142,15 +173,14 @@ def attempt(make: Callable[[], Fit]) -> Fit | FitError:
     return result
 
 
-def record(result: Fit | FitError, job: Job, seconds: float, batch: int = 1) -> Record:
-    """What is stored of a finished, or failed, fit."""
-    device = jax.devices()[0]
+def record(outcome: Outcome, length: int | None) -> Record:
+    """What is stored of a finished, or failed, fit; `length` is that of its file in bytes."""
+    job, result, seconds, batch = outcome
     about = {
         "key": job.key, "numerics": NUMERICS, "config": json.loads(job.config.to_json()),
         "image": job.image, "image_sha256": job.image_sha256, "shape": job.shape,
         "seed": int(job.seed), "seconds": round(seconds, 3), "batch": batch,
-        "device": (f"{os.cpu_count()} CPU cores ({platform.machine()})"
-                   if device.platform == "cpu" else device.device_kind),
+        "device": devices.name(),
         "versions": {"c3lite": _own_version(), "jax": jax.__version__,
                      "python": platform.python_version()},
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
@@ -162,7 +192,7 @@ def record(result: Fit | FitError, job: Job, seconds: float, batch: int = 1) -> 
         about["frame_mse"] = [float(f"{error:.7g}") for error in errors]
     return Record(**about, bits=result.bits, psnr_db=result.psnr, loss=result.loss,
                   steps=len(result.history.loss), history=thinned(result.history),
-                  file_bytes=len(encode(result)), collapsed=result.collapsed)
+                  file_bytes=length, collapsed=result.collapsed)
 
 
 def thinned(history: History) -> dict[str, list[float | int]]:

@@ -56,7 +56,7 @@ BASELINE_PARTS: dict[str, tuple[str, ...]] = {
 FAST_PARTS: dict[str, tuple[str, ...]] = {
     "SOAP": ("network_optimizer", "network_decay"),
     "clipping the networks alone": ("clipped_gradients", "latent_epsilon"),
-    "latents' gains": ("latent_gains",),
+    "latents' gains": ("latent_gains", "latent_gain_bins"),
     "Gaussian noise": ("noise",),
     "steeper soft-rounding": ("temperature", "second_rounding_is_s"),
     "the clip's gradient": ("clip_gradient",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import functools
 import os
@@ -59,9 +60,7 @@ def fit_many(
     if len({x.shape for x in images}) > 1:
         shapes = sorted({x.shape for x in images})
         raise ValueError(f"fits in one batch need one shape, got {shapes}")
-    axes, began = config_axes(configs), time.perf_counter()
-    config = jax.tree.map(lambda axis, *values: values[0] if axis is None else jnp.array(values),
-                          axes, *configs, is_leaf=lambda leaf: leaf is None)
+    began, (axes, config) = time.perf_counter(), stacked_configs(configs)
 
     def start(images, _, keys):
         return _stacked([begin(x, c, k) for x, c, k in zip(images, configs, keys, strict=True)])
@@ -74,12 +73,17 @@ def fit_many(
     for state, _ in chunks(x, config, state, past, store=store, **how):  # noqa: B020
         if callback is not None:
             callback(state)
-    best = best_codec(state)
-    fits = [
-        diverged([history]) or finish(image, config, jax.tree.map(lambda leaf, i=i: leaf[i], best),
-                                      history, began)
-        for i, (image, config, history) in enumerate(
-            zip(images, configs, _histories(past, len(images)), strict=True))]
+    best = jax.device_get(best_codec(state))
+
+    @plain_jax()  # which is a thread's own
+    def result(i: int, image, config: Config, history: History) -> Fit | FitError:
+        codec = jax.tree.map(lambda leaf: leaf[i], best)
+        return diverged([history]) or finish(image, config, codec, history, began)
+
+    # beside a GPU's searches, the CPU's cores decode the pictures
+    with concurrent.futures.ThreadPoolExecutor(1 if on_cpu() else None) as threads:
+        fits = list(threads.map(result, range(len(images)), images, configs,
+                                _histories(past, len(images))))
     if store is not None:
         store.remove()
     return fits
@@ -101,6 +105,14 @@ def config_axes(configs: Sequence[Config]) -> Config:
             if getattr(first, name) != getattr(other, name):
                 raise ValueError(f"fits in one batch need equal {name}")
     return jax.tree.map(lambda *values: None if len(set(values)) == 1 else 0, *configs)
+
+
+def stacked_configs(configs: Sequence[Config]) -> tuple[Config, Config]:
+    """`config_axes`, and one config with the values of all where they differ."""
+    axes = config_axes(configs)
+    return axes, jax.tree.map(
+        lambda axis, *values: values[0] if axis is None else jnp.array(values),
+        axes, *configs, is_leaf=lambda leaf: leaf is None)
 
 
 @functools.partial(jax.jit, static_argnames="axes")
@@ -126,6 +138,7 @@ def run_chunk_many(
     return after._replace(step=state.step + done.max()), history, done.max()
 
 
+@jax.jit
 def _stacked(states: Sequence[State]) -> State:
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
     return stacked._replace(step=states[0].step)

@@ -36,10 +36,13 @@ def plain_jax() -> Iterator[None]:
 
     All is float32, so that a fit and its file do not depend on `jax_enable_x64`; types and ranks
     are promoted as usual; and a NaN raises nothing, since histories have some on purpose (a loss
-    that is not finite is a `FitError`).
+    that is not finite is a `FitError`). On a GPU products are of float32 too, unless
+    `jax_default_matmul_precision` says otherwise: JAX rounds their factors to 10 bits there (TF32).
     """
+    precision = jax.config.jax_default_matmul_precision or (None if on_cpu() else "highest")
     with (jax.enable_x64(False), jax.numpy_dtype_promotion("standard"),
-          jax.numpy_rank_promotion("allow"), jax.debug_nans(False)):
+          jax.numpy_rank_promotion("allow"), jax.debug_nans(False),
+          jax.default_matmul_precision(precision)):
         yield
 
 
@@ -85,7 +88,7 @@ def joined(past: Sequence[History]) -> History:
     return History(*map(np.concatenate, zip(*past, strict=True)))
 
 
-def _optimizer(config) -> optax.GradientTransformation:
+def _optimizer(config) -> optax.GradientTransformationExtraArgs:
     """From the gradient of a codec to its step, to be multiplied by the learning rate."""
     clip = optax.clip_by_global_norm(config.gradient_clip)
     fields = ("network_optimizer", "network_decay", "clipped_gradients", "latent_beta2",
@@ -154,7 +157,8 @@ def step(state: State, config, x: Float[Array, "3 *shape"]) -> tuple[State, Hist
     # not: that step restores and does not update.
     restored = (state.waited == 0) & (state.best.loss < loss) & ~in_stage1
 
-    steps, optimizer = _optimizer(config).update(gradient, state.optimizer, state.codec)
+    steps, optimizer = _optimizer(config).update(
+        gradient, state.optimizer, state.codec, step=state.step)
     codec = jax.tree.map(lambda p, s: p - learning_rate * s, state.codec, steps)
     if config.frozen_networks:
         codec = with_networks(codec, networks_of(state.codec))

@@ -55,12 +55,13 @@ def axis_products(g: Float[Array, "*shape"]) -> Matrices:
 
 def scale_by_soap(
     b1: float = 0.95, b2: float = 0.95, eps: float = 1e-8, every: int = 10
-) -> optax.GradientTransformation:
+) -> optax.GradientTransformationExtraArgs:
     """SOAP as an optax transformation; the learning rate is the caller's, as of `scale_by_adam`.
 
     The first gradient founds the bases, and its update is zero. Every `every` steps the bases
     follow `moments` by a step of the power iteration, Q <- QR(L Q). The defaults are those of
-    Cool-Chic 5.0.
+    Cool-Chic 5.0. `update` may be told the number of the `step`, which fits of a batch share: only
+    then do they all change their bases at once, and compute nothing of it in between.
     """
 
     def init(params):
@@ -70,13 +71,14 @@ def scale_by_soap(
         bases = [tuple(jnp.eye(len(m), dtype=m.dtype) for m in own) for own in moments]
         return SoapState(jnp.zeros((), jnp.int32), zeros, zeros, moments, bases)
 
-    def update(updates, state, params=None):
+    def update(updates, state, params=None, *, step=None, **_):
         del params
+        step = state.count if step is None else step
         gradients, structure = jax.tree.flatten(updates)
         moments = jax.tree.map(lambda old, new: b2 * old + (1 - b2) * new,
                                state.moments, [axis_products(g) for g in gradients])
         state = state._replace(moments=moments)
-        first = state.count == 0
+        first = step == 0
         state = jax.lax.cond(first, _found, lambda s: s, state)
 
         gradients = list(map(rotate, gradients, state.bases))
@@ -89,11 +91,11 @@ def scale_by_soap(
         steps = [rotate(step, q, back=True) for step, q in zip(steps, state.bases, strict=True)]
 
         state = state._replace(mu=mu, nu=nu)
-        state = jax.lax.cond(~first & (state.count % every == 0), _follow, lambda s: s, state)
+        state = jax.lax.cond(~first & (step % every == 0), _follow, lambda s: s, state)
         return (jax.tree.unflatten(structure, steps),
                 state._replace(count=optax.safe_increment(state.count)))
 
-    return optax.GradientTransformation(init, update)
+    return optax.GradientTransformationExtraArgs(init, update)
 
 
 def _mean(old, new, decay):
