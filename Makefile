@@ -16,10 +16,10 @@ ARGS    ?=
 lab notebooks ablation: export JAX_COMPILATION_CACHE_DIR ?= $(HOME)/.cache/c3lite/jax
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test benchmark notebooks ablation lint environment extras clean
+.PHONY: help lab test benchmark notebooks ablation gpu-first-run gpu-check lint environment extras clean
 
 help:  ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
 
 lab: $(STAMP)  ## set up .venv and open JupyterLab on the first notebook (a server: ARGS=--no-browser)
 	$(PYTHON) -m jupyterlab --ServerApp.root_dir=. --ContentsManager.pre_save_hook=tests.tools.run_notebooks.before_saving \
@@ -48,6 +48,17 @@ ablation: $(STAMP)  ## run one of the paper's ablation tables: TABLE=03 PRESET=s
 	$(PYTHON) -m papermill ablations/$(NOTEBOOK).ipynb $(RESULTS)/unfinished.ipynb \
 	    -f $(VALUES) --cwd ablations --log-output --no-progress-bar $(ARGS)
 	@mv $(RESULTS)/unfinished.ipynb $(RESULTS)/$(NOTEBOOK).ipynb  # an earlier result stays until then
+
+gpu-first-run: $(STAMP)  ## on a GPU: check it, and measure steps and memory, in a few minutes
+	$(PYTHON) -m tests.tools.gpu_first_run $(ARGS)
+
+gpu-check: .cache/gpu-venv/.installed  ## without a GPU: compile its programs, count kernels and bytes
+	PYTHONPATH=. .cache/gpu-venv/bin/python tests/tools/aot_gpu.py $(ARGS)
+
+.cache/gpu-venv/.installed: pyproject.toml
+	$(PYTHON3) -m venv .cache/gpu-venv
+	.cache/gpu-venv/bin/pip install -q 'jax[cuda12]==0.10.2' -e .
+	@touch $@
 
 lint: $(STAMP)  ## ruff on code and notebooks
 	$(PYTHON) -m ruff check $(ARGS) .

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 import c3lite as c3
-from c3lite.fitting import batch, loop, training
+from c3lite import ablation
+from c3lite.ablation import jobs
+from c3lite.fitting import batch, checkpoint, loop, training
 from c3lite.model import blocks, codec, latents
 from c3lite.model.quantize import hard_round
 from tests.coded import CONFIGS
@@ -67,6 +69,50 @@ def test_a_batch_is_its_fits(config, gpu):
     gpu()
     for ours, theirs in zip(c3.fit_many(images, config, progress=False), alone, strict=True):
         np.testing.assert_allclose(ours.history.loss, theirs.history.loss, rtol=2e-3)
+
+
+def test_a_sweep_writes_files_while_the_next_batch_is_fitted(tmp_path, gpu):
+    def swept(folder, **options):
+        return list(ablation.sweep([ablation.Row("small", (SMALL,))], pictures(3), [1e-3, 4e-3],
+                                   store=tmp_path / folder, executor="process", progress=False,
+                                   **options))
+
+    alone = {r.record.key: r.record for r in swept("alone")}
+    gpu()
+    together = {r.record.key: r.record for r in swept("together", batch=2)}
+    assert together.keys() == alone.keys()
+    for key, ours in together.items():
+        assert ours.loss == pytest.approx(alone[key].loss, rel=2e-3)
+        assert ours.file_bytes == pytest.approx(alone[key].file_bytes, abs=8)
+        assert ours.batch == 2 and ours.device.endswith("float32")
+
+
+def test_a_sweep_that_is_killed_on_a_gpu_goes_on_from_the_checkpoint(tmp_path, gpu, monkeypatch):
+    gpu()
+    monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 0.0)
+    monkeypatch.setattr(loop, "FIRST_CHUNK", 1)
+    monkeypatch.setattr(loop, "_chunk_size", lambda *_: 1)
+    begun = []
+
+    def during(self, group):
+        begun.append([])
+
+        def callback(state):
+            begun[-1].append(int(state.step))
+            if len(begun) == 1 and int(state.step) == 5:
+                raise KeyboardInterrupt
+
+        return callback
+
+    monkeypatch.setattr(jobs.Progress, "during", during)
+
+    def swept():
+        return list(ablation.sweep([ablation.Row("small", (SMALL,))], pictures(2), [1e-3],
+                                   store=tmp_path, batch=2, executor="process", progress=False))
+
+    with pytest.raises(KeyboardInterrupt):
+        swept()
+    assert len(swept()) == 2 and begun[1][0] == 6, "it started anew"
 
 
 def lowered(config, shape, fits=0):

@@ -183,26 +183,21 @@ def towards_zero(
     def loss(k):
         image, bits = parts(k)
         all_bits = bits + sum(network_bits(unravel(k)))
-        return jnp.mean((to_8_bits(image) - x) ** 2) + config.rd_weight * all_bits / pixels
+        return jnp.mean((to_8_bits(image) - x) ** 2) + config.rd_weight * all_bits / pixels, bits
 
     def sweep(carry, key):
-        k, least = carry
-        gradient = jax.grad(smooth_loss)
-
-        def curvature(total, key):
-            signs = jr.rademacher(key, k.shape, jnp.float32)
-            ahead, behind = jax.lax.map(gradient, jnp.stack([k + signs / 2, k - signs / 2]))
-            return total + signs * (ahead - behind) / PROBES, None
-
-        bend, _ = jax.lax.scan(curvature, jnp.zeros_like(k), jr.split(key, PROBES))
-        slope = gradient(k)
+        k, *_ = carry
+        signs = jr.rademacher(key, (PROBES, *k.shape), jnp.float32)
+        around = jnp.concatenate([k[None], k + signs / 2, k - signs / 2])
+        slope, *gradients = jax.lax.map(jax.grad(smooth_loss), around)
+        ahead, behind = jnp.stack(gradients).reshape(2, *signs.shape)
+        bend = jnp.maximum((signs * (ahead - behind)).mean(0), 0)
         scale, _ = ravel_pytree(jax.tree.map(
             lambda a: jnp.broadcast_to(laplace_array_scale(a), a.shape), unravel(k)))
 
         def promise(move):
             saved = laplace_integer_bits(k + move, scale) - laplace_integer_bits(k, scale)
-            change = slope * move + jnp.maximum(bend, 0) * move**2 / 2
-            return change + config.rd_weight * saved / pixels
+            return slope * move + bend * move**2 / 2 + config.rd_weight * saved / pixels
 
         moves = jnp.stack([-jnp.sign(k), -jnp.clip(k, -2, 2), jnp.sign(k)])
         promises = jax.vmap(promise)(moves)
@@ -212,16 +207,17 @@ def towards_zero(
         group = jnp.argsort(jnp.argsort(gain)) * GROUPS // count  # the first promise most
 
         def try_group(carry, number):
-            k, least = carry
-            tried = jnp.where((group == number) & (gain < 0), k + move, k)
-            reached = loss(tried)
-            better = reached < least
-            return (jnp.where(better, tried, k), jnp.minimum(reached, least)), None
+            tried = jnp.where((group == number) & (gain < 0), carry[0] + move, carry[0])
+            reached, bits = loss(tried)
+            new = tried, reached, bits
+            return jax.tree.map(lambda a, b: jnp.where(reached < carry[1], a, b), new, carry), None
 
-        return jax.lax.scan(try_group, (k, least), jnp.arange(GROUPS))[0], None
+        return jax.lax.scan(try_group, carry, jnp.arange(-1, GROUPS))[0], None  # -1: no move
 
-    (k, _), _ = jax.lax.scan(sweep, (start, loss(start)), jr.split(jr.key(0), SWEEPS))
-    return unravel(k), parts(k)[1]
+    # the gradient and the loss stand here once each, in loops: compiling them is most of the time
+    nothing = start, jnp.array(jnp.inf), jnp.zeros(())
+    (k, _, bits), _ = jax.lax.scan(sweep, nothing, jr.split(jr.key(0), SWEEPS))
+    return unravel(k), bits
 
 
 def to_8_bits(image: Float[Array, "3 *shape"]) -> Float[Array, "3 *shape"]:
