@@ -496,15 +496,13 @@ large picture networks that have learned on a small window of it. Each is one fi
 
 BEYOND = edit(
     C3_FAST, grid_features=6, context_taps=14, linear_branches=True, upsampling="separable",
-    residual_layers=True, entropy_widths=(20, 20), synthesis_widths=(48,), steps_per_network=True,
-    network_rdoq=True)
-"""A decoder meant to be ahead of C3, at 1,912 MACs a pixel: ideas of Cool-Chic 5 (2026) with C3's
-GELU, fitted as `C3_FAST` is. Each is one field; `ablations/beyond.ipynb` is to say what each is
-worth. That has not been measured at length yet, and the preset may change."""
+    steps_per_network=True, network_rdoq=True)
+"""A decoder ahead of C3 at 1,776 MACs a pixel: ideas of Cool-Chic 5 (2026) with C3's networks and
+GELU, fitted as `C3_FAST` is. Each is one field; `ablations/beyond.ipynb` says what each is worth.
+Cool-Chic's own widths and residual layers are not among them: here they cost rate."""
 
-BEYOND_SMALL = edit(BEYOND, grid_features=4, context_taps=8, entropy_widths=(12, 12),
-                    synthesis_widths=(32,))
-"""The same at 1,022 MACs a pixel, as many as Cool-Chic 5's decoder "mop" has."""
+BEYOND_SMALL = edit(BEYOND, context_taps=8, entropy_widths=(12, 12), synthesis_widths=(12, 12))
+"""The same at 1,009 MACs a pixel, about as many as Cool-Chic 5's decoder "mop" has."""
 
 UVG_SETTINGS: dict[str, dict[str, Any]] = {
     "E1": {"num_grids": 6, "entropy_widths": (16, 16), "context_size": (3, 9, 9)},

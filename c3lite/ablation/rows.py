@@ -70,7 +70,6 @@ BEYOND_PARTS: dict[str, tuple[str, ...]] = {
     "14 taps of context": ("context_taps",),
     "linear branches": ("linear_branches",),
     "separable upsampling": ("upsampling",),
-    "other widths, residual layers": ("residual_layers", "entropy_widths", "synthesis_widths"),
     "steps of each network": ("steps_per_network",),
     "RDOQ of the networks": ("network_rdoq",),
 }
