@@ -128,6 +128,25 @@ def test_gpus_are_those_that_are_visible(monkeypatch):
     assert devices.visible_gpus() == []
 
 
+def test_a_node_takes_as_many_fits_at_once_as_its_gpu_holds(tmp_path, monkeypatch):
+    """The login node plans fits one by one; neither asks JAX of a GPU that it is not to use."""
+    smi = {"--list-gpus": "GPU 0: one\nGPU 1: two\n", "--query-gpu=memory.total": "81559\n16384\n"}
+    monkeypatch.setattr(devices, "answer", lambda command, option, *_: smi[option])
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert devices.gpu_memory() == 16384 * 2**20
+    assert devices.batch_size((512, 768), devices.gpu_memory()) == 24
+    monkeypatch.setattr(executors, "_in_processes", lambda environments, groups, *_: iter(
+        [(group, [None] * len(group)) for group in groups]))
+    ran = []
+    monkeypatch.setattr(jobs.Progress, "done", lambda self, group, _: ran.append(len(group)))
+    images = executors.Images.of(pictures(3))
+    planned = [job for job, _ in plan([BASE], images, WEIGHTS, [0])]
+    for gpus, expected in ((1, [6]), (0, [1] * 6)):
+        ran.clear()
+        executors.SlurmWork(Store(tmp_path), gpus)([[job] for job in planned], {})
+        assert ran == expected
+
+
 def test_a_killed_process_costs_no_fit(tmp_path, capsys):
     results = []
     for result in small_sweep(tmp_path, [LONG, BASE], pictures(2), WEIGHTS[:1]):

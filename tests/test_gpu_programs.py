@@ -115,6 +115,20 @@ def test_a_sweep_that_is_killed_on_a_gpu_goes_on_from_the_checkpoint(tmp_path, g
     assert len(swept()) == 2 and begun[1][0] == 6, "it started anew"
 
 
+def test_tables_of_numbers_are_one_program(gpu):
+    """Whichever of its numbers differ within a batch."""
+    def programs():
+        batches = ([(1e-3, 1.0), (4e-3, 1.0)], [(1e-3, 1.0), (1e-3, 2.0)])
+        return {str(batch.config_axes([c3.edit(SMALL, rd_weight=w, noise_shape=a)
+                                       for w, a in each])) for each in batches}
+
+    assert len(programs()) == 2
+    gpu()
+    assert len(programs()) == 1
+    with pytest.raises(ValueError, match="equal steps"):
+        batch.config_axes([SMALL, c3.edit(SMALL, steps=3)])
+
+
 def lowered(config, shape, fits=0):
     """The program of a chunk of steps, of one fit or of several, for a GPU."""
     x = np.zeros((3, *shape), np.float32)

@@ -51,12 +51,22 @@ def check_memory(shape: tuple[int, ...], name: str) -> None:
             f"and {available / 1e9:.1f} GB are free: use a crop or a machine with more memory")
 
 
-def batch_size(shape: tuple[int, ...]) -> int:
-    """Fits at once in one process: one on a CPU, on a GPU as many as its memory holds."""
-    available = memory()
-    if on_cpu() or available is None:
+def batch_size(shape: tuple[int, ...], gpu_bytes: float | None = None) -> int:
+    """Fits at once in one process: one on a CPU, on a GPU as many as its memory holds.
+
+    `gpu_bytes` is the memory of a GPU that another process will use.
+    """
+    if gpu_bytes is None and (on_cpu() or (gpu_bytes := memory()) is None):
         return 1
-    return max(1, min(LARGEST_BATCH, int(0.8 * available / fit_bytes(shape))))
+    a_fit = BYTES_A_PIXEL["gpu"] * math.prod(shape)
+    return max(1, min(LARGEST_BATCH, int(0.8 * gpu_bytes / a_fit)))
+
+
+def gpu_memory() -> float | None:
+    """Bytes of the smallest NVIDIA GPU here, which JAX is not asked of; None where unknown."""
+    listed = answer("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
+    sizes = [float(line) * 2**20 for line in (listed or "").split() if line.isdecimal()]
+    return min(sizes, default=None)
 
 
 def cores() -> int:

@@ -233,7 +233,8 @@ def slurm(groups: Sequence[Group], store: Store, images: Images, progress: Progr
     """The executor of a Slurm cluster: an array of jobs of many fits each, through submitit.
 
     The sweep runs on a login node, and shares its store, Python environment and working directory
-    with the compute nodes. It cannot see their GPUs: give it the size of `batch` that they hold.
+    with the compute nodes. It cannot see their GPUs: where `batch` is 0, each node takes as many
+    fits at once as its own GPU holds.
 
     gpus: per job, each with fits of its own; 0 for CPU nodes.
     time_limit_min: of a job. One that reaches it is queued again and goes on from checkpoints.
@@ -346,6 +347,9 @@ class SlurmWork:
     def __call__(self, groups: Sequence[Group], arrays: Arrays) -> None:
         jobs = [job for group in groups for job in group]
         progress = Progress(sum(job.cost for job in jobs), len(jobs))
+        if self.gpus and len(jobs) == len(groups):  # the login node cannot see what a GPU holds
+            shape = max((job.shape for job in jobs), key=math.prod)
+            groups = grouped(jobs, devices.batch_size(shape, devices.gpu_memory()))
         environments = _environments(groups, devices.visible_gpus() if self.gpus else [])
         for group, records in _in_processes(environments, groups, Store(self.folder), arrays,
                                             progress):
@@ -364,6 +368,11 @@ def _last_lines(text: str) -> str:
 
 EXECUTORS: dict[str, Executor] = {"process": in_process, "local": local, "slurm": slurm}
 """By the names that a notebook gives."""
+
+
+def is_remote(executor: Executor) -> bool:
+    """Whether fits run on other machines than this one."""
+    return getattr(executor, "func", executor) is slurm
 
 
 def executor_of(executor: str | Mapping[str, Mapping[str, Any]] | Executor) -> Executor:

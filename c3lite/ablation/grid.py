@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from c3lite.ablation import devices
-from c3lite.ablation.executors import Executor, executor_of
+from c3lite.ablation.executors import Executor, executor_of, is_remote
 from c3lite.ablation.images import Images
 from c3lite.ablation.jobs import Job, Patch, Progress, Result, grouped
 from c3lite.ablation.rows import Row, annealing, knockouts
@@ -100,8 +100,11 @@ def sweep(rows: Sequence[Row], images: Mapping[str, Float[np.ndarray, "3 *shape"
     planned = plan(rows, images, rd_weights, seeds, progress)
     jobs = [job for job, _ in planned]
     largest = max(jobs, key=lambda job: math.prod(job.shape))
-    batch = batch or devices.batch_size(largest.shape)
-    devices.check_memory(largest.shape, largest.image)
+    if is_remote(run):  # whose memory is not this machine's
+        batch = batch or 1
+    else:
+        batch = batch or devices.batch_size(largest.shape)
+        devices.check_memory(largest.shape, largest.image)
     store.keep_plan(label, {job.key: job.cost for job in jobs})
     return _run(planned, grouped(jobs, batch), store, images, run, minutes, progress)
 

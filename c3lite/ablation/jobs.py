@@ -19,7 +19,7 @@ from c3lite.ablation.store import NUMERICS, Record, Store
 from c3lite.coding import encode
 from c3lite.config import Config
 from c3lite.fitting.batch import fit_many
-from c3lite.fitting.checkpoint import steps_done
+from c3lite.fitting.checkpoint import remove, steps_done
 from c3lite.fitting.fit import Fit, fit
 from c3lite.fitting.loop import FitError
 from c3lite.fitting.training import History
@@ -134,7 +134,7 @@ def fit_group(jobs: Group, store: Store, arrays: Arrays | None = None,
     options = {"progress": False, "callback": callback, "checkpoint": checkpoint}
     if len(jobs) == 1:
         fits = [attempt(lambda: fit(xs[0], configs[0], key=keys[0], **options))]
-        checkpoint.unlink(missing_ok=True)  # which a fit that failed leaves
+        remove(checkpoint)  # which a fit that failed leaves
     else:
         fits = fit_many(xs, configs, keys=keys, **options)
     seconds = (time.perf_counter() - began) / len(jobs)

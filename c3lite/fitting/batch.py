@@ -92,7 +92,9 @@ def fit_many(
 def config_axes(configs: Sequence[Config]) -> Config:
     """For `vmap`, which leaves of equally structured configs differ (0) and which do not (None).
 
-    Raises `ValueError` when structures differ, or the numbers of steps (`COMMON`) do.
+    On a GPU all but `COMMON` count as different: there a program takes long to compile, and which
+    numbers vary would make it another. Raises `ValueError` when structures differ, or the numbers
+    of steps (`COMMON`) do.
     """
     first = configs[0]
     for other in configs[1:]:
@@ -104,7 +106,12 @@ def config_axes(configs: Sequence[Config]) -> Config:
         for name in COMMON:
             if getattr(first, name) != getattr(other, name):
                 raise ValueError(f"fits in one batch need equal {name}")
-    return jax.tree.map(lambda *values: None if len(set(values)) == 1 else 0, *configs)
+
+    def axis(path, *values):
+        same = len(set(values)) == 1
+        return None if same and (on_cpu() or path[0].name in COMMON) else 0
+
+    return jax.tree_util.tree_map_with_path(axis, *configs)
 
 
 def stacked_configs(configs: Sequence[Config]) -> tuple[Config, Config]:

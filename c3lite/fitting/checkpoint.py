@@ -5,6 +5,8 @@ The file is a line of JSON and, after it, the arrays as Equinox writes them.
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import hashlib
 import json
 import os
@@ -24,6 +26,12 @@ from c3lite.fitting.training import History, State, joined
 
 SECONDS_BETWEEN = 30.0
 """A kill loses at most about this much work."""
+
+_WRITER = concurrent.futures.ThreadPoolExecutor(1, "checkpoints")
+"""Writes beside the fit: a batch on a GPU has hundreds of megabytes."""
+
+_UNDER_WAY: dict[Path, concurrent.futures.Future] = {}
+"""What the writer has not been seen to finish."""
 
 
 class Checkpoint:
@@ -48,6 +56,7 @@ class Checkpoint:
         `like` makes of the notes a tree of arrays of the shapes that were saved. Raises
         `ValueError` for a file that cannot be read, and for that of other fits.
         """
+        _wait(self.path)
         if not self.path.exists():
             return None
         try:
@@ -69,17 +78,38 @@ class Checkpoint:
             eqx.tree_serialise_leaves(file, arrays, _write)
 
         write_atomically(self.path, write)
-        self._saved_at = time.monotonic()
 
     def save_sometimes(self, state: State, past: Sequence[History]) -> None:
-        """Save a fit under way if the last save is `SECONDS_BETWEEN` ago."""
-        if time.monotonic() - self._saved_at >= SECONDS_BETWEEN:
-            history = np.stack(joined(past))
-            self.save((state, history), steps=history.shape[1])
+        """Save a fit under way if the last save is `SECONDS_BETWEEN` ago.
+
+        The fit goes on meanwhile. Raises what went wrong with the save before, as `OSError` for a
+        full disk.
+        """
+        if time.monotonic() - self._saved_at < SECONDS_BETWEEN:
+            return
+        _wait(self.path)
+        history = np.stack(joined(past))
+        arrays = jax.device_get(eqx.tree_at(lambda s: s.key, state, jax.random.key_data(state.key)))
+        _UNDER_WAY[self.path] = _WRITER.submit(
+            self.save, (arrays, history), steps=history.shape[1])
+        self._saved_at = time.monotonic()
 
     def remove(self) -> None:
         """All is done: the file is of no more use."""
-        self.path.unlink(missing_ok=True)
+        remove(self.path)
+
+
+def remove(path: str | os.PathLike) -> None:
+    """Remove the checkpoint of what is done, written or not."""
+    with contextlib.suppress(OSError):  # that it could not be written matters no more
+        _wait(Path(path))
+    Path(path).unlink(missing_ok=True)
+
+
+def _wait(path: Path) -> None:
+    """Until the file is as it was last saved."""
+    if (writing := _UNDER_WAY.pop(path, None)) is not None:
+        writing.result()
 
 
 def resumed(
