@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from c3lite.ingredients.soap import axis_products, rotate, scale_by_soap
+from c3lite.ingredients.soap import axis_products, orthonormal, rotate, scale_by_soap
 
 
 def dense_soap(gradients, b1=0.95, b2=0.95, eps=1e-8, every=10):
@@ -53,6 +53,22 @@ def test_it_is_the_dense_reference(shape):
     for gradient, expected in zip(gradients, dense_soap(gradients), strict=True):
         step, state = update(jnp.asarray(gradient, jnp.float32), state)
         np.testing.assert_allclose(step, expected, atol=2e-3)
+
+
+@given(st.lists(st.tuples(st.integers(1, 7), st.integers(0, 7)), min_size=1, max_size=4),
+       st.integers(0, 2**31 - 1))
+@settings(max_examples=30)
+def test_orthonormal_is_qr(sizes, seed):
+    """Of matrices of several sizes and ranks, also 0: what is not determined is orthonormal too."""
+    rng = np.random.default_rng(seed)
+    matrices = [np.float32(rng.normal(size=(n, n)) @ np.diag(np.arange(n) < rank))
+                for n, rank in sizes]
+    for q, matrix, (n, rank) in zip(orthonormal(matrices), matrices, sizes, strict=True):
+        np.testing.assert_allclose(q.T @ q, np.eye(n), atol=1e-5)
+        if rank >= n:
+            wanted, _ = np.linalg.qr(matrix)
+            close = 1e-5 * np.linalg.cond(matrix)
+            np.testing.assert_allclose(q, wanted, atol=max(close, 1e-4))
 
 
 def test_identity_bases_are_adam():

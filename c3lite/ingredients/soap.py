@@ -12,12 +12,13 @@ have some dozens of rows, so all of this costs little beside the pixels.
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, PyTree
 
 Matrices = tuple[Float[Array, "_ _"], ...]
 """One for each axis of an array, none for a vector."""
@@ -114,14 +115,45 @@ def _follow(state: SoapState) -> SoapState:
     The first moment is rotated over. The second is of squares, which cannot be: its entries follow
     the columns as these are sorted by size, which is when QR's power iteration converges.
     """
-    mu, nu, bases = [], [], []
-    for m, v, old, products in zip(state.mu, state.nu, state.bases, state.moments, strict=True):
-        new = []
-        for axis, (basis, product) in enumerate(zip(old, products, strict=True)):
-            order = jnp.argsort(-jnp.einsum("ij,ik,kj->j", basis, product, basis))
-            new.append(jnp.linalg.qr(product @ basis[:, order])[0])
-            v = jnp.take(v, order, axis=axis)
-        mu.append(rotate(rotate(m, old, back=True), tuple(new)))
-        nu.append(v)
-        bases.append(tuple(new))
+    orders = jax.tree.map(
+        lambda product, basis: jnp.argsort(-jnp.einsum("ij,ik,kj->j", basis, product, basis)),
+        state.moments, state.bases)
+    bases = orthonormal(jax.tree.map(
+        lambda product, basis, order: product @ basis[:, order],
+        state.moments, state.bases, orders))
+    mu = [rotate(rotate(m, old, back=True), new)
+          for m, old, new in zip(state.mu, state.bases, bases, strict=True)]
+    nu = [functools.reduce(lambda v, taken: jnp.take(v, taken[1], axis=taken[0]),
+                           enumerate(order), v)
+          for v, order in zip(state.nu, orders, strict=True)]
     return state._replace(mu=mu, nu=nu, bases=bases)
+
+
+def orthonormal(matrices: PyTree) -> PyTree:
+    """Q of the QR decomposition of each square matrix, by Householder's reflections.
+
+    All at once, in the largest one's size: a GPU's solver takes one small matrix after another, and
+    waits between them.
+    """
+    leaves, structure = jax.tree.flatten(matrices)
+    if not leaves:
+        return matrices
+    n = max(map(len, leaves))
+    rows = jnp.arange(n)
+    padded = jnp.stack([jnp.eye(n).at[: len(m), : len(m)].set(m) for m in leaves])
+
+    def reflected(k, carry):
+        q, r = carry
+        below = jnp.where(rows > k, r[:, :, k], 0)
+        length = jnp.sqrt(jnp.square(below).sum(-1, keepdims=True))
+        first = r[:, k, k, None]
+        v = below + jnp.where(rows == k, first + jnp.copysign(jnp.hypot(first, length), first), 0)
+        v = jnp.where(length > 0, v / jnp.linalg.norm(v, axis=-1, keepdims=True), 0)
+        along = jnp.einsum("mi,mij->mj", v, r, precision="highest")
+        across = jnp.einsum("mij,mj->mi", q, v, precision="highest")
+        return q - 2 * across[:, :, None] * v[:, None], r - 2 * v[:, :, None] * along[:, None]
+
+    start = jnp.broadcast_to(jnp.eye(n), padded.shape)
+    q, _ = jax.lax.fori_loop(0, n, reflected, (start, padded))
+    return jax.tree.unflatten(structure, [
+        each[: len(m), : len(m)] for each, m in zip(q, leaves, strict=True)])
