@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import c3lite as c3
-from c3lite.ablation import bd_table, loss_changes, mean_curve, networks_over
+from c3lite.ablation import bd_table, loss_changes, mean_curve, networks_over, plots
 from c3lite.ablation.jobs import Result
 from tests import swept
 
@@ -193,3 +193,29 @@ def test_a_table_says_how_many_fits_collapsed():
     old = bd_table(base + told("row", iter([None] * 8)))
     assert old.collapses == "0 of 8 fits collapsed; whether 8 fits collapsed is not known"
     assert "collapsed" not in old.lines[1].note
+
+
+# Steps that a short fit is worth ------------------------------------------------------------------
+
+
+def of_length(name, steps, seed=0, off=1.0):
+    """Results of two images and weights whose loss falls as a power of the steps."""
+    config = c3.edit(c3.C3, steps=steps)
+    return [Result(name, image, weight, seed, swept.record(
+                c3.edit(config, rd_weight=weight), image, seed=seed, bpp=1.0, shape=(100, 100),
+                file_bytes=1250, psnr_db=-10 * math.log10(off * steps**-0.1 * scale - weight)))
+            for image, scale in (("a", 1.0), ("b", 0.3)) for weight in (1e-4, 1e-3)]
+
+
+def test_a_short_fit_is_worth_the_steps_that_reach_its_loss(capsys):
+    curve = [r for n in (1000, 2000, 4000) for r in of_length(f"C3, {n} steps", n)]
+    short = [r for seed, worth in enumerate((1500, 3000, 5000))
+             for r in of_length("C3_FAST", 1000, seed, (worth / 1000) ** -0.1)]
+    worth = plots.steps_worth(curve, short, "C3_FAST")
+    found = worth.in_steps(worth.short.mean(1), worth.curve.mean(1))
+    np.testing.assert_allclose(found[:2], (1500, 3000), rtol=1e-3)
+    assert math.isnan(found[2])  # C3's curve does not go so far
+    ax = worth.show()
+    said = capsys.readouterr().out
+    assert "by seed 1,500, 3,000, off the curve" in said and "lambda 0.001" in said
+    assert ax.get_xlabel() == "steps of stage 1"

@@ -9,7 +9,7 @@ import math
 import os
 import re
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -153,19 +153,23 @@ class Study:
             check_name(f"{self.name} has no row", name, [row.name for row in rows])
         return [row for row in rows if not wanted or row.name in wanted or row is rows[0]]
 
-    def run(self, rows: Iterable[Row]) -> list[Result]:
-        """Print the plan, then run the sweep. Only what the store lacks is fitted."""
+    def run(self, rows: Iterable[Row], seeds: Sequence[int] | None = None) -> list[Result]:
+        """Print the plan, then run the sweep. Only what the store lacks is fitted.
+
+        seeds: other than the parameters'.
+        """
         rows, p = self.choose(rows), self.parameters
+        seeds = p.seeds if seeds is None else seeds
         images = Images.of(self.image_names)
-        print(self.describe(rows, images), flush=True)
-        return list(sweep(rows, images, p.rd_weights, p.seeds, store=self.store, batch=p.batch,
+        print(self.describe(rows, images, seeds), flush=True)
+        return list(sweep(rows, images, p.rd_weights, seeds, store=self.store, batch=p.batch,
                           minutes=p.minutes or math.inf, executor=p.executor,
                           label=f"{self.name} {p.preset}"))
 
-    def describe(self, rows: list[Row], images: Images) -> str:
+    def describe(self, rows: list[Row], images: Images, seeds: Sequence[int]) -> str:
         """What will be run, and about how long it takes."""
         p = self.parameters
-        planned = plan(rows, images, p.rd_weights, p.seeds, progress=True)
+        planned = plan(rows, images, p.rd_weights, seeds, progress=True)
         jobs = [job for job, _ in planned]
         missing = [job for job in jobs if not self.store.path(job.key).exists()]
         seconds = devices.expected_seconds(math.fsum(job.cost for job in missing))
@@ -177,7 +181,7 @@ class Study:
         lines = [
             f"{self.name}, preset {p.preset}: {len(rows)} rows, {len(images)} images, "
             f"{len(p.rd_weights)} rate weights ({', '.join(f'{w:g}' for w in p.rd_weights)}), "
-            f"{len(p.seeds)} seeds, up to {max(job.steps for job in jobs):,} steps",
+            f"{len(seeds)} seeds, up to {max(job.steps for job in jobs):,} steps",
             "images: " + ", ".join(_size(name, images.shape(name), {
                 place.patch.count for _, places in planned for place in places
                 if place.image == name}) for name in images),

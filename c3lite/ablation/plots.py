@@ -3,7 +3,8 @@
 import contextlib
 import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -115,6 +116,78 @@ def effects_of_length(tables: Mapping[int, Table]) -> Axes:
     ax.minorticks_off()
     return finished(ax, legend={"frameon": False}, xlabel="steps of stage 1",
                     ylabel=f"RD loss over {first.anchor} (%), more is worse")
+
+
+class Worth(NamedTuple):
+    """How far a short fit gets, in steps of another method's."""
+
+    row: str
+    steps: Float[np.ndarray, " lengths"]
+    """Of the other's fits, stage 1."""
+    curve: Float[np.ndarray, "lengths weights"]
+    """Their ln(loss) against the shortest's, the mean over images, by rate weight."""
+    short: Float[np.ndarray, "seeds weights"]
+    """That of the short fits."""
+    rd_weights: list[float]
+
+    def in_steps(self, losses: Float[np.ndarray, " any"], curve: Float[np.ndarray, " lengths"]):
+        """Where the curve has these losses, straight between its points in ln(steps), and beyond
+        its ends NaN."""
+        order = np.argsort(curve)
+        return np.exp(np.interp(losses, curve[order], np.log(self.steps)[order],
+                                left=np.nan, right=np.nan))
+
+    def __str__(self) -> str:
+        rows = [(f"lambda {w:g}", self.curve[:, i], self.short[:, i])
+                for i, w in enumerate(self.rd_weights)]
+        rows.append(("all", self.curve.mean(1), self.short.mean(1)))
+
+        def worth(losses, curve):
+            return ["off the curve" if np.isnan(n) else f"{n:,.0f}"
+                    for n in self.in_steps(losses, curve)]
+
+        return "\n".join(
+            f"{name:14} {100 * np.expm1(mine.mean()):+6.1f} % of the loss, worth "
+            f"{worth(mine.mean(keepdims=True), curve)[0]} steps; by seed "
+            + ", ".join(worth(mine, curve)) for name, curve, mine in rows)
+
+    def show(self) -> Axes:
+        """Print the table, and draw it."""
+        print(self)
+        ax = new_axes(None, figsize=(7, 4))
+        curve, mine = self.curve.mean(1), self.short.mean(1)
+        ax.plot(self.steps, 100 * np.expm1(curve), **style("C3"), label="C3")
+        level = 100 * np.expm1(mine)
+        ax.plot(np.full(len(mine), self.steps[0]), level, "x", color=style(self.row)["color"],
+                label=f"{self.row}, {len(mine)} seeds")
+        ax.axhline(level.mean(), color=style(self.row)["color"], linestyle="--", linewidth=1)
+        ax.set_xscale("log")
+        ax.set_xticks(self.steps, [f"{n:,.0f}" for n in self.steps])
+        ax.minorticks_off()
+        return finished(ax, legend={"frameon": False}, xlabel="steps of stage 1",
+                        ylabel=f"loss over C3's at {self.steps[0]:,.0f} steps (%)")
+
+
+def steps_worth(curve: Iterable[Result], short: Iterable[Result], row: str) -> Worth:
+    """How many steps the fits of `short`, a row, are worth on another method's `curve`, whose rows
+    are of several lengths. Losses are with every byte of the file."""
+    def losses(results: Iterable[Result], of: Callable[[Result], float]):
+        found: dict = {}
+        for r in results:
+            loss = 10 ** (-r.record.psnr_db / 10) + r.rd_weight * r.record.file_bpp
+            found.setdefault(of(r), {}).setdefault(r.rd_weight, {})[r.image] = math.log(loss)
+        return found
+
+    by_length = losses(curve, lambda r: float(r.record.config["steps"]))
+    by_seed = losses(short, lambda r: float(r.seed))
+    first = by_length[min(by_length)]
+
+    def change(part, weight):
+        return np.mean([part[weight][image] - first[weight][image] for image in first[weight]])
+
+    table, mine = ([[change(part[key], weight) for weight in sorted(first)] for key in sorted(part)]
+                   for part in (by_length, by_seed))
+    return Worth(row, np.array(sorted(by_length)), np.array(table), np.array(mine), sorted(first))
 
 
 def loss_by_length(results: Iterable[Result], methods: Iterable[str],
