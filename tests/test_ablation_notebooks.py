@@ -57,24 +57,36 @@ def test_the_templates_hold_the_laptop_preset():
 def test_presets_are_complete(preset):
     defaults = parameters(cells("table03")[0].source)
     notebook.check_parameters({**defaults, **PRESETS[preset]})
-    assert set(PRESETS) == {"smoke", "short", "laptop", "gpu", "paper"}
+    assert set(PRESETS) == {"smoke", "short", "laptop", "long", "gpu", "paper"}
     assert PRESETS[preset]["preset"] == preset
     assert len(PRESETS[preset]["rd_weights"]) >= 4  # as BD-rates need
     comment = (ABLATIONS / "presets" / f"{preset}.yaml").read_text()
     assert comment.startswith("# ") and "Memory" in comment
 
 
-@each_table
-def test_a_template_runs_with_made_up_fits(table, tmp_path, monkeypatch, capsys):
+def ran_with_made_up_fits(table, folder, monkeypatch):
+    """The code of a notebook's cells, and the variables it has left."""
     swept.patch(monkeypatch)
     monkeypatch.chdir(ABLATIONS)
     monkeypatch.delenv("C3LITE_DATA", raising=False)
     code = [cell.source for cell in cells(table)]
     namespace = {}
     exec(code[0], namespace)
-    namespace |= {**PRESETS["smoke"], "is_result": True, "store": str(tmp_path)}
+    namespace |= {**PRESETS["smoke"], "is_result": True, "store": str(folder)}
     for source in code[1:]:
         exec(source, namespace)
+    return code, namespace
+
+
+def test_worth_runs_with_made_up_fits(tmp_path, monkeypatch, capsys):
+    _, namespace = ran_with_made_up_fits("worth", tmp_path, monkeypatch)
+    assert namespace["worth"].steps.tolist() == [12, 24, 48, 96]
+    assert "by seed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("table", [table for table in TABLES if table != "worth"])
+def test_a_template_runs_with_made_up_fits(table, tmp_path, monkeypatch, capsys):
+    code, namespace = ran_with_made_up_fits(table, tmp_path, monkeypatch)
     made = namespace["table"]
     assert "different fits, 0 of them in the store" in capsys.readouterr().out
     assert [line.row for line in made.lines] == [row.name for row in namespace["table_rows"]]
