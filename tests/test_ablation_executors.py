@@ -147,6 +147,19 @@ def test_a_node_takes_as_many_fits_at_once_as_its_gpu_holds(tmp_path, monkeypatc
         assert ran == expected
 
 
+def test_files_of_a_gpus_batch_are_written_by_processes_that_leave_it_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(devices, "cores", lambda: 2)
+    own = executors._encoders()
+    monkeypatch.setattr(executors, "_own_encoders", lambda: own)
+    images = executors.Images.of(pictures(2))
+    planned = [job for job, _ in plan([BASE], images, WEIGHTS[:1], [0])]
+    with own:
+        assert list(own.map(os.environ.get, ["JAX_PLATFORMS"] * 3)) == ["cpu"] * 3
+        records = executors._run_missing_on_gpu(planned, tmp_path, pictures(2))
+    assert [r.file_bytes for r in records] == [
+        r.file_bytes for r in jobs.run_missing(planned, tmp_path / "here", pictures(2))]
+
+
 def test_a_killed_process_costs_no_fit(tmp_path, capsys):
     results = []
     for result in small_sweep(tmp_path, [LONG, BASE], pictures(2), WEIGHTS[:1]):

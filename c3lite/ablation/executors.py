@@ -92,6 +92,15 @@ def _encoders() -> concurrent.futures.ProcessPoolExecutor:
     return pool
 
 
+_own_encoders = functools.cache(_encoders)
+"""Those of a worker process, which end with it."""
+
+
+def _run_missing_on_gpu(group: Group, folder: str | os.PathLike, arrays: Arrays) -> list[Record]:
+    """`run_missing`, whose files several cores write."""
+    return run_missing(group, folder, arrays, _own_encoders().map)
+
+
 def local(groups: Sequence[Group], store: Store, images: Images, progress: Progress, *,
           workers: int | None = None) -> Finished:
     """The executor of this machine: a process a GPU, or processes of one thread on a CPU's cores.
@@ -125,6 +134,7 @@ def _in_processes(environments: Sequence[Mapping[str, str]], groups: Sequence[Gr
                   arrays: Arrays, progress: Progress) -> Finished:
     """Have a process in each environment run one group after another."""
     waiting, tries = collections.deque(groups), collections.Counter()
+    run = _run_missing_on_gpu if "CUDA_VISIBLE_DEVICES" in environments[0] else run_missing
     running: dict[concurrent.futures.Future, tuple[Group, _Worker]] = {}
     given_up: list[tuple[Group, Exception]] = []
     with contextlib.ExitStack() as stack:
@@ -135,7 +145,7 @@ def _in_processes(environments: Sequence[Mapping[str, str]], groups: Sequence[Gr
             while waiting and idle:
                 group, worker = waiting.popleft(), idle.pop()
                 own = {job.image: arrays[job.image] for job in group if job.image in arrays}
-                running[worker.submit(run_missing, group, store.folder, own)] = group, worker
+                running[worker.submit(run, group, store.folder, own)] = group, worker
             finished, _ = concurrent.futures.wait(
                 running, timeout=1.0, return_when=concurrent.futures.FIRST_COMPLETED)
             for future in finished:

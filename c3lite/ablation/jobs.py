@@ -97,10 +97,10 @@ def grouped(jobs: Iterable[Job], size: int) -> list[list[Job]]:
     return groups
 
 
-def run_group(jobs: Group, store: Store, arrays: Arrays | None = None,
-              callback=None) -> list[Record]:
+def run_group(jobs: Group, store: Store, arrays: Arrays | None = None, callback=None,
+              each: Callable = map) -> list[Record]:
     """Fit a group of jobs as one batch and write the results to the store (`fit_group`, `keep`)."""
-    return keep(fit_group(jobs, store, arrays, callback), store)
+    return keep(fit_group(jobs, store, arrays, callback), store, each)
 
 
 class Outcome(NamedTuple):
@@ -211,11 +211,12 @@ def _own_version() -> str:
         return "not installed"
 
 
-def run_missing(jobs: Group, folder: str | os.PathLike, arrays: Arrays) -> list[Record]:
+def run_missing(jobs: Group, folder: str | os.PathLike, arrays: Arrays,
+                each: Callable = map) -> list[Record]:
     """The records of a group, of which only those are fitted that no other sweep has stored."""
     store = Store(folder)
     if missing := [job for job in jobs if store.get(job.key) is None]:
-        run_group(missing, store, arrays)
+        run_group(missing, store, arrays, each=each)
     return [store.get(job.key) for job in jobs]
 
 
