@@ -154,7 +154,7 @@ def test_files_of_a_gpus_batch_are_written_by_processes_that_leave_it_alone(tmp_
     images = executors.Images.of(pictures(2))
     planned = [job for job, _ in plan([BASE], images, WEIGHTS[:1], [0])]
     with own:
-        assert list(own.map(os.environ.get, ["JAX_PLATFORMS"] * 3)) == ["cpu"] * 3
+        assert list(own.map(os.getenv, ["JAX_PLATFORMS"] * 3)) == ["cpu"] * 3
         records = executors._run_missing_on_gpu(planned, tmp_path, pictures(2))
     assert [r.file_bytes for r in records] == [
         r.file_bytes for r in jobs.run_missing(planned, tmp_path / "here", pictures(2))]

@@ -136,7 +136,7 @@ def lowered(config, shape, fits=0):
     if not fits:
         traced = loop.run_chunk.trace(state, config, x, np.int32(5))
     else:
-        axes = batch.config_axes([config] * fits)
+        axes, config = batch.stacked_configs([config] * fits)
         state, x = batch._stacked([state] * fits), np.stack([x] * fits)
         traced = batch.run_chunk_many.trace(state, config, x, np.int32(5), axes=axes)
     return traced.lower(lowering_platforms=("cuda",)).as_text()

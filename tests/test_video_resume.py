@@ -83,7 +83,8 @@ def test_a_clip_killed_again_and_again_ends_the_same(clip, steps, tmp_path, monk
             assert folder.is_dir()
     assert kills > 10
     assert {frozenset({"steps"}), frozenset({"learned"})} < set(saves)  # steps, masks, and fits
-    assert sum(steps) == needed
+    # a checkpoint is written beside the step after it, which is done again
+    assert needed <= sum(steps) <= needed + kills
     for ours, theirs in zip(resumed.fits, whole.fits, strict=True):
         assert ours.config == theirs.config and ours.loss == theirs.loss
         np.testing.assert_array_equal(ours.coded.symbols, theirs.coded.symbols)

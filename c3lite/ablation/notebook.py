@@ -159,16 +159,18 @@ class Study:
         seeds: other than the parameters'.
         """
         rows, p = self.choose(rows), self.parameters
-        seeds = p.seeds if seeds is None else seeds
         images = Images.of(self.image_names)
         print(self.describe(rows, images, seeds), flush=True)
-        return list(sweep(rows, images, p.rd_weights, seeds, store=self.store, batch=p.batch,
+        return list(sweep(rows, images, p.rd_weights, p.seeds if seeds is None else seeds,
+                          store=self.store, batch=p.batch,
                           minutes=p.minutes or math.inf, executor=p.executor,
                           label=f"{self.name} {p.preset}"))
 
-    def describe(self, rows: list[Row], images: Images, seeds: Sequence[int]) -> str:
+    def describe(self, rows: list[Row], images: Images,
+                 seeds: Sequence[int] | None = None) -> str:
         """What will be run, and about how long it takes."""
         p = self.parameters
+        seeds = p.seeds if seeds is None else seeds
         planned = plan(rows, images, p.rd_weights, seeds, progress=True)
         jobs = [job for job, _ in planned]
         missing = [job for job in jobs if not self.store.path(job.key).exists()]

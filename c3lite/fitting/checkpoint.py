@@ -94,6 +94,10 @@ class Checkpoint:
             self.save, (arrays, history), steps=history.shape[1])
         self._saved_at = time.monotonic()
 
+    def settle(self) -> None:
+        """Wait until the file holds what was saved last. Raises `OSError` if that failed."""
+        _wait(self.path)
+
     def remove(self) -> None:
         """All is done: the file is of no more use."""
         remove(self.path)

@@ -170,8 +170,8 @@ def fit(
         result = dataclasses.replace(result, seconds=time.perf_counter() - began)
     else:
         result = finish(x, config, best_codec(state), joined(past), began, interrupted)
-    if store is not None and not result.interrupted:
-        store.remove()
+    if store is not None:
+        store.settle() if result.interrupted else store.remove()
     return result
 
 

@@ -32,7 +32,7 @@ SHORT = 5
 """The fits that look for lambda take this part of the steps, and a correction takes as many."""
 FEWEST_STEPS = 300
 """Of a short fit: fewer could not be told from a collapsed one."""
-TRIES = 4
+TRIES = 6
 """Most fits that look for lambda, and most corrections of the long one."""
 LOWEST, HIGHEST = 1e-6, 1.0
 """The rate weights among which the goal is looked for."""

@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from c3lite.ablation import images as named_images
 from c3lite.ablation import notebook
-from c3lite.ablation.jobs import Job, Progress, attempt, record
+from c3lite.ablation.jobs import Job, Outcome, Progress, attempt, file_bytes, record
 from c3lite.ablation.notebook import POSITIVE_COUNT, list_of
 from c3lite.ablation.store import Record, Store, fit_key, short_hash
 from c3lite.ablation.studies.stand_ins import latents_loss, loss_curve
@@ -99,7 +99,8 @@ def transfers(images: Mapping[str, Float[np.ndarray, "3 *shape"]] | Sequence, ba
         if (found := store.get(job.key)) is None:
             began = time.perf_counter()
             result = attempt(functools.partial(make, kind, source, target, n))
-            found = record(result, job, time.perf_counter() - began)
+            outcome = Outcome(job, result, time.perf_counter() - began, batch=1)
+            found = record(outcome, file_bytes(result))
             store.add(found)
         lines.done([job], [found])
         yield Transfer(kind, source, target, n, found)
