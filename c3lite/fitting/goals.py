@@ -32,8 +32,10 @@ SHORT = 5
 """The fits that look for lambda take this part of the steps, and a correction takes as many."""
 FEWEST_STEPS = 300
 """Of a short fit: fewer could not be told from a collapsed one."""
-TRIES = 6
+TRIES = 4
 """Most fits that look for lambda, and most corrections of the long one."""
+NEAR = 0.5
+"""In ln lambda: fits nearer to each other differ too much by their noise to tell the slope."""
 LOWEST, HIGHEST = 1e-6, 1.0
 """The rate weights among which the goal is looked for."""
 
@@ -124,9 +126,10 @@ class _Line:
         self.points.append((math.log(weight), value))
         if len(self.points) > 1:
             (x0, y0), (x1, y1) = self.points[-2:]
-            secant = (y1 - y0) / (x1 - x0) if x1 != x0 else 0.0
-            # a short fit may be off; no slope of a real curve is
-            self.slope = float(np.clip(secant, 3 * self.slope, self.slope / 3))
+            if abs(x1 - x0) > NEAR:
+                # a short fit may be off; no slope of a real curve is
+                secant = (y1 - y0) / (x1 - x0)
+                self.slope = float(np.clip(secant, 3 * self.slope, self.slope / 3))
 
     def weight_at(self, goal: float) -> float:
         x, y = self.points[-1]
