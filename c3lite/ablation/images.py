@@ -21,10 +21,10 @@ FRAMES_AT_ONCE = 10  # of a clip that is read frame by frame
 def load(name: str) -> Float[np.ndarray, "3 *shape"]:
     """The image of a name, float32 in [0, 1].
 
-    Names: `kodim05`, `clic2020/NAME`, the clips `bunny` and `uvg/NAME`, or a path that `data.image`
-    reads. A part is written as a slice of rows and columns, `kodim05[192:320,288:480]`, and of a
-    clip as one of frames, rows and columns. Raises `ValueError` for a name that is none,
-    `data.DataError` or `OSError` as `data`.
+    Names: `kodim05`, `clic2020/NAME`, the clips `bunny`, `uvg/NAME` and `video/NAME`, a file or
+    folder in C3LITE_DATA, or a path that `data.image` reads. A part is written as a slice of rows
+    and columns, `kodim05[192:320,288:480]`, and of a clip as one of frames, rows and columns.
+    Raises `ValueError` for a name that is none, `data.DataError` or `OSError` as `data`.
     """
     base, slices = _parsed(name)
     starts = tuple(start for start, _ in slices)
@@ -32,7 +32,7 @@ def load(name: str) -> Float[np.ndarray, "3 *shape"]:
     try:
         if _is_clip(base):
             part = {"patch": sizes, "start": starts} if slices else {}
-            return data.bunny(**part) if base == "bunny" else data.uvg(base[len("uvg/"):], **part)
+            return _CLIPS[base.partition("/")[0]](base.partition("/")[2], **part)
         return data.crop(_whole(base), *starts, *sizes) if slices else _whole(base)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
@@ -54,7 +54,18 @@ def _parsed(name: str) -> tuple[str, list[tuple[int, int]]]:
 
 
 def _is_clip(base: str) -> bool:
-    return base == "bunny" or base.startswith("uvg/")
+    return base == "bunny" or base.startswith(("uvg/", "video/"))
+
+
+def _own_clip(name: str, **part) -> data.clips.Clip:
+    root = os.environ.get("C3LITE_DATA")
+    if not root:
+        raise data.DataError(f"video/{name} is a clip of yours: put it into DIR/video and set "
+                             "C3LITE_DATA=DIR")
+    return data.video(os.path.join(os.path.expanduser(root), "video", name), **part)
+
+
+_CLIPS = {"bunny": lambda _, **part: data.bunny(**part), "uvg": data.uvg, "video": _own_clip}
 
 
 def _whole(name: str) -> Float[np.ndarray, "3 height width"]:
@@ -64,7 +75,7 @@ def _whole(name: str) -> Float[np.ndarray, "3 height width"]:
         return data.clic2020(name.removeprefix("clic2020/"))
     if not os.path.splitext(name)[1]:
         raise ValueError("no such image: there are kodim01 to kodim24, clic2020/NAME, bunny, "
-                         "uvg/NAME, and paths of files, with their extension")
+                         "uvg/NAME, video/NAME, and paths of files, with their extension")
     return data.image(name)
 
 

@@ -50,6 +50,7 @@ TABLES: dict[str, PaperTable] = {
     "baseline": PaperTable("From C3 without its improvements to COOL-CHICv2", "kodak", {}),
     "ladder": PaperTable("The ladder: from C3 without its improvements to C3", "kodak", {}),
     "fast": PaperTable("From C3 to C3_FAST, part by part", "kodak", {}),
+    "fast_video": PaperTable("From UVG to UVG_FAST, on clips", "video", {}),
     "worth": PaperTable("How many steps of C3 a short fit with C3_FAST is worth", "kodak", {}),
     "beyond": PaperTable("From C3_FAST to BEYOND, part by part", "kodak", {}),
     "latents": PaperTable("Does a larger quantization step slow the latents down?", "kodak",
