@@ -43,16 +43,6 @@ LADDER = ("quantization-step<1", "shifted-log-scale", "gelu", "soft-rounding", "
           "adaptive-lr-stage2")
 """The course's order of climbing: noise last of the two, as it is made for soft-rounding."""
 
-BASELINE_PARTS: dict[str, tuple[str, ...]] = {
-    "learned gains": ("learned_gains", "gain_floor"),
-    "learned upsampling": ("upsampling", "upsampling_recursive"),
-    "networks": ("synthesis_widths", "rgb_activation", "entropy_widths", "scale_max",
-                 "residual_layers", "init", "warmup_starts"),
-    "latents' gradient": ("latent_gradient_scale", "stage2_latent_gradient_scale"),
-    "stage 2": ("stage2_temperature", "stage2_patience"),
-}
-"""The fields in which COOL-CHICv2 differs from C3 without its improvements, by what they are of."""
-
 FAST_PARTS: dict[str, tuple[str, ...]] = {
     "SOAP": ("network_optimizer", "network_decay"),
     "clipping the networks alone": ("clipped_gradients", "latent_epsilon"),
@@ -63,17 +53,6 @@ FAST_PARTS: dict[str, tuple[str, ...]] = {
     "a window first": ("window",),
 }
 """The fields in which C3_FAST differs from C3, by what they are of."""
-
-
-BEYOND_PARTS: dict[str, tuple[str, ...]] = {
-    "features of coarser grids": ("grid_features",),
-    "14 taps of context": ("context_taps",),
-    "linear branches": ("linear_branches",),
-    "separable upsampling": ("upsampling",),
-    "steps of each network": ("steps_per_network",),
-    "RDOQ of the networks": ("network_rdoq",),
-}
-"""The fields in which BEYOND differs from C3_FAST, by what they are of."""
 
 
 def knockouts(base: Config, names: Iterable[str] | None = None) -> list[Row]:
@@ -113,7 +92,7 @@ def sequential(adaptive: Sequence[Config], fixed: Config,
 
 
 def between(first: Config, last: Config, names: tuple[str, str],
-            parts: Mapping[str, Sequence[str]] = BASELINE_PARTS) -> list[Row]:
+            parts: Mapping[str, Sequence[str]]) -> list[Row]:
     """Two configs, and what part of their difference matters: each part taken alone, or left out.
 
     Of `parts`, those in which they differ. First comes `first`, then with each part of `last`, then
@@ -165,27 +144,7 @@ def annealing(base: Config) -> list[Row]:
               for T, a in itertools.product((0.1, 0.2, 0.3), (1.0, 1.5, 2.0)))]
 
 
-def stages(base: Config) -> list[Row]:
-    """The base, then stage 1 only (App. D.2)."""
-    return [Row(BASE, (base,)), Row("stage 1 only", (edit(base, stage2_steps=0),))]
-
-
 def schedules(base: Config, steps: Sequence[int]) -> list[Row]:
     """The base, then schedules of other lengths, stage 2 a tenth of stage 1 (Fig. 23)."""
     return [Row(BASE, (base,)), *(
         Row(f"{n} steps", (edit(base, steps=n, stage2_steps=n // 10),)) for n in steps)]
-
-
-def video_settings(settings: Mapping[tuple[str, str], Config]) -> list[Row]:
-    """Adaptive C3 on video from ever more settings (Table 12).
-
-    settings: configs by (entropy setting, synthesis setting) of Table 6, as ("E1", "S1"). The rows:
-    the first alone; the first synthesis setting with every entropy setting; all.
-    """
-    first_e, first_s = next(iter(settings))
-    same_s = {e: config for (e, s), config in settings.items() if s == first_s}
-    return [
-        Row(f"1 setting ({first_e},{first_s})", (same_s[first_e],)),
-        Row(f"{len(same_s)} settings ({first_s}; {','.join(same_s)})", tuple(same_s.values())),
-        Row(f"{len(settings)} settings (E1-3 x S1-3)", tuple(settings.values())),
-    ]
