@@ -5,7 +5,6 @@ import math
 
 import av
 import numpy as np
-import PIL.features
 import pytest
 from av.video.frame import PictureType
 
@@ -138,14 +137,6 @@ def test_bad_qualities(codec, image):
         inspect.unwrap(codec)(image, 50.5)
 
 
-def test_a_pillow_without_avif_says_so(image, monkeypatch):
-    check = PIL.features.check
-    monkeypatch.setattr(PIL.features, "check", lambda name: name != "avif" and check(name))
-    with pytest.raises(RuntimeError, match="built without AVIF"):
-        codecs.avif(image, 50)
-    codecs.webp(image, 50)
-
-
 # HEVC
 
 
@@ -229,9 +220,3 @@ def test_bad_clips_for_hevc(clip):
     for qp in (-1, 52):
         with pytest.raises(ValueError, match=f"from 0 to 51, not {qp}"):
             codecs.hevc(clip, (30, qp))
-
-
-def test_a_pyav_without_x265_says_so(clip, monkeypatch):
-    monkeypatch.setattr(codecs.av, "codecs_available", {"h264"})
-    with pytest.raises(RuntimeError, match="without libx265"):
-        codecs.hevc(clip)

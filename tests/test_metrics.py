@@ -12,9 +12,6 @@ from hypothesis import strategies as st
 from c3lite.evaluation import reference
 from c3lite.evaluation.metrics import bd_rate, bpp, mean_frame_psnr, mse, psnr, quality
 
-METHODS = ("cubic", "pchip")
-methods = pytest.mark.parametrize("method", METHODS)
-
 KODAK, CLIC, UVG = "kodak", "clic2020-professional-valid", "uvg"
 AUTHORS = "C3 adaptive (authors, public results file)"
 
@@ -115,14 +112,6 @@ def test_bd_rate_of_published_points(dataset, codec, anchor, percent):
     assert bd_rate(*points, *anchor_points) == pytest.approx(percent, abs=0.01)
 
 
-@pytest.mark.parametrize("codec", ["C3 (paper)", "C3 adaptive (paper)"])
-def test_piecewise_cubics_agree_with_the_cubic_on_smooth_curves(codec):
-    points, anchor = reference.rd_points(CLIC, codec), reference.rd_points(CLIC, "VTM")
-    assert bd_rate(*points, *anchor, method="pchip") == pytest.approx(
-        bd_rate(*points, *anchor), abs=0.3
-    )
-
-
 @st.composite
 def curves(draw):
     """Points as codecs have them: rates of 0.05 to 3 bpp, about 6 dB each doubling or less."""
@@ -136,24 +125,22 @@ def curves(draw):
 
 
 @pytest.mark.filterwarnings("ignore:the cubic of")
-@methods
 @given(curve=curves(), factor=st.floats(0.2, 5))
-def test_a_scaled_rate_is_that_percentage(method, curve, factor):
+def test_a_scaled_rate_is_that_percentage(curve, factor):
     rate, quality = curve
-    assert bd_rate(rate, quality, rate, quality, method=method) == 0
-    assert bd_rate(factor * rate, quality, rate, quality, method=method) == pytest.approx(
+    assert bd_rate(rate, quality, rate, quality) == 0
+    assert bd_rate(factor * rate, quality, rate, quality) == pytest.approx(
         100 * (factor - 1), rel=1e-7, abs=1e-7
     )
 
 
 @pytest.mark.filterwarnings("ignore:the cubic of")
-@methods
 @given(curve=curves(), anchor=curves(), seed=st.integers(0, 9))
-def test_order_does_not_matter_and_exchange_inverts(method, curve, anchor, seed):
-    forward = bd_rate(*curve, *anchor, method=method)
+def test_order_does_not_matter_and_exchange_inverts(curve, anchor, seed):
+    forward = bd_rate(*curve, *anchor)
     shuffled = np.random.default_rng(seed).permutation(len(curve[0]))
-    assert bd_rate(curve[0][shuffled], curve[1][shuffled], *anchor, method=method) == forward
-    backward = bd_rate(*anchor, *curve, method=method)
+    assert bd_rate(curve[0][shuffled], curve[1][shuffled], *anchor) == forward
+    backward = bd_rate(*anchor, *curve)
     assert math.log1p(forward / 100) == pytest.approx(-math.log1p(backward / 100), abs=1e-9)
 
 
@@ -172,8 +159,6 @@ def test_the_cubic_integrates_over_the_common_range_only():
 def test_lists_of_numbers_and_points_of_equal_psnr():
     rate, quality = [0.1, 0.2, 0.4, 0.8, 0.81], [30, 33, 36, 39.0, 39.0]
     assert bd_rate(rate, quality, rate[:4], quality[:4]) == pytest.approx(0, abs=1)
-    with pytest.raises(ValueError, match="different PSNR"):
-        bd_rate(rate, quality, rate[:4], quality[:4], method="pchip")
 
 
 GOOD = ([0.1, 0.2, 0.4, 0.8], [30.0, 33.0, 36.0, 39.0])
@@ -195,43 +180,31 @@ GOOD = ([0.1, 0.2, 0.4, 0.8], [30.0, 33.0, 36.0, 39.0])
         (GOOD[0], [39.0, 43.0, 46.0, 49.0], "share no range"),  # they touch
     ],
 )
-@methods
-def test_bad_curves(rate, quality, message, method):
+def test_bad_curves(rate, quality, message):
     with pytest.raises(ValueError, match=message):
-        bd_rate(rate, quality, *GOOD, method=method)
+        bd_rate(rate, quality, *GOOD)
     with pytest.raises(ValueError, match=message):
-        bd_rate(*GOOD, rate, quality, method=method)
+        bd_rate(*GOOD, rate, quality)
 
 
 # A cubic through points that are close in PSNR overshoots wildly between the others.
 RUNAWAY = ([0.1, 0.2, 0.21, 1.0], [30.0, 30.05, 30.1, 40.0])
 
 
-def test_a_cubic_that_runs_away_is_said_with_what_pchip_gives():
-    expected = bd_rate(*RUNAWAY, *GOOD, method="pchip")
-    assert 50 < expected < 150
+def test_a_cubic_that_runs_away_is_said():
     for curves, which in (((*RUNAWAY, *GOOD), "curve"), ((*GOOD, *RUNAWAY), "anchor")):
-        pchip = bd_rate(*curves, method="pchip")
         with pytest.warns(UserWarning, match=f"the cubic of the {which} is not monotonic from "
-                          rf"30\.00 to 39\.00 dB, .*; method=.pchip. gives {pchip:.2f} %") as said:
+                          r"30\.00 to 39\.00 dB, ") as said:
             percent = bd_rate(*curves)
         assert len(said) == 1 and f"BD-rate, {percent:,.2f} %," in str(said[0].message)
-    with pytest.warns(UserWarning, match="pchip needs points of different PSNR"):
-        bd_rate([*RUNAWAY[0], 1.1], [*RUNAWAY[1], 40.0], *GOOD)
 
 
-@methods
-def test_monotonic_curves_are_not_warned_about(method, recwarn):
+def test_monotonic_curves_are_not_warned_about(recwarn):
     level = ([0.1] * 4, GOOD[1])  # neither rises nor falls
     for curve in (GOOD, level, ([0.1, 0.15, 0.3, 0.8], [30, 32, 36, 39])):
-        bd_rate(*curve, *GOOD, method=method)
+        bd_rate(*curve, *GOOD)
     bd_rate(*RUNAWAY, [0.1, 0.2, 0.4, 0.8], [39.5, 42, 45, 48])  # it rises where both are
     assert not recwarn.list
-
-
-def test_an_unknown_method():
-    with pytest.raises(ValueError, match="unknown method 'linear'"):
-        inspect.unwrap(bd_rate)(*GOOD, *GOOD, method="linear")
 
 
 def test_quality_is_the_psnr_of_an_image_and_the_frames_mean_of_a_video():

@@ -89,7 +89,6 @@ WIDGETS = {
     "live": lambda: widgets.LiveFit(photo(), c3.C3),
     "mask": lambda: widgets.MaskExplorer(learned(), np.stack([photo()] * 3, 1), (1, -2)),
     "quantizer": lambda: widgets.QuantizerExplorer(),
-    "quantizer without soft-rounding": lambda: widgets.QuantizerExplorer(c3.COOL_CHIC),
 }
 each_widget = pytest.mark.parametrize("name", WIDGETS)
 
@@ -155,20 +154,14 @@ def test_export_takes_only_its_own_widgets(tmp_path):
         widgets.export_html(ipywidgets.HTML(), tmp_path / "page.html")
 
 
-@pytest.mark.parametrize("second_is_s", [False, True])
 @pytest.mark.parametrize(("T", "a"), [(0.3, 2.0), (0.1, 1.0), (np.inf, 1.0)])
-def test_noisy_value_is_what_sampling_gives(T, a, second_is_s):
+def test_noisy_value_is_what_sampling_gives(T, a):
     z = np.array([-0.7, 0.0, 0.3, 0.5], np.float32)
-    mean, low, high = noisy_value(z, T, a, second_is_s)
-    draws = quantize.noisy_round(jnp.tile(z[:, None], 20_000), T, a, jax.random.key(0), second_is_s)
+    mean, low, high = noisy_value(z, T, a)
+    draws = quantize.noisy_round(jnp.tile(z[:, None], 20_000), T, a, jax.random.key(0))
     np.testing.assert_allclose(mean, draws.mean(1), atol=0.01)
     below, above = np.quantile(draws, (0.025, 0.975), axis=1)
     np.testing.assert_allclose((low, high), (below, above), atol=0.05)
-
-
-def test_noise_that_the_quantizer_cannot_show_is_refused():
-    with pytest.raises(ValueError, match="this config has gaussian noise"):
-        widgets.QuantizerExplorer(c3.edit(c3.C3, noise="gaussian"))
 
 
 def test_a_fit_is_sent_whole_and_small(fit):

@@ -37,14 +37,14 @@ def memory() -> float | None:
     return (device.memory_stats() or {}).get("bytes_limit")
 
 
-def fit_bytes(shape: tuple[int, ...]) -> float:
-    """About what one fit of this shape takes, beside `BYTES_FIXED`."""
-    return BYTES_A_PIXEL["cpu" if on_cpu() else "gpu"] * math.prod(shape)
+def process_bytes(shape: tuple[int, ...], batch: int = 1) -> float:
+    """About what a process takes that has so many fits of this shape at once."""
+    return BYTES_FIXED + batch * BYTES_A_PIXEL["cpu" if on_cpu() else "gpu"] * math.prod(shape)
 
 
 def check_memory(shape: tuple[int, ...], name: str) -> None:
     """Raise `MemoryError` if one fit does not fit."""
-    available, needed = memory(), BYTES_FIXED + fit_bytes(shape)
+    available, needed = memory(), process_bytes(shape)
     if available is not None and needed > available:
         raise MemoryError(
             f"one fit of {name} ({'x'.join(map(str, shape))}) takes about {needed / 1e9:.1f} GB "
@@ -80,8 +80,7 @@ def cores() -> int:
 
 def cpu_workers(shape: tuple[int, ...], batch: int = 1) -> int:
     """Processes of one thread that fit side by side: one a core, as far as memory goes."""
-    needed = BYTES_FIXED + batch * fit_bytes(shape)
-    return max(1, int(min(cores(), (memory() or math.inf) / needed)))
+    return max(1, int(min(cores(), (memory() or math.inf) / process_bytes(shape, batch))))
 
 
 def one_thread() -> dict[str, str]:

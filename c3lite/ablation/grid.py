@@ -27,11 +27,9 @@ from c3lite.fitting.batch import COMMON
 
 def plan(rows: Sequence[Row], images: Images | Mapping | Sequence, rd_weights: Sequence[float],
          seeds: Sequence[int], progress: bool = False) -> list[tuple[Job, list[Result]]]:
-    """Every different fit, with the places it has in the table; large clips patch by patch.
-
-    All rows of the first image come first, so that a sweep that is cut off leaves whole tables of
-    fewer images. Raises `ValueError` for an empty or impossible grid.
-    """
+    """Every different fit, with the places it has in the table; large clips patch by patch. All
+    rows of the first image come first, so that a sweep that is cut off leaves whole tables of fewer
+    images. Raises `ValueError` for an empty or impossible grid."""
     images = Images.of(images)
     for what, values in (("row", rows), ("image", images), ("rate weight", rd_weights),
                          ("seed", seeds)):
@@ -62,7 +60,7 @@ def plan(rows: Sequence[Row], images: Images | Mapping | Sequence, rd_weights: S
 
 
 def _parts(images: Images, name: str, rd_weight: float) -> list[tuple[str, Patch]]:
-    """The name of the image, or those of a clip's patches, with their places in it."""
+    """The name of the image, or those of a clip's patches, with their places."""
     shape = images.shape(name)
     size = patch_size(rd_weight, shape) if len(shape) == 3 else shape
     if size == shape:
@@ -85,7 +83,7 @@ def sweep(rows: Sequence[Row], images: Mapping[str, Float[np.ndarray, "3 *shape"
         rd_weights: lambda, for every row.
         seeds: of initialization and noise; the same for every row.
         batch: fits at once in a process, where they share structure and shape; 0: what the device
-            holds, on a CPU one.
+            holds, on Slurm that of each node, on a CPU one.
         minutes: start no batch after this time; a later sweep goes on.
         executor: where the fits run: a name for `executor_of`, {name: options}, or an `Executor`.
         label: of the plan that is written to the store for `status`.
@@ -101,7 +99,7 @@ def sweep(rows: Sequence[Row], images: Mapping[str, Float[np.ndarray, "3 *shape"
     jobs = [job for job, _ in planned]
     largest = max(jobs, key=lambda job: math.prod(job.shape))
     if is_remote(run):  # whose memory is not this machine's
-        batch = batch or 1
+        run, batch = functools.partial(run, by_node=not batch), batch or 1
     else:
         batch = batch or devices.batch_size(largest.shape)
         devices.check_memory(largest.shape, largest.image)

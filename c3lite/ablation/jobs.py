@@ -106,21 +106,18 @@ def run_group(jobs: Group, store: Store, arrays: Arrays | None = None, callback=
 class Outcome(NamedTuple):
     """A job that has run."""
 
-    job: Job
-    """With the masks of its config, where they were learned."""
+    job: Job  # with the masks of its config, where they were learned
     fit: Fit | FitError
-    seconds: float
-    """The job's share of its batch."""
+    seconds: float  # the job's share of its batch
     batch: int
 
 
 def fit_group(jobs: Group, store: Store, arrays: Arrays | None = None,
               callback=None) -> list[Outcome]:
-    """Fit a group of jobs as one batch.
+    """Fit a group of jobs as one batch; killed, the next call goes on from its checkpoint.
 
     arrays: images by name, which are loaded otherwise. A fit whose loss stops being finite is an
-    error among the outcomes. Killed, the next call goes on from the batch's checkpoint. Raises
-    `ValueError` when an image is not the one that was planned with.
+    error among the outcomes. Raises `ValueError` for an image that was not planned with.
     """
     xs = [_image(job, arrays or {}) for job in jobs]
     keys = [jax.random.key(job.seed) for job in jobs]
@@ -143,10 +140,8 @@ def fit_group(jobs: Group, store: Store, arrays: Arrays | None = None,
 
 
 def keep(outcomes: Sequence[Outcome], store: Store, each: Callable = map) -> list[Record]:
-    """Write the results of a group to the store, each with the length of its file.
-
-    each: a `map` that may encode several at once.
-    """
+    """Write the results of a group to the store, each with the length of its file. `each` is a
+    `map` that may encode several at once."""
     lengths = each(file_bytes, [outcome.fit for outcome in outcomes])
     records = []
     for outcome, length in zip(outcomes, lengths, strict=True):
@@ -163,7 +158,7 @@ def file_bytes(result: Fit | FitError) -> int | None:
 
 
 def attempt(make: Callable[[], Fit]) -> Fit | FitError:
-    """The fit that `make` gives, or why it failed. Raises `KeyboardInterrupt` if it was stopped."""
+    """The fit, or why it failed. Raises `KeyboardInterrupt` if it was stopped."""
     try:
         result = make()
     except FitError as error:
@@ -213,7 +208,7 @@ def _own_version() -> str:
 
 def run_missing(jobs: Group, folder: str | os.PathLike, arrays: Arrays,
                 each: Callable = map) -> list[Record]:
-    """The records of a group, of which only those are fitted that no other sweep has stored."""
+    """The records of a group, of which only those that no other sweep has stored are fitted."""
     store = Store(folder)
     if missing := [job for job in jobs if store.get(job.key) is None]:
         run_group(missing, store, arrays, each=each)

@@ -1,8 +1,5 @@
-"""What the notebooks of `ablations/` share: parameters checked strictly, the plan, the sweep.
-
-papermill only warns of an unknown parameter, and YAML reads `1e-3` as text: both would run
-something else for hours, so the notebook's variables are read here.
-"""
+"""What the notebooks of `ablations/` share: the plan, the sweep, and a strict check of parameters,
+as papermill only warns of an unknown one, and YAML reads `1e-3` as text."""
 
 import functools
 import math
@@ -101,8 +98,8 @@ def _hint(value) -> str:
 
 def read_parameters(notebook: str, namespace: Mapping[str, Any],
                     known: Mapping[str, Schema] = PARAMETERS) -> types.SimpleNamespace:
-    """The parameters of a notebook, checked; says what the preset does not have. `store`, if it is
-    one, is made a `Store`. Errors as of `Study`."""
+    """The parameters of a notebook, checked, with a `Store` as `store` where that is one; prints
+    what the preset does not have. Errors as of `Study`."""
     values = _parameters(namespace)
     check_parameters(values, known)
     if changed := _changed(values, notebook):
@@ -179,7 +176,7 @@ class Study:
         batch = p.batch or devices.batch_size(largest)
         on_cpu = p.executor == "local" and jax.default_backend() == "cpu"
         processes = devices.cpu_workers(largest, batch) if on_cpu else 1
-        memory = processes * (devices.BYTES_FIXED + batch * devices.fit_bytes(largest)) / 1e9
+        memory = processes * devices.process_bytes(largest, batch) / 1e9
         lines = [
             f"{self.name}, preset {p.preset}: {len(rows)} rows, {len(images)} images, "
             f"{len(p.rd_weights)} rate weights ({', '.join(f'{w:g}' for w in p.rd_weights)}), "

@@ -105,11 +105,11 @@ class Store:
         self._known: dict[str, Record] = {}
 
     def checkpoint(self, keys: Iterable[str]) -> Path:
-        """Where a batch of these fits keeps its state while it is under way."""
+        """Of a batch of these fits, while it is under way."""
         return self._place("checkpoints", short_hash("".join(keys)))
 
     def mask(self, key: str) -> Path:
-        """Where the mask that a video's fit has learned is kept until the fit is done."""
+        """Of a video's fit, until that is done."""
         return self._place("masks", key)
 
     def _place(self, folder: str, name: str) -> Path:
@@ -121,7 +121,7 @@ class Store:
         write_atomically(self._place(folder, name), lambda file: file.write(text.encode()))
 
     def checkpoints(self) -> list[Path]:
-        """The checkpoints there are."""
+        """Of batches under way, or to be gone on with."""
         return sorted((self.folder / "checkpoints").glob("[!.]*"))
 
     def keep_plan(self, label: str, costs: dict[str, float]) -> None:
@@ -142,7 +142,7 @@ class Store:
         return found
 
     def path(self, key: str) -> Path:
-        """The file of a fit."""
+        """Of a fit."""
         return self.fits / f"{key}.json"
 
     def get(self, key: str) -> Record | None:

@@ -8,6 +8,7 @@ from jaxtyping import Float32
 
 from c3lite.data import images, videos
 from c3lite.data.images import DataError
+from c3lite.data.patches import by
 
 Clip = Float32[np.ndarray, "3 frames height width"]
 
@@ -72,34 +73,29 @@ def bunny(*, frames: int | None = None, patch: tuple[int, int, int] | None = Non
 
 
 def moving_window(dx: int, dy: int, *, frames: int = 8, height: int = 64, width: int = 96,
-                  photo: int = 19, corner: tuple[int, int] | None = None) -> Clip:
+                  photo: int = 19) -> Clip:
     """A window that moves over a Kodak photo by (dx, dy) pixels a frame: a clip of known motion.
 
     Frame t is the photo from (y + t dy, x + t dx) on, so that current[y, x] = previous[y + dy,
     x + dx], and (dx, dy), of either sign, is what `c3lite.motion.displacement` measures. Positive
-    dx: the window moves right, what it shows moves left.
+    dx: the window moves right, what it shows moves left. The way lies in the middle of the photo,
+    number 1 to 24, of which 19 and 23 ship with c3lite.
 
-    photo: 1 to 24; 19 and 23 ship with c3lite.
-    corner: (y, x) of the window's upper left corner in the first frame; without it, the way lies in
-        the middle of the photo.
-
-    Raises ValueError when the window leaves the photo on its way, or is empty; `DataError` when the
-    photo cannot be had.
+    Raises ValueError when the way is longer than the photo, or the window empty; `DataError` when
+    the photo cannot be had.
     """
     if min(frames, height, width) < 1:
         raise ValueError("a clip has at least one frame, row and column, not "
-                         f"{frames} x {height} x {width}")
+                         + by((frames, height, width)))
     picture = images.kodak(photo)
     whole, side = np.array(picture.shape[1:]), np.array([height, width])
     way = np.array([dy, dx]) * (frames - 1)
-    first = (whole - side - way) // 2 if corner is None else np.array(corner)
-    least, most = first + np.minimum(way, 0), first + np.maximum(way, 0) + side
-    for axis, (step, kind) in enumerate([(f"dy = {dy}", "rows"), (f"dx = {dx}", "columns")]):
-        if least[axis] < 0 or most[axis] > whole[axis]:
-            raise ValueError(
-                f"the window leaves photo {photo}: {frames} frames with {step} need {kind} "
-                f"{least[axis]} to {most[axis] - 1}, and it has 0 to {whole[axis] - 1}; take fewer "
-                "frames, a smaller window or less motion")
-    y, x = map(int, first)
+    needed = side + np.abs(way)
+    if (needed > whole).any():
+        raise ValueError(
+            f"the window leaves photo {photo}: {frames} frames with (dx, dy) = ({dx}, {dy}) need "
+            f"{by(needed.tolist())} pixels, and it has {by(whole.tolist())}; take fewer frames, a "
+            "smaller window or less motion")
+    y, x = map(int, (whole - side - way) // 2)
     return np.stack([images.crop(picture, y + t * dy, x + t * dx, height, width)
                      for t in range(frames)], axis=1)

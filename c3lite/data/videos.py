@@ -52,7 +52,6 @@ def video(
     path: str | os.PathLike[str], *,
     frames: int | None = None, patch: tuple[int, int, int] | None = None,
     start: int | tuple[int, int, int] = 0,
-    size: tuple[int, int] | None = None, pixel_format: str | None = None,
     matrix: yuv.Matrix | None = None, full_range: bool | None = None,
     alpha: Literal["refuse", "composite"] = "refuse",
 ) -> Float32[np.ndarray, "3 frames height width"]:
@@ -64,7 +63,7 @@ def video(
       the names if there are no numbers;
     - `.yuv`: raw planes, frame after frame, whose size, format and depth are stated in the name, as
       in "clip_1920x1080_422_10bit.yuv" or "clip_1920x1080_yuv422p10le.yuv" (without format and
-      depth: 4:2:0, 8 bits), or by `size` and `pixel_format`, which overrule it;
+      depth: 4:2:0, 8 bits);
     - anything else as FFmpeg decodes it: Y4M, MP4, MKV, ... Planar YUV of 8 to 16 bits (4:2:0,
       4:2:2, 4:4:4), gray, and 8-bit RGB; of several streams the first video, and of it the frames
       that a player would show.
@@ -78,9 +77,6 @@ def video(
         frames: how many; None: all from `start` on.
         patch: (frames, height, width), to read only such a part, which begins at `start`.
         start: the first frame, counted from 0, or (frame, y, x).
-        size: (height, width) of a raw file.
-        pixel_format: of a raw file: yuv420p, yuv422p, yuv444p or gray; with "10le", "12le" or
-            "16le" behind it, of so many bits.
         matrix: "bt601" or "bt709", whatever the file states.
         full_range: luma from 0 to 255 (True) or from 16 to 235 (False), whatever the file states.
         alpha: of pictures in a folder, as for `image`.
@@ -98,15 +94,12 @@ def video(
         raise FileNotFoundError(f"there is no file or folder {file} (looked in {Path.cwd()})")
     if not (file.is_file() or file.is_dir()):
         raise DataError(f"{file} is a pipe or a device; a clip is read from a file or a folder")
-    raw = file.is_file() and file.suffix.lower() == ".yuv"
-    if size is not None and not raw:
-        raise ValueError(f"size is for raw .yuv files; {file} knows its own")
     if file.is_file() and file.stat().st_size == 0:
         raise DataError(f"{file} is empty (0 bytes)")
-    if raw:
-        source = _raw(file, size, pixel_format, matrix, full_range, first)
-    elif file.is_dir():
+    if file.is_dir():
         source = _folder(file, first, alpha)
+    elif file.suffix.lower() == ".yuv":
+        source = _raw(file, matrix, full_range, first)
     else:
         source = _decoded(file, matrix, full_range, first)
 
@@ -152,18 +145,14 @@ def _part(frames, patch, start) -> tuple[int | None, slice, slice, int]:
     return patch[0], slice(y, y + patch[1]), slice(x, x + patch[2]), first
 
 
-def _raw(file, size, pixel_format, matrix, full_range, first) -> Iterator[_Frame]:
-    if size is None:
-        sizes = {(int(h), int(w)) for w, h in re.findall(RAW_SIZE, file.name)}
-        if len(sizes) != 1:
-            raise ValueError(f"{file} has no header, and its name states {len(sizes)} sizes: name "
-                             "it as in clip_1920x1080.yuv, or give its size=(height, width)")
-        size, = sizes
-    pixel_format = pixel_format or _stated_format(file)
-    if pixel_format not in RAW_FORMATS:
-        raise ValueError(f"{file} cannot be read as {pixel_format}: choose one of "
-                         f"{', '.join(RAW_FORMATS)}")
+def _raw(file, matrix, full_range, first) -> Iterator[_Frame]:
+    sizes = {(int(h), int(w)) for w, h in re.findall(RAW_SIZE, file.name)}
+    if len(sizes) != 1:
+        raise ValueError(f"{file} has no header, and its name states {len(sizes)} sizes: name it "
+                         "as in clip_1920x1080.yuv")
+    size, = sizes
     height, width = size
+    pixel_format = _stated_format(file)
     chroma, depth = RAW_FORMATS[pixel_format]
     down, across = chroma or (1, 1)
     if min(size) < 1 or height % down or width % across:
@@ -206,7 +195,7 @@ def _stated_format(file: Path) -> str:
     if others or len(kinds) > 1 or len(depths) > 1 or pixel_format not in RAW_FORMATS:
         stated = ", ".join([*others, *sorted(kinds), *(f"{d} bits" for d in sorted(depths))])
         raise ValueError(f"the name of {file} states {stated}, which is not one format that can be "
-                         f"read: rename it, or give the pixel_format ({', '.join(RAW_FORMATS)})")
+                         f"read: rename it, with one of {', '.join(RAW_FORMATS)}")
     return pixel_format
 
 

@@ -77,11 +77,6 @@ def cool_chic(codec: str, image: str) -> ImageResults:
     return ImageResults(*_columns(rows, "lambda", "bpp", "psnr_db"))
 
 
-def cool_chic_versions() -> list[str]:
-    """The versions that `cool_chic` has results of."""
-    return list(dict.fromkeys(row["codec"] for row in _rows("cool_chic_per_image.csv")))
-
-
 def paper_table(name: str) -> Any:
     """A table of the paper, as in paper_tables.json: BD-rates in percent, MACs per pixel, times.
 

@@ -105,8 +105,6 @@ class ClipExplorer(Explorer):
 
     def whole(self) -> dict[str, Any]:
         clip = self.data["clip"]
-        if clip is None:
-            return self.data
         frames = [frame or self._encode(self._video[:, t])
                   for t, frame in enumerate(clip["frames"])]
         return self.data | {"clip": clip | {"frames": frames}}

@@ -56,8 +56,8 @@ class LiveFit(Explorer):
     message = traitlets.Unicode("press start").tag(sync=True, shown=True)
     live = traitlets.Dict().tag(sync=True, shown=True)
     clock = traitlets.Dict({"elapsed_s": 0.0, "left_s": None, "beat": 0}).tag(sync=True, shown=True)
-    """Seconds of work so far and to come (None: not known yet). It changes once a second while a
-    fit runs, so that a browser notices when Python is no more."""
+    """Seconds of work so far and to come (None: not known yet); with a beat once a second, by which
+    a browser notices when Python is no more."""
 
     _latest: "LiveFit | None" = None
     """The one that was started last."""
@@ -90,9 +90,8 @@ class LiveFit(Explorer):
         if self._alive():
             raise RuntimeError("this fit is running: stop it before you start it again")
         before, LiveFit._latest = LiveFit._latest, self
-        before = None if before is self else before
         if before is not None:
-            before._stop("another fit was started")
+            before.stop("another fit was started")
         for run in self._runs:
             run.reset()
         self._fits, self._end, self._worked_s, self.error = [], "", 0.0, ""
@@ -100,7 +99,7 @@ class LiveFit(Explorer):
         self._going.set()
         self.status, self.message = "running", "starting"
         self._thread = threading.Thread(
-            target=self._work, args=(before,), name="LiveFit", daemon=True)
+            target=self._work, args=(before and before._thread,), name="LiveFit", daemon=True)
         atexit.register(self._abandon)
         self._thread.start()
         self._teller = threading.Thread(
@@ -119,19 +118,16 @@ class LiveFit(Explorer):
             self.status, self.message = "running", "running"
             self._going.set()
 
-    def stop(self) -> None:
+    def stop(self, why: str = "stopped") -> None:
         """End the fit and keep the best so far; `fit` has it some seconds later."""
-        self._stop("stopped")
-
-    def close(self) -> None:
-        """End the fit, and the widget with it."""
-        self._stop("its widget was closed")
-        super().close()
-
-    def _stop(self, why: str) -> None:
         if self._alive():
             self._end = self._end or why
             self._going.set()
+
+    def close(self) -> None:
+        """End the fit, and the widget with it."""
+        self.stop("its widget was closed")
+        super().close()
 
     def _alive(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
@@ -185,18 +181,18 @@ class LiveFit(Explorer):
 
     def _receive(self, _, content: dict[str, Any], buffers) -> None:
         commands = {"start": self.start, "pause": self.pause, "resume": self.resume,
-                    "stop": self.stop, "close": lambda: self._stop("its view was closed")}
+                    "stop": self.stop, "close": lambda: self.stop("its view was closed")}
         try:
             commands[content["command"]]()
         except Exception as error:  # else it would vanish in the kernel's log
             self.error = str(error)
 
     @plain_jax()
-    def _work(self, before: "LiveFit | None") -> None:
+    def _work(self, before: threading.Thread | None) -> None:
         try:
-            if before is not None and before._alive():
+            if before is not None and before.is_alive():
                 self.message = "waiting for the fit before to stop"
-                before._thread.join()
+                before.join()
             self._fit()
             if self._end == ABANDONED:
                 return
@@ -264,8 +260,7 @@ class LiveFit(Explorer):
         while thread.is_alive():
             thread.join(1)
             left = [run.left_s for run in self._runs]
-            running = self.status in ("running", "finishing") and thread.is_alive()
-            if running:
+            if self.status in ("running", "finishing") and thread.is_alive():
                 self._worked_s = time.perf_counter() - self._began
             self.clock = {"elapsed_s": self._worked_s, "beat": self.clock["beat"] + 1,
                           "left_s": None if None in left else sum(left)}

@@ -25,23 +25,20 @@ class MaskExplorer(ClipExplorer):
     title = question("Where does the codec look in the frame before?")
 
     def __init__(self, result: LearnedOffsets,
-                 video: Float[ArrayLike, "3 frames height width"] | None = None,
+                 video: Float[ArrayLike, "3 frames height width"],
                  displacement: tuple[float | int, float | int] | None = None):
         self._result, self._displacement = result, displacement
         config = result.config
-        exponents = latents.exponents(config)
-        clip = None
-        if video is not None:  # the last frame is shown first
-            video = check_image(video)
-            clip = self.send_frames(video, lambda x: jpeg(x, 88), first=video.shape[1] - 1)
+        video = check_image(video)
         super().__init__(data={
             "heat_maps": [pack(heat) for heat in result.heat_maps],
             "boxes": [[box.dy, box.dx] for box in result.boxes],
             "size": list(config.mask_shape),
-            "exponents": list(exponents[: len(result.boxes)]),
+            "exponents": list(latents.exponents(config)[: len(result.boxes)]),
             "truth": None if displacement is None else [float(d) for d in displacement],
             "offsets": [list(o[-2:]) for o in ctx.own_offsets(config, 2)],
-            "clip": clip})
+            # the last frame is shown first
+            "clip": self.send_frames(video, lambda x: jpeg(x, 88), first=video.shape[1] - 1)})
 
     def describe(self) -> str:
         boxes = "; ".join(
@@ -56,7 +53,7 @@ class MaskExplorer(ClipExplorer):
         maps = self._result.heat_maps
         figure = Figure(figsize=(3 * len(maps), 3.2), layout="constrained")
         axes = figure.subplots(1, len(maps), squeeze=False)[0]
+        motion = None if self._displacement is None else self._displacement[::-1]
         for n, ax in enumerate(axes):
-            motion = None if self._displacement is None else self._displacement[::-1]
             plots.mask_heat_map(self._result, n, ax, motion=motion).set_title(f"grid {n}")
         return figure
