@@ -103,11 +103,9 @@ def _run_missing_on_gpu(group: Group, folder: str | os.PathLike, arrays: Arrays)
 
 def local(groups: Sequence[Group], store: Store, images: Images, progress: Progress, *,
           workers: int | None = None) -> Finished:
-    """The executor of this machine: a process a GPU, or processes of one thread on a CPU's cores.
-
-    `workers` says how many; without, what takes a single process runs in this one. Each group is
-    tried `TRIES` times. Raises `ExecutorError` for what failed, at the end.
-    """
+    """The executor of this machine: a process a GPU, or processes of one thread on a CPU's cores,
+    `workers` of them; without, what takes a single process runs in this one. Each group is tried
+    `TRIES` times. Raises `ExecutorError` for what failed, at the end."""
     gpus = [] if on_cpu() else devices.visible_gpus()
     environments = _environments(groups, gpus, workers)
     if len(environments) == 1 and workers is None:
@@ -116,7 +114,7 @@ def local(groups: Sequence[Group], store: Store, images: Images, progress: Progr
 
 
 def _arrays(groups: Sequence[Group], images: Images) -> Arrays:
-    """The images of jobs that another process cannot load by name."""
+    """The images that another process cannot load by name."""
     return {job.image: images[job.image] for group in groups for job in group
             if not images.can_be_loaded(job.image)}
 
@@ -175,7 +173,7 @@ def _in_processes(environments: Sequence[Mapping[str, str]], groups: Sequence[Gr
 
 
 class _Worker:
-    """A process with an environment of its own, started when it is first given work."""
+    """A process with an environment of its own, started when it is given work."""
 
     def __init__(self, environment: Mapping[str, str]):
         self.environment = environment
@@ -243,7 +241,7 @@ def slurm(groups: Sequence[Group], store: Store, images: Images, progress: Progr
     """The executor of a Slurm cluster: an array of jobs of many fits each, through submitit.
 
     The sweep runs on a login node, and shares its store, Python environment and working directory
-    with the compute nodes. It cannot see their GPUs.
+    with the compute nodes.
 
     by_node: each node makes batches of as many fits as its own GPU holds.
     gpus: per job, each with fits of its own; 0 for CPU nodes.

@@ -84,8 +84,8 @@ Arrays = Mapping[str, Float[np.ndarray, "3 ..."]]
 
 
 def grouped(jobs: Iterable[Job], size: int) -> list[list[Job]]:
-    """Groups of up to `size` jobs that can run as one batch: same structure, steps and shape. Of
-    the same jobs always the same groups: a batch that was killed finds its checkpoint."""
+    """Groups of up to `size` jobs that can run as one batch; of the same jobs always the same
+    groups, so that a batch that was killed finds its checkpoint."""
     groups: list[list[Job]] = []
     last: dict[tuple, list[Job]] = {}
     for job in jobs:
@@ -226,10 +226,10 @@ def _image(job: Job, arrays: Arrays) -> Float[np.ndarray, "3 *shape"]:
 
 
 class Progress:
-    """Plain text lines with the time left: readable in a notebook, under papermill and in a log."""
+    """Plain text lines with the time left: readable in a notebook, under papermill and in a log.
+    `cost` is of the fits to come: `fits` less those `finished`, found in the store."""
 
     def __init__(self, cost: float, fits: int, enabled: bool = True, finished: int = 0):
-        """cost: of the fits to come, which are `fits` less those `finished`, found in the store."""
         self.cost, self.fits, self.enabled, self.finished = cost, fits, enabled, finished
         self.cost_done = 0.0
         self.began = self.last_line_at = time.monotonic()

@@ -1,8 +1,7 @@
 """The rows of the paper's tables as data: a name and the config, or configs, to fit.
 
 Every ingredient of C3 has a value that is the simpler formula it replaced (`c3lite.config`), so a
-row is an edit of its base. `KNOCKOUTS` is the one list of such edits: Tables 3 and 10 apply each
-alone, Tables 2 and 9 one after another.
+row is an edit of its base.
 """
 
 import dataclasses
@@ -56,10 +55,8 @@ FAST_PARTS: dict[str, tuple[str, ...]] = {
 
 
 def knockouts(base: Config, names: Iterable[str] | None = None) -> list[Row]:
-    """The base, then each ingredient removed alone (Tables 3 and 10).
-
-    names: of `KNOCKOUTS`; without, all that change the base. Raises `ValueError` for others.
-    """
+    """The base, then each ingredient of `names` removed alone (Tables 3 and 10), without, of all
+    that change the base. Raises `ValueError` for others."""
     rows = [Row(BASE, (base,))]
     for name in KNOCKOUTS if names is None else names:
         check_name("no ingredient", name, KNOCKOUTS)
@@ -79,11 +76,8 @@ def check_name(what: str, name: str, known: Iterable[str]) -> None:
 
 def sequential(adaptive: Sequence[Config], fixed: Config,
                baseline: Config | None = None) -> list[Row]:
-    """Adaptive C3, fixed hyperparameters, then one ingredient after another removed for good.
-
-    Tables 2 and 9. Their order is not in the text we hold; ours is that of `KNOCKOUTS`, the largest
-    loss of Table 3 first. Where all are gone, `baseline` (`COOL_CHIC_V2`) may follow.
-    """
+    """Adaptive C3, fixed hyperparameters, then one ingredient after another removed for good
+    (Tables 2 and 9, whose order is not in the text we hold), and `baseline`."""
     rows = [Row("C3 adaptive", tuple(adaptive)), Row("adaptive", (fixed,))]
     for row in knockouts(fixed)[1:]:
         fixed = edit(fixed, **KNOCKOUTS[row.name])
@@ -93,12 +87,9 @@ def sequential(adaptive: Sequence[Config], fixed: Config,
 
 def between(first: Config, last: Config, names: tuple[str, str],
             parts: Mapping[str, Sequence[str]]) -> list[Row]:
-    """Two configs, and what part of their difference matters: each part taken alone, or left out.
-
-    Of `parts`, those in which they differ. First comes `first`, then with each part of `last`, then
-    `last`, then it with each part of `first`. `names` are of the two. Raises `ValueError` for a
-    difference that is in no part.
-    """
+    """`first`, it with each of the `parts` (names and fields) of `last` in which they differ, then
+    `last`, and it with each of `first`. `names` are of the two. Raises `ValueError` for a
+    difference that is in no part."""
     def taken(base, other, fields):
         return edit(base, **{field: getattr(other, field) for field in fields})
 
@@ -126,10 +117,8 @@ def ladder(first: Config, last: Config, parts: Mapping[str, Sequence[str]]) -> l
 
 
 def rungs(base: Config, names: Sequence[str] = LADDER) -> list[Row]:
-    """`base` without any of `names` (of `KNOCKOUTS`), then with one after another given back.
-
-    A rung has the name of what it adds, the first is "none of them", and the last is `base`.
-    """
+    """`base` without any of `names` (of `KNOCKOUTS`), "none of them", then with one after another
+    given back, by its name; the last is `base`."""
     bottom = edit(base, **{field: value for name in names
                            for field, value in KNOCKOUTS[name].items()})
     climb = ladder(bottom, base, {name: tuple(KNOCKOUTS[name]) for name in names})

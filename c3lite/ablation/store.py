@@ -35,7 +35,7 @@ Fits of another version stay in the store, are listed by `status`, and are not m
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """One finished fit, as stored: everything that the tables need."""
+    """One finished fit, as stored."""
 
     key: str  # the hash that names it
     numerics: int

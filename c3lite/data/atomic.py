@@ -7,11 +7,9 @@ from pathlib import Path
 
 
 def write_atomically(path: str | os.PathLike, write: Callable) -> None:
-    """Call `write(file)` on a temporary file beside `path`, then rename it over `path`.
-
-    Whatever goes wrong (no space, a kill), the old file stays whole. A link stays, and what it
-    leads to is replaced; a pipe or a device is written to.
-    """
+    """Call `write(file)` on a temporary file beside `path`, then rename it over `path`: whatever
+    goes wrong (no space, a kill), the old file stays whole. A link stays, and what it leads to is
+    replaced; a pipe or a device is written to."""
     if is_pipe(path):
         with open(path, "wb") as file:
             write(file)

@@ -19,14 +19,14 @@ each, ShakeNDry 300."""
 
 def uvg(name: str, *, frames: int | None = None, patch: tuple[int, int, int] | None = None,
         start: int | tuple[int, int, int] = 0) -> Clip:
-    """A sequence of the UVG set, or a part of it, from the folder `uvg` of C3LITE_DATA.
+    """A sequence of the UVG set, one of `UVG_NAMES`, or a part of it, as for `video`: as floats, a
+    whole one is 15 GB.
 
-    The files of the set's 1080p, 8-bit download as they are named there,
+    From the folder `uvg` of C3LITE_DATA, files of the set's 1080p, 8-bit download by their names,
     `Beauty_1920x1080_120fps_420_8bit_YUV.yuv`, or `.y4m`; also a short `Beauty.y4m`. Read as
     BT.709, limited range. Source: Mercat, Viitanen and Vanne, "UVG dataset", 2020, ultravideo.fi;
-    CC BY-NC 3.0. A whole sequence is 15 GB as floats: ask for a part. `name` is one of `UVG_NAMES`,
-    the other arguments are as for `video`. Raises ValueError for another name, DataError when the
-    file is not there, and what `video` raises.
+    CC BY-NC 3.0. Raises ValueError for another name, DataError when the file is not there, and what
+    `video` raises.
     """
     sequence = _uvg_name(name)
     folder = images._user_folder("uvg")
@@ -62,11 +62,8 @@ def _plain(name: str) -> str:
 
 def bunny(*, frames: int | None = None, patch: tuple[int, int, int] | None = None,
           start: int | tuple[int, int, int] = 0) -> Clip:
-    """A shipped piece of the animation Big Buck Bunny: 33 frames of 180 x 320, nearly no camera
-    motion. Arguments and errors as for `video`.
-
-    (c) Blender Foundation, CC BY 3.0; `c3lite/data/assets/video/SOURCES.md` says how it was made.
-    """
+    """A shipped piece of the animation Big Buck Bunny, (c) Blender Foundation, CC BY 3.0: 33 frames
+    of 180 x 320, nearly no camera motion. Arguments and errors as for `video`."""
     shipped = files("c3lite") / "data" / "assets" / "video"
     with as_file(shipped / "bunny_320x180_25fps_33f.mkv") as file:
         return videos.video(file, frames=frames, patch=patch, start=start)

@@ -16,11 +16,8 @@ Clip = Num[np.ndarray, "3 *_"]
 
 
 def patch_size(rd_weight: SupportsFloat, shape: Shape | None = None) -> tuple[int, ...]:
-    """(frames, height, width) of the paper's patches at a rate weight lambda (App. A.4).
-
-    Low rates (large lambda) like large patches: the networks' bits are shared by more pixels. With
-    `shape`, that of the clip, no patch is larger than the clip. Raises ValueError for a rate weight
-    that is not positive.
+    """(frames, height, width) of the paper's patches at a rate weight lambda (App. A.4), with the
+    clip's `shape` none larger than that. Raises ValueError for a rate weight that is not positive.
     """
     rd_weight = float(rd_weight)
     if not rd_weight > 0:

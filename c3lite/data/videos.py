@@ -262,11 +262,8 @@ def _decoded(file: Path, matrix, full_range, first) -> Iterator[_Frame]:
 
 def _check_length(file: Path, container: str, codec: av.VideoCodecContext) -> int | None:
     """Walk through a file whose parts state their lengths, as FFmpeg does not mind a cut in them.
-
-    Returns the number of frames of a Y4M file, else None. (What others state is no help: it counts
-    gaps, and what an edit list hides. MPEG and Flash streams state nothing: a cut in them is seen
-    where it damages a frame.)
-    """
+    Returns the number of frames of a Y4M file, else None: what others state counts gaps, and what
+    an edit list hides."""
     at, parts, size, head = 0, 0, file.stat().st_size, b""
     with file.open("rb") as content:
         while at < size:

@@ -1,8 +1,7 @@
-"""How good and how large: PSNR, bits per pixel, and the BD-rate between two curves.
+"""How good and how large: PSNR, bits per pixel, and the BD-rate between two curves, in float64.
 
-Everything here is NumPy in float64 and returns Python floats; it measures results and is not meant
-to be differentiated or compiled (the training loss is Eq. 4). Images are (3, H, W), videos
-(3, T, H, W), values in [0, 1]. A codec's output is rounded to 8 bits before it is measured.
+Images are (3, H, W), videos (3, T, H, W), values in [0, 1]; a codec's output is rounded to 8 bits
+before it is measured.
 """
 
 import math
@@ -26,11 +25,8 @@ def mse(image: Pixels, reference: Pixels) -> float:
 
 
 def psnr(image: Pixels, reference: Pixels) -> float:
-    """Peak signal-to-noise ratio, -10 log10(mse), in dB; inf for equal arrays.
-
-    Of several images, average the PSNRs (as the paper does), not the errors: the two differ by up
-    to 1 dB. Arguments and errors as for `mse`.
-    """
+    """Peak signal-to-noise ratio, -10 log10(mse), in dB; inf for equal arrays. Of several images,
+    the paper averages the PSNRs, not the errors. Arguments and errors as for `mse`."""
     return _decibels(mse(image, reference))
 
 

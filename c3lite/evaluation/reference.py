@@ -78,11 +78,9 @@ def cool_chic(codec: str, image: str) -> ImageResults:
 
 
 def paper_table(name: str) -> Any:
-    """A table of the paper, as in paper_tables.json: BD-rates in percent, MACs per pixel, times.
-
-    One is "table3_kodak_knockout_bd_rate_percent". Raises `ValueError` for an unknown name, naming
-    the nearest.
-    """
+    """A table of the paper, as in paper_tables.json: BD-rates in percent, MACs per pixel, times;
+    one is "table3_kodak_knockout_bd_rate_percent". Raises `ValueError` for an unknown name, naming
+    the nearest."""
     tables = json.loads(_text("paper_tables.json"))
     _check("table", name, tables)
     return tables[name]

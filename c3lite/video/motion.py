@@ -1,10 +1,8 @@
 """How far the picture moves from frame to frame, measured by phase correlation.
 
 A displacement (dx, dy) is where the previous frame shows what is here now:
-current[y, x] = previous[y + dy, x + dx]. A camera that pans right by 6 pixels a frame, or a window
-that `c3.data.moving_window` moves by (6, 0), has displacement (6, 0): the things in the picture
-move left. It is also the offset in the previous latent frame that a context has to reach, on every
-grid, because time is halved with space.
+current[y, x] = previous[y + dy, x + dx]. It is also the offset in the previous latent frame that a
+context has to reach, on every grid, because time is halved with space.
 """
 
 import numpy as np
@@ -22,9 +20,7 @@ def displacement(previous: Frame, current: Frame, reach: int = 32) -> tuple[int,
 
     The phases of the two frames' spectra differ by a ramp when one is a shifted copy of the other;
     the inverse transform of the ramp is a peak at the shift (Kuglin and Hines, 1975). Of luma,
-    under a Hann window, since the transform takes what leaves on one side to come back on the
-    other. Where nothing can be compared (two flat frames) it is (0, 0). Raises ValueError for
-    frames of different shapes.
+    under a Hann window. (0, 0) for two flat frames. Raises ValueError for different shapes.
     """
     surface = correlation(previous, current, reach)
     dy, dx = np.unravel_index(surface.argmax(), surface.shape)

@@ -1,9 +1,6 @@
 """What all explorers share: scripts without a build step, arrays on their way to the browser, and
-the still picture that stands in where nothing runs.
-
-All a widget shows, it gets once, as `data`; then it answers in the browser alone, from `static/`.
-Only a running fit (`live.py`) keeps talking to Python.
-"""
+the still picture that stands in where nothing runs. All but a running fit (`live.py`) get what they
+show once, as `data`, and then answer in the browser alone, from `static/`."""
 
 import base64
 import html
@@ -27,13 +24,10 @@ STATIC = Path(__file__).parent / "static"
 
 STILL_BYTES = 200_000  # stills are kept below this, so that a notebook of many stays small
 
-CLIP_BYTES = 1_000_000
-"""Frames of a clip up to this many bytes are sent at once, others when they are looked at."""
-
 
 def script(*names: str) -> str:
-    """common.js and the named files of `static/` as one module. A widget's module comes to the page
-    as a text and cannot import its neighbors."""
+    """common.js and the named files of `static/` as one module, which comes to the page as a text
+    and cannot import its neighbors."""
     return "\n".join((STATIC / name).read_text("utf-8") for name in ("common.js", *names))
 
 
@@ -52,10 +46,6 @@ class Explorer(anywidget.AnyWidget):
     error = traitlets.Unicode().tag(sync=True, shown=True)
     """Shown in the widget, in red; empty: nothing is wrong."""
     title = question("")
-
-    def whole(self) -> dict[str, Any]:
-        """`data` for a page without Python: with all that a notebook would ask for later."""
-        return self.data
 
     def figure(self) -> Figure:
         """The still as a figure."""
@@ -82,40 +72,14 @@ class Explorer(anywidget.AnyWidget):
                 metadata | {"image/png": {"alt": words}})
 
 
-class ClipExplorer(Explorer):
-    """An explorer that shows frames of a clip, which `clipFrames` in common.js looks up."""
-
-    def __init__(self, **traits: Any):
-        super().__init__(**traits)
-        self.on_msg(self._receive)
-
-    def send_frames(self, video: Float[np.ndarray, "3 frames height width"],
-                    encode: Callable[[np.ndarray], dict[str, Any]], first: int) -> dict[str, Any]:
-        """The clip for `data`, with frames around `first`, the one shown first. `encode` makes a
-        file of a frame (3, height, width): {"mime": ..., "bytes": ...}."""
-        self._video, self._encode = video, encode
-        count, height, width = video.shape[1:]
-        frames, size = [None] * count, 0
-        for t in sorted(range(count), key=lambda t: abs(t - first)):
-            if size >= CLIP_BYTES:
-                break
-            frames[t] = encode(video[:, t])
-            size += len(frames[t]["bytes"])
-        return {"count": count, "height": height, "width": width, "frames": frames}
-
-    def whole(self) -> dict[str, Any]:
-        clip = self.data["clip"]
-        frames = [frame or self._encode(self._video[:, t])
-                  for t, frame in enumerate(clip["frames"])]
-        return self.data | {"clip": clip | {"frames": frames}}
-
-    def _receive(self, _, content: dict[str, Any], buffers) -> None:
-        try:
-            t = int(content["frame"])
-            frame = self._encode(self._video[:, t])
-            self.send({"frame": t, "mime": frame["mime"]}, buffers=[frame["bytes"]])
-        except Exception as error:  # else it would vanish in the kernel's log
-            self.error = f"{type(error).__name__}: {error}"
+def clip(video: Float[np.ndarray, "3 frames height width"],
+         encode: Callable[[np.ndarray], dict[str, Any]]) -> dict[str, Any]:
+    """A clip for `data`: each frame as `lossless` or `jpeg` makes it, for `clipFrames` in
+    common.js.
+    """
+    count, height, width = video.shape[1:]
+    return {"count": count, "height": height, "width": width,
+            "frames": [encode(video[:, t]) for t in range(count)]}
 
 
 def png(figure: Figure) -> bytes:
@@ -185,15 +149,11 @@ def _pillow(x):
 
 
 def export_html(widget: Widget, path: str | os.PathLike) -> Path:
-    """Write `widget` into one HTML file that opens anywhere, live; gives back its path.
-
-    Data, scripts and styles are all inside. Of a running fit it holds what was seen so far.
-    Raises `TypeError` for a widget that is not one of c3lite's.
-    """
+    """Write `widget` into one HTML file that opens anywhere, live (a running fit as it is now);
+    gives back its path. Raises `TypeError` for a widget that is not one of c3lite's."""
     if not isinstance(widget, Explorer):
         raise TypeError(f"export_html writes c3lite's own widgets, not {type(widget).__name__}")
     state = {name: _plain(getattr(widget, name)) for name in widget.traits(shown=True)}
-    state["data"] = _plain(widget.whole())
     words = widget.describe()
     page = (STATIC / "page.html").read_text("utf-8").format(
         title=html.escape(widget.title), css=widget._css, words=html.escape(words),

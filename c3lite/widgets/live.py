@@ -43,10 +43,9 @@ class LiveFit(Explorer):
         live = widgets.LiveFit(photo)
         live            # press start; then, in another cell, live.fit
 
-    The fit runs in a thread, and the notebook stays free. Without a mouse: `start`, `pause`,
-    `resume`, `stop`, `wait`. One LiveFit runs at a time: it stops when another one is started, and
-    when its last view closes, as when its cell runs again. Raises `ValueError` for bad input, as
-    `c3lite.fit` does.
+    The fit runs in a thread. Without a mouse: `start`, `pause`, `resume`, `stop`, `wait`. One
+    LiveFit runs at a time: it stops when another one is started, and when its last view closes, as
+    when its cell runs again. Raises `ValueError` for bad input, as `c3lite.fit` does.
     """
 
     _esm = script("live.js")
@@ -363,8 +362,7 @@ class _Run:
         return self.final
 
     def picture(self) -> np.ndarray:
-        """What a decoder would show now (3, height, width); of a video, its middle frame. Before
-        the start, the original."""
+        """What a decoder would show now, of a video in its middle; at first the original."""
         if self.final is not None:
             return middle_frame(self.final.reconstruction)
         return middle_frame(self.x if self.state is None else _decoded(self.config, self.state))

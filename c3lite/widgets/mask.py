@@ -8,10 +8,10 @@ from c3lite.fitting.fit import check_image
 from c3lite.model import context as ctx
 from c3lite.model import latents
 from c3lite.video.masks import LearnedOffsets
-from c3lite.widgets.base import ClipExplorer, jpeg, pack, question, script
+from c3lite.widgets.base import Explorer, clip, jpeg, pack, question, script
 
 
-class MaskExplorer(ClipExplorer):
+class MaskExplorer(Explorer):
     """The heat maps of `c3lite.video.learn_offsets`, their boxes, and the clip with both drawn on.
 
     Args:
@@ -29,7 +29,6 @@ class MaskExplorer(ClipExplorer):
                  displacement: tuple[float | int, float | int] | None = None):
         self._result, self._displacement = result, displacement
         config = result.config
-        video = check_image(video)
         super().__init__(data={
             "heat_maps": [pack(heat) for heat in result.heat_maps],
             "boxes": [[box.dy, box.dx] for box in result.boxes],
@@ -37,8 +36,7 @@ class MaskExplorer(ClipExplorer):
             "exponents": list(latents.exponents(config)[: len(result.boxes)]),
             "truth": None if displacement is None else [float(d) for d in displacement],
             "offsets": [list(o[-2:]) for o in ctx.own_offsets(config, 2)],
-            # the last frame is shown first
-            "clip": self.send_frames(video, lambda x: jpeg(x, 88), first=video.shape[1] - 1)})
+            "clip": clip(check_image(video), lambda x: jpeg(x, 88))})
 
     def describe(self) -> str:
         boxes = "; ".join(

@@ -12,11 +12,8 @@ from c3lite.widgets.base import Explorer, question, script
 
 
 class QuantizerExplorer(Explorer):
-    """What the decoder sees of a latent during stage 1, its gradient, and the noise.
-
-    Sliders for the temperature T and the noise shape a, and one for the position in stage 1 that
-    sets both as C3 schedules them.
-    """
+    """What the decoder sees of a latent during stage 1, its gradient, and the noise, by sliders for
+    the temperature T, the noise shape a, and the position in C3's stage 1, which sets both."""
 
     _esm = script("quantizer.js")
     title = question("What does the decoder see of a latent in stage 1?")
