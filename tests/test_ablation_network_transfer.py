@@ -98,13 +98,6 @@ def test_what_is_sent(study):
         assert t.rises(study[1], kind, 60, sent=True)[place] == pytest.approx(rise)
 
 
-def test_stills_are_pictures_of_one_frame():
-    found = t.stills(["kodim23[0:16,0:24]", "bunny[0:1,20:36,60:84]"])
-    assert [x.shape for x in found.values()] == [(3, 16, 24)] * 2
-    with pytest.raises(ValueError, match="has 2 frames"):
-        t.stills(["bunny[0:2,20:36,60:84]"])
-
-
 def test_one_picture_is_no_study(images):
     with pytest.raises(ValueError, match="at least two"):
         next(t.transfers({"kodim23": images["kodim23"]}, SMALL, store="unused"))

@@ -52,10 +52,8 @@ def check_memory(shape: tuple[int, ...], name: str) -> None:
 
 
 def batch_size(shape: tuple[int, ...], gpu_bytes: float | None = None) -> int:
-    """Fits at once in one process: one on a CPU, on a GPU as many as its memory holds.
-
-    `gpu_bytes` is the memory of a GPU that another process will use.
-    """
+    """Fits at once in one process: one on a CPU, on a GPU as many as its memory holds, which is
+    `gpu_bytes` where another process will use it."""
     if gpu_bytes is None and (on_cpu() or (gpu_bytes := memory()) is None):
         return 1
     a_fit = BYTES_A_PIXEL["gpu"] * math.prod(shape)

@@ -121,7 +121,7 @@ def fit_group(jobs: Group, store: Store, arrays: Arrays | None = None,
     """
     xs = [_image(job, arrays or {}) for job in jobs]
     keys = [jax.random.key(job.seed) for job in jobs]
-    # masks that a video's config leaves to be learned; the same ones every time
+    # masks that a video's config leaves to be learned
     configs = [with_masks(x, [job.config], key=k, steps=min(MASK_STEPS, int(job.config.steps)),
                           progress=False,
                           checkpoint=store.mask(job.key) if x.ndim == 4 else None)[0]

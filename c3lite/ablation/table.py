@@ -52,11 +52,6 @@ class Estimate(NamedTuple):
     low: float = math.nan
     high: float = math.nan
 
-    @property
-    def within_noise(self) -> bool:
-        """Whether zero is in the interval. A value without an interval is not known to be zero."""
-        return self.low <= 0 <= self.high
-
     def __str__(self) -> str:
         if math.isnan(self.value):
             return "-"
@@ -257,7 +252,8 @@ def _values(units: Sequence[Sequence[tuple[Curve, Curve]]], resamples: int):
     estimates = [Estimate(v) if math.isnan(v) or np.isnan(drawn).all() else
                  Estimate(v, *np.nanpercentile(drawn, PERCENTILES).tolist())
                  for v, drawn in zip(values, samples.T, strict=True)]
-    return estimates, error or ("within noise" if estimates[0].within_noise else "")
+    _, low, high = estimates[0]
+    return estimates, error or ("within noise" if low <= 0 <= high else "")
 
 
 def _measure(mine: Float[np.ndarray, "pairs 4 points"],

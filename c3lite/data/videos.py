@@ -68,10 +68,9 @@ def video(
       4:2:2, 4:4:4), gray, and 8-bit RGB; of several streams the first video, and of it the frames
       that a player would show.
 
-    Colors (`c3lite.data.yuv` has the formulas): the matrix and the range that the file states, or
-    else BT.709 from 720 rows on and BT.601 below, and limited range. Each chroma sample serves all
-    its pixels, not interpolated; RGB of 8-bit files is rounded to 8 bits. Pixels and frames are
-    taken as stored: no deinterlacing, rotation, pixel aspect or frame rate.
+    Colors are by `c3lite.data.yuv`, with the matrix and the range that the file states, or else
+    BT.709 from 720 rows on and BT.601 below, and limited range. Pixels and frames are taken as
+    stored: no deinterlacing, rotation, pixel aspect or frame rate.
 
     Args:
         frames: how many; None: all from `start` on.
@@ -81,10 +80,10 @@ def video(
         full_range: luma from 0 to 255 (True) or from 16 to 235 (False), whatever the file states.
         alpha: of pictures in a folder, as for `image`.
 
-    Raises FileNotFoundError when there is nothing at `path`; DataError for what is there and cannot
-    be read (empty, cut off, damaged, a pipe, another pixel format, frames missing or of different
-    sizes); ValueError for a part that is not inside the clip, impossible values, or a raw file
-    whose name does not say enough or contradicts itself. Each names the file.
+    Raises, with the file's name, FileNotFoundError when there is nothing at `path`; DataError for
+    what cannot be read (empty, cut off, damaged, a pipe, another pixel format, frames missing or of
+    different sizes); ValueError for a part that is not inside the clip, impossible values, or a raw
+    file whose name does not say enough or contradicts itself.
     """
     file = Path(path).expanduser()
     count, rows, columns, first = _part(frames, patch, start)

@@ -30,19 +30,14 @@ def psnr(image: Pixels, reference: Pixels) -> float:
     return _decibels(mse(image, reference))
 
 
-def mean_frame_psnr(video: Float[ArrayLike, "3 T H W"], reference: Pixels) -> float:
-    """The mean over the frames of a video of each frame's PSNR, in dB (the paper's UVG figure).
-    Raises `ValueError` as `mse`, and for arrays that are not (3, T, H, W)."""
-    x, y = _pair(video, reference)
-    if x.ndim != 4:
-        raise ValueError(f"a video has shape (3, T, H, W), not {x.shape}")
-    errors = np.mean(np.square(x - y), axis=(0, 2, 3))
-    return float(np.mean([_decibels(error) for error in errors]))
-
-
 def quality(reconstruction: Pixels, x: Pixels) -> float:
-    """The PSNR that is reported, in dB: of an image `psnr`, of a video `mean_frame_psnr`."""
-    return (mean_frame_psnr if np.ndim(x) == 4 else psnr)(reconstruction, x)
+    """The PSNR that is reported, in dB: of an image `psnr`, of a video (3, T, H, W) the mean over
+    its frames of each frame's (the paper's UVG figure). Errors as for `mse`."""
+    if np.ndim(x) != 4:
+        return psnr(reconstruction, x)
+    ours, theirs = _pair(reconstruction, x)
+    errors = np.mean(np.square(ours - theirs), axis=(0, 2, 3))
+    return float(np.mean([_decibels(error) for error in errors]))
 
 
 def bpp(bits: SupportsFloat, shape: Sequence[int]) -> float:

@@ -49,9 +49,8 @@ def style(name: str) -> dict[str, Any]:
     """Keyword arguments for `Axes.plot` of a method, whatever its case and what is in parentheses;
     thin and gray for one without a style."""
     plain = name.partition("(")[0].strip()
-    plain = _ALIASES.get(plain, plain).casefold()
-    found = [s for known, s in METHOD_STYLE.items() if known.casefold() == plain]
-    return {"linewidth": 1.6, "markersize": 5, **(found[0] if found else OTHER)}
+    known = label(_ALIASES.get(plain, plain))
+    return {"linewidth": 1.6, "markersize": 5, **METHOD_STYLE.get(known, OTHER)}
 
 
 def label(name: str) -> str:

@@ -17,7 +17,7 @@ from c3lite.coding import encode
 from c3lite.config import UVG, Config
 from c3lite.data.patches import by, join_patches, patch_size, split_patches
 from c3lite.data.progress import progress_output
-from c3lite.evaluation.metrics import mean_frame_psnr
+from c3lite.evaluation.metrics import quality
 from c3lite.fitting.adaptive import fit_best
 from c3lite.fitting.checkpoint import beside
 from c3lite.fitting.fit import Fit, check_image
@@ -48,7 +48,7 @@ class VideoFit:
     @functools.cached_property
     def psnr(self) -> float:
         """Of the reconstruction, dB: the mean over whole frames."""
-        return mean_frame_psnr(self.reconstruction, self.video)
+        return quality(self.reconstruction, self.video)
 
     @property
     def pixels(self) -> int:

@@ -20,6 +20,8 @@ from ipywidgets import Widget
 from jaxtyping import ArrayLike, Float
 from matplotlib.figure import Figure
 
+from c3lite.plots import styles
+
 STATIC = Path(__file__).parent / "static"
 
 STILL_BYTES = 200_000  # stills are kept below this, so that a notebook of many stays small
@@ -115,7 +117,7 @@ def lossless(x: np.ndarray) -> dict[str, Any]:
     for form, options in (("PNG", {}), ("WEBP", {"lossless": True, "quality": 20, "method": 2})):
         try:
             files.append(_file(picture, form, **options))
-        except (KeyError, OSError):  # a Pillow without WebP, or a side over its 16,383
+        except OSError:  # a side over the 16,383 of WebP
             continue
     return min(files, key=lambda file: len(file["bytes"]))
 
@@ -142,10 +144,8 @@ def _file(picture, form, **options):
 
 
 def _pillow(x):
-    x = np.asarray(x)
-    if x.ndim != 3 or x.shape[0] != 3 or x.size == 0:
-        raise ValueError(f"a picture is (3, height, width), not {x.shape}; of a video, one frame")
-    return PIL.Image.fromarray(np.rint(255 * np.clip(x, 0, 1)).astype(np.uint8).transpose(1, 2, 0))
+    samples = np.rint(255 * np.clip(styles.picture(x), 0, 1)).astype(np.uint8)
+    return PIL.Image.fromarray(samples.transpose(1, 2, 0))
 
 
 def export_html(widget: Widget, path: str | os.PathLike) -> Path:

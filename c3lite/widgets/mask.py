@@ -12,13 +12,10 @@ from c3lite.widgets.base import Explorer, clip, jpeg, pack, question, script
 
 
 class MaskExplorer(Explorer):
-    """The heat maps of `c3lite.video.learn_offsets`, their boxes, and the clip with both drawn on.
+    """The heat maps of `learn_offsets`, their boxes, and the clip with both drawn on.
 
-    Args:
-        result: what `learn_offsets` gave back.
-        video: the clip (3, frames, height, width), to be played with the context drawn on it.
-        displacement: (dy, dx), where known: how far the same content was away in the previous
-            frame, in pixels. It is the same number of latents on every grid.
+    displacement: (dy, dx), where known: how far the same content was away in the previous frame,
+    in pixels, which is the same number of latents on every grid.
     """
 
     _esm = script("mask.js")

@@ -26,8 +26,8 @@ def _points(version: str, image: str) -> reference.ImageResults | None:
 
 
 def published_point(version: str, image: str, rd_weight: float) -> tuple[float, float] | None:
-    """A version's (bpp, PSNR in dB); None where it has none for this image (or part) and weight.
-    Raises `ValueError` for an unknown version."""
+    """A version's (bpp, PSNR in dB); None where it has none. Raises `ValueError` for an unknown
+    version."""
     points = zip(*(_points(version, image) or ()), strict=True)
     return next(((float(bpp), float(psnr_db)) for weight, bpp, psnr_db in points
                  if math.isclose(weight, rd_weight)), None)

@@ -16,9 +16,9 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from c3lite.ablation import images as named_images
 from c3lite.ablation import notebook
-from c3lite.ablation.jobs import Job, Outcome, Progress, attempt, file_bytes, record
+from c3lite.ablation.images import Images
+from c3lite.ablation.jobs import Job, Outcome, Progress, attempt, keep
 from c3lite.ablation.notebook import POSITIVE_COUNT, list_of
 from c3lite.ablation.store import Record, Store, fit_key, short_hash
 from c3lite.ablation.studies.stand_ins import latents_loss, loss_curve
@@ -57,7 +57,7 @@ def transfers(images: Mapping[str, Float[np.ndarray, "3 *shape"]] | Sequence, ba
     """Every picture (`images` as for `sweep`) on its own, and from the networks of every other, as
     they finish. The sources are fitted by `base`; targets also by other schedules, `steps` of
     stage 1, stage 2 in proportion. Raises `ValueError` for fewer than two pictures."""
-    images = named_images.Images.of(images)
+    images = Images.of(images)
     if len(images) < 2:
         raise ValueError("transfer needs at least two pictures")
     store = store if isinstance(store, Store) else Store(store)
@@ -95,24 +95,9 @@ def transfers(images: Mapping[str, Float[np.ndarray, "3 *shape"]] | Sequence, ba
         if (found := store.get(job.key)) is None:
             began = time.perf_counter()
             result = attempt(functools.partial(make, kind, source, target, n))
-            outcome = Outcome(job, result, time.perf_counter() - began, batch=1)
-            found = record(outcome, file_bytes(result))
-            store.add(found)
+            (found,) = keep([Outcome(job, result, time.perf_counter() - began, batch=1)], store)
         lines.done([job], [found])
         yield Transfer(kind, source, target, n, found)
-
-
-def stills(names: Iterable[str]) -> dict[str, Float[np.ndarray, "3 height width"]]:
-    """Pictures by name; of a clip of one frame, such as `bunny[0:1,20:148,60:252]`, the frame.
-    Raises `ValueError` for a clip of more frames, and as `images.load`."""
-    found = {}
-    for name in names:
-        x = named_images.load(name)
-        if x.ndim == 4 and x.shape[1] > 1:
-            raise ValueError(f"{name} has {x.shape[1]} frames; name one, as in "
-                             "bunny[0:1,0:96,0:128]")
-        found[name] = x[:, 0] if x.ndim == 4 else x
-    return found
 
 
 def rises(results: Iterable[Transfer], kind: str, steps: int,
