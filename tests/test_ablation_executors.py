@@ -175,6 +175,17 @@ def test_files_of_a_gpus_batch_are_written_by_processes_that_leave_it_alone(tmp_
         r.file_bytes for r in jobs.run_missing(planned, tmp_path / "here", pictures(2))]
 
 
+def test_while_a_gpu_fits_a_batch_the_files_of_the_one_before_are_written(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(executors, "on_cpu", lambda: False)
+        patch.setattr(devices, "cores", lambda: 1)
+        results = list(small_sweep(tmp_path / "a", [BASE], pictures(3), WEIGHTS[:1], "process"))
+    plain = list(small_sweep(tmp_path / "b", [BASE], pictures(3), WEIGHTS[:1], "process"))
+    assert [(r.image, r.record.file_bytes) for r in results] == [
+        (r.image, r.record.file_bytes) for r in plain]
+    assert keys(results) == stored(tmp_path / "a") and not workers()
+
+
 def test_a_killed_process_costs_no_fit(tmp_path, capsys):
     results = []
     for result in small_sweep(tmp_path, [LONG, BASE], pictures(2), WEIGHTS[:1]):

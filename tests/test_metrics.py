@@ -70,9 +70,9 @@ def test_psnr_of_bad_shapes(image, other, message):
 def test_psnr_of_bytes():
     # As in a user's session, where annotations are not checked.
     pixels = np.zeros((3, 4, 4), np.uint8)
-    for metric in (mse, quality):
+    for metric, values in ((mse, pixels), (quality, pixels[:, None])):
         with pytest.raises(ValueError, match="floats in"):
-            inspect.unwrap(metric)(pixels, pixels)
+            inspect.unwrap(metric)(values, values)
 
 
 def test_bpp():

@@ -67,15 +67,13 @@ def _overlapped(groups: Sequence[Group], store: Store, images: Images,
                 progress: Progress) -> Finished:
     """While the GPU fits a batch, the CPU's cores write the files of the one before."""
     with concurrent.futures.ThreadPoolExecutor(1) as keeper, _encoders() as encoders:
-        waiting = collections.deque()
+        before = None
         for group in groups:
             outcomes = fit_group(group, store, images, progress.during(group))
-            waiting.append((group, keeper.submit(keep, outcomes, store, encoders.map)))
-            while waiting and waiting[0][1].done():
-                done, records = waiting.popleft()
-                yield done, records.result()
-        for done, records in waiting:
-            yield done, records.result()
+            if before is not None:
+                yield before, records.result()
+            before, records = group, keeper.submit(keep, outcomes, store, encoders.map)
+        yield before, records.result()
 
 
 def _encoders() -> concurrent.futures.ProcessPoolExecutor:

@@ -33,17 +33,6 @@ def published_point(version: str, image: str, rd_weight: float) -> tuple[float, 
                  if math.isclose(weight, rd_weight)), None)
 
 
-def loss_over(result: Result, version: str) -> float:
-    """RD loss over a version's, in percent, with the real file's rate; NaN where that has none."""
-    theirs = published_point(version, result.image, result.rd_weight)
-    if theirs is None:
-        return math.nan
-    # MSE + lambda bpp (Eq. 24), the MSE from the PSNR
-    ours, its = (10 ** (-psnr_db / 10) + result.rd_weight * bpp for bpp, psnr_db in (
-        (result.record.file_bpp, result.record.psnr_db), theirs))
-    return 100 * (ours / its - 1)
-
-
 def image_by_image(results: Iterable[Result], versions: Sequence[str] = VERSIONS) -> TextTable:
     """Every fit with its real file and PSNR, and how much more RD loss, of real files as well, it
     has than each version; "-" where nothing is published."""
@@ -61,7 +50,10 @@ def _against(result: Result, version: str) -> str:
     theirs = published_point(version, result.image, result.rd_weight)
     if theirs is None:
         return "-"
-    change = number(loss_over(result, version), 1, sign=True)
+    # MSE + lambda bpp (Eq. 24), the MSE from the PSNR
+    ours, its = (10 ** (-psnr_db / 10) + result.rd_weight * bpp for bpp, psnr_db in (
+        (result.record.file_bpp, result.record.psnr_db), theirs))
+    change = number(100 * (ours / its - 1), 1, sign=True)
     return f"{theirs[0]:.4f}, {theirs[1]:.2f}, {change} %"
 
 
