@@ -220,10 +220,9 @@ def _decode(arguments) -> None:
     is_clip = files.holds_frames(file)
     _check_output(arguments, folder=is_clip)
     for_a_picture = output.suffix.lower() == ".png" or is_pipe(output)
-    if is_clip and for_a_picture:
-        raise ValueError(f"{arguments.input} holds a clip; name a folder for its frames")
-    if not is_clip and not for_a_picture:
-        raise ValueError(f"{output}: the output is a PNG; its name has to end with .png")
+    if is_clip == for_a_picture:
+        raise ValueError(f"{arguments.input} holds a clip; name a folder for its frames" if is_clip
+                         else f"{output}: the output is a PNG; its name has to end with .png")
     if is_clip:
         output.mkdir(exist_ok=True)
         for count, frame in enumerate(files.decode_frames(file), start=1):

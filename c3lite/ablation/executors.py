@@ -40,7 +40,6 @@ from c3lite.model.blocks import on_cpu
 
 TRIES = 3  # a group of fits that so often ended its process, or its Slurm job, is given up
 SECONDS_BETWEEN_LOOKS = 2.0  # how often to look into the store for fits of a cluster's jobs
-
 SECONDS_BETWEEN_QUERIES = 10.0  # of Slurm's controller, which serves many
 LOG_LINES = 12  # so many last lines are shown of the log of a Slurm job that failed
 

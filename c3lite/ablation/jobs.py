@@ -27,9 +27,7 @@ from c3lite.video.masks import with_masks
 
 SECONDS_BETWEEN_LINES = 60.0  # a long fit prints a line about this often
 HISTORY_POINTS = 200  # a stored history keeps about this many entries, evenly spread
-
-MASK_STEPS = 1000
-"""Of learning a video's mask (App. A.3); a fit of fewer steps takes as many as it has."""
+MASK_STEPS = 1000  # at most, of learning a video's mask (App. A.3)
 
 
 @dataclasses.dataclass(frozen=True)

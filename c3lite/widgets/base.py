@@ -23,7 +23,6 @@ from matplotlib.figure import Figure
 from c3lite.plots import styles
 
 STATIC = Path(__file__).parent / "static"
-
 STILL_BYTES = 200_000  # stills are kept below this, so that a notebook of many stays small
 
 
@@ -40,7 +39,8 @@ def question(text: str) -> traitlets.Unicode:
 
 class Explorer(anywidget.AnyWidget):
     """A widget that also is a picture, and says what went wrong where it can be seen. Traits with
-    `shown=True` are what the browser reads, besides its script and style."""
+    `shown=True` are what the browser reads, besides its script and style. Each has `figure()`, its
+    still, and `describe()`, that in words."""
 
     _css = (STATIC / "widgets.css").read_text("utf-8")
     data = traitlets.Dict().tag(sync=True, shown=True)
@@ -48,14 +48,6 @@ class Explorer(anywidget.AnyWidget):
     error = traitlets.Unicode().tag(sync=True, shown=True)
     """Shown in the widget, in red; empty: nothing is wrong."""
     title = question("")
-
-    def figure(self) -> Figure:
-        """The still as a figure."""
-        raise NotImplementedError
-
-    def describe(self) -> str:
-        """The still in words."""
-        raise NotImplementedError
 
     def still(self) -> bytes:
         """A PNG of what the widget shows first, and how to have the rest."""
@@ -153,13 +145,13 @@ def export_html(widget: Widget, path: str | os.PathLike) -> Path:
     gives back its path. Raises `TypeError` for a widget that is not one of c3lite's."""
     if not isinstance(widget, Explorer):
         raise TypeError(f"export_html writes c3lite's own widgets, not {type(widget).__name__}")
-    state = {name: _plain(getattr(widget, name)) for name in widget.traits(shown=True)}
+    state = {name: getattr(widget, name) for name in widget.traits(shown=True)}
     words = widget.describe()
     page = (STATIC / "page.html").read_text("utf-8").format(
         title=html.escape(widget.title), css=widget._css, words=html.escape(words),
         still="data:image/png;base64," + base64.b64encode(widget.still()).decode(),
         # a script element ends at the first </, whatever it is in
-        state=json.dumps(state, allow_nan=False).replace("</", "<\\/"),
+        state=json.dumps(state, allow_nan=False, default=in_json).replace("</", "<\\/"),
         esm=str(widget._esm).replace("export default", "const widget ="),
         shim=(STATIC / "page.js").read_text("utf-8"))
     path = Path(path)
@@ -167,10 +159,6 @@ def export_html(widget: Widget, path: str | os.PathLike) -> Path:
     return path
 
 
-def _plain(value: Any) -> Any:
-    """For JSON: bytes as {"base64": ...}."""
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    return {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+def in_json(file: bytes) -> dict[str, str]:
+    """Bytes, which JSON does not have, for `restore` in page.js."""
+    return {"base64": base64.b64encode(file).decode()}

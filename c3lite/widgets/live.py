@@ -26,14 +26,9 @@ from c3lite.fitting.warm_up import best_start, from_window, window_of
 from c3lite.widgets.base import Explorer, jpeg, middle_frame, question, script
 
 UPDATE_S = 2.0  # the browser hears of the fit about this often
-
-UPDATE_SHARE = 0.025
-"""Updates take at most this share of the time; where they are slow, there are fewer of them."""
-
+UPDATE_SHARE = 0.025  # and updates, where they are slow, take at most this share of the time
 POINTS = 300  # a curve has at most this many points, each the mean over some steps
-
 PICTURE_WIDTH = 640
-
 ABANDONED = "Python ends"
 
 
