@@ -108,7 +108,7 @@ def answer(*command: str) -> str | None:
 
 
 def expected_seconds(cost: float) -> float | None:
-    """Of fits of this cost (steps times pixels); None where no speed was measured."""
+    """Of so many steps times pixels; None where no speed was measured."""
     if not on_cpu() or (os.cpu_count() or 1) < 2:
         return None
     return cost * NANOSECONDS_A_STEP_AND_PIXEL * 1e-9

@@ -80,8 +80,7 @@ def sweep(rows: Sequence[Row], images: Mapping[str, Float[np.ndarray, "3 *shape"
     Args:
         rows: of `rows.py`; steps are in their configs.
         images: names for `images.load`, arrays, or arrays by name.
-        rd_weights: lambda, for every row.
-        seeds: of initialization and noise; the same for every row.
+        rd_weights, seeds: lambdas, and seeds of initialization and noise, for every row.
         batch: fits at once in a process, where they share structure and shape; 0: what the device
             holds, on Slurm that of each node, on a CPU one.
         minutes: start no batch after this time; a later sweep goes on.

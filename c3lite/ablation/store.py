@@ -131,15 +131,9 @@ class Store:
 
     def plans(self) -> dict[str, dict[str, float]]:
         """The costs of the fits of each plan of this numerics version, by label."""
-        found = {}
-        for path in sorted((self.folder / "plans").glob("[!.]*.json")):
-            try:
-                plan = json.loads(path.read_text("utf-8"))
-                if plan["numerics"] == NUMERICS:
-                    found[plan["label"]] = plan["costs"]
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                warnings.warn(f"{path} is skipped: {error}", stacklevel=2)
-        return found
+        plans = [json.loads(path.read_text("utf-8"))
+                 for path in sorted((self.folder / "plans").glob("[!.]*.json"))]
+        return {plan["label"]: plan["costs"] for plan in plans if plan["numerics"] == NUMERICS}
 
     def path(self, key: str) -> Path:
         """Of a fit."""
@@ -172,10 +166,8 @@ def _parse(text: str, key: str) -> Record:
     try:
         values = json.loads(text)
         found = Record(**values | {"shape": tuple(values["shape"])})
-    except json.JSONDecodeError as error:
-        raise ValueError("it is torn or not JSON") from error
-    except (KeyError, TypeError) as error:
-        raise ValueError("it is not a fit of c3lite") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError("it is torn, or not a fit of c3lite") from error
     if key != found.key:
         raise ValueError(f"it holds the fit {found.key}")
     return found

@@ -1,7 +1,7 @@
 """Files that appear whole or not at all."""
 
 import os
-import tempfile
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,18 +16,15 @@ def write_atomically(path: str | os.PathLike, write: Callable) -> None:
         return
     path = Path(os.path.realpath(path))
     # not with the path's name in it: that may have all the bytes that a name can have
-    handle, temporary = tempfile.mkstemp(prefix=".c3lite.", dir=path.parent)
+    temporary = path.with_name(f".c3lite.{uuid.uuid4().hex}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())  # a full disk may only show here
-        umask = os.umask(0)  # can only be read by setting it
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp's files are their owner's alone
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise
 
 

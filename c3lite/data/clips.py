@@ -16,6 +16,8 @@ UVG_NAMES = ("Beauty", "Bosphorus", "HoneyBee", "Jockey", "ReadySetGo", "ShakeND
 """The seven sequences of the UVG set: 1920 x 1080, 120 frames a second, 8 bits, 4:2:0; 600 frames
 each, ShakeNDry 300."""
 
+_UVG = {name.casefold(): name for name in UVG_NAMES} | {"readysteadygo": "ReadySetGo"}
+
 
 def uvg(name: str, *, frames: int | None = None, patch: tuple[int, int, int] | None = None,
         start: int | tuple[int, int, int] = 0) -> Clip:
@@ -37,7 +39,7 @@ def uvg(name: str, *, frames: int | None = None, patch: tuple[int, int, int] | N
     pattern = re.compile(r"(.*?)(_1920x1080_120fps_420_8bit_yuv(_raw|_y4m)?)?\.(yuv|y4m)")
     for file in sorted(folder.iterdir()):
         match = pattern.fullmatch(file.name.casefold())
-        if match and _plain(match[1]) == _plain(sequence):
+        if match and _UVG.get(match[1]) == sequence:
             return videos.video(
                 file, frames=frames, patch=patch, start=start, matrix="bt709", full_range=False)
     raise DataError(f"there is no {usual} (or .y4m) in {folder}")
@@ -50,14 +52,9 @@ def uvg_shape(name: str) -> tuple[int, int, int]:
 
 
 def _uvg_name(name: str) -> str:
-    for known in UVG_NAMES:
-        if _plain(known) == _plain(name):
-            return known
-    raise ValueError(f"the UVG set has {', '.join(UVG_NAMES)}, not {name!r}")
-
-
-def _plain(name: str) -> str:
-    return name.casefold().replace("readysteadygo", "readysetgo")
+    if name.casefold() not in _UVG:
+        raise ValueError(f"the UVG set has {', '.join(UVG_NAMES)}, not {name!r}")
+    return _UVG[name.casefold()]
 
 
 def bunny(*, frames: int | None = None, patch: tuple[int, int, int] | None = None,

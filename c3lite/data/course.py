@@ -1,11 +1,8 @@
 """How large a lesson runs: small enough for automatic checks, for two CPU cores, or for a GPU.
 
     STEPS = course.pick(fast=30, cpu=course.STEPS, gpu=10_000)
-    SIZE = course.pick((32, 48), course.SIZE, None)
-    photo = course.picture(SIZE)  # the same in lessons 00 to 05, as are RD_WEIGHT and STEPS
+    photo = course.picture(course.pick((32, 48), course.SIZE, None))
     course.scoreboard("02", {"C3": fit})
-
-On a GPU the lessons take whole pictures and more steps; `C3LITE_FAST=1` makes them short.
 """
 
 from __future__ import annotations

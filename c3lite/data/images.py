@@ -1,8 +1,8 @@
 """Test images, and any picture of your own.
 
-A picture of a test set is looked for in the package, then in the folder named by the environment
-variable C3LITE_DATA (`kodak/kodim01.png`, ..., `clic2020/*.png`), then on the network, once: the
-download is checked by SHA-256 and kept in the user's cache (`pooch.os_cache("c3lite")`).
+A picture of a test set is looked for in the package, then in the folder C3LITE_DATA of the
+environment (`kodak/kodim01.png`, ..., `clic2020/*.png`), then on the network, once: the download is
+checked by SHA-256 and kept in the user's cache.
 """
 
 import io

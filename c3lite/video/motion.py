@@ -29,11 +29,9 @@ def displacement(previous: Frame, current: Frame, reach: int = 32) -> tuple[int,
 
 def correlation(previous: Frame, current: Frame,
                 reach: int = 32) -> Float[np.ndarray, "rows columns"]:
-    """The surface whose peak is the `displacement`: entry [ry + dy, rx + dx] belongs to (dx, dy).
-
-    ry and rx are `reach`, or less in frames too small for it. 1 is a perfect match, 0 none.
-    Raises ValueError for frames of different shapes.
-    """
+    """The surface whose peak is the `displacement`: entry [ry + dy, rx + dx] belongs to (dx, dy),
+    ry and rx being `reach`, or less in frames too small for it. 1 is a perfect match, 0 none.
+    Raises ValueError for frames of different shapes."""
     if previous.shape != current.shape or previous.ndim != 3 or previous.shape[0] != 3:
         raise ValueError("two frames (3, height, width) of one shape are compared, not "
                          f"{previous.shape} and {current.shape}")
@@ -62,6 +60,5 @@ def displacements(video: Clip, reach: int = 32) -> Int[np.ndarray, "frames-1 2"]
 
 
 def moving_frames(video: Clip, at_least: int = 4) -> Int[np.ndarray, "found"]:
-    """The frames (1 is the second) that moved by `at_least` pixels, in x or y, from the one before.
-    """
+    """The frames (1 is the second) that moved by `at_least` pixels, in x or y."""
     return 1 + np.flatnonzero(np.abs(displacements(video)).max(1) >= at_least)
