@@ -50,15 +50,15 @@ def test_a_tenth_more_rate_is_ten_percent():
 
 def test_what_was_not_published_has_no_numbers():
     crop = list(results("kodim03[0:96,0:128]"))
-    assert cool_chic.published_point("Cool-Chic v3.0", crop[0].image, 1e-3) is None
-    assert cool_chic.published_point("Cool-Chic v3.0", "kodim03", 0.5) is None
+    odd = [r._replace(rd_weight=0.5) for r in results("kodim03")]
+    assert cool_chic.image_by_image(odd).rows[0][-1] == "-"
     assert cool_chic.image_by_image(crop).rows[0][-1] == "-"
     assert cool_chic.versions_table(crop).rows == [
         ["C3", *["-"] * len(cool_chic.VERSIONS)]]
     failed = list(results("kodim03", error="not finite"))
     assert cool_chic.image_by_image(failed).rows == []
     with pytest.raises(ValueError, match="unknown codec"):
-        cool_chic.published_point("Cool-Chic v9", "kodim03", 1e-3)
+        cool_chic.image_by_image(crop, ["Cool-Chic v9"])
 
 
 def test_of_several_fits_of_a_row_the_best_counts():

@@ -375,11 +375,6 @@ EXECUTORS: dict[str, Executor] = {"process": in_process, "local": local, "slurm"
 """By the names that a notebook gives."""
 
 
-def is_remote(executor: Executor) -> bool:
-    """Whether fits run on other machines."""
-    return getattr(executor, "func", executor) is slurm
-
-
 def executor_of(executor: str | Mapping[str, Mapping[str, Any]] | Executor) -> Executor:
     """An executor by its name in `EXECUTORS`, or {name: options of its function}. Raises
     `ValueError` for an unknown name or option."""

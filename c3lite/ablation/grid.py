@@ -13,8 +13,8 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from c3lite.ablation import devices
-from c3lite.ablation.executors import Executor, executor_of, is_remote
+from c3lite.ablation import devices, executors
+from c3lite.ablation.executors import Executor, executor_of
 from c3lite.ablation.images import Images
 from c3lite.ablation.jobs import Job, Patch, Progress, Result, grouped
 from c3lite.ablation.rows import Row, annealing, knockouts
@@ -97,7 +97,7 @@ def sweep(rows: Sequence[Row], images: Mapping[str, Float[np.ndarray, "3 *shape"
     planned = plan(rows, images, rd_weights, seeds, progress)
     jobs = [job for job, _ in planned]
     largest = max(jobs, key=lambda job: math.prod(job.shape))
-    if is_remote(run):  # whose memory is not this machine's
+    if getattr(run, "func", run) is executors.slurm:  # whose memory is not this machine's
         run, batch = functools.partial(run, by_node=not batch), batch or 1
     else:
         batch = batch or devices.batch_size(largest.shape)

@@ -25,16 +25,14 @@ CLIPS = (".y4m", ".yuv", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts",
 
 RAW_FORMATS = {
     f"{kind}{'' if depth == 8 else f'{depth}le'}": (chroma, depth)
-    for kind, chroma in {"yuv420p": (2, 2), "yuv422p": (1, 2), "yuv444p": (1, 1),
-                         "gray": None}.items()
+    for kind, chroma in {"yuv420p": (2, 2), "yuv422p": (1, 2), "yuv444p": (1, 1)}.items()
     for depth in (8, 10, 12, 16)
 }
-"""Pixel formats of raw files: rows and columns that share a chroma sample, if any, and bits."""
+"""Pixel formats of raw files: rows and columns that share a chroma sample, and bits."""
 
 RAW_SIZE = r"(?<!\d)(\d{2,5})[xX](\d{2,5})(?!\d)"  # width x height in a name
-RAW_WORDS = (r"(?:yuv|i)?(420|422|444)(?:p(\d*))?(?:le|bits?)?",
-             r"(gr[ae]y|400)(?:p?(\d+))?(?:le|bits?)?",
-             r"()(\d+)[ _-]?bits?", r"()(8|10|12|14|16)(?:b|le)")
+RAW_WORDS = (r"(?:yuv|i)?(420|422|444)(?:p(\d*))?(?:le|bits?)?", r"()(\d+)[ _-]?bits?",
+             r"()(8|10|12|14|16)(?:b|le)")
 """What words in a raw file's name say: the kind of its planes, and bits."""
 
 # AVColorSpace's numbers for what the streams say; 2 is "unspecified"
@@ -152,12 +150,11 @@ def _raw(file, matrix, full_range, first) -> Iterator[_Frame]:
     size, = sizes
     height, width = size
     pixel_format = _stated_format(file)
-    chroma, depth = RAW_FORMATS[pixel_format]
-    down, across = chroma or (1, 1)
+    (down, across), depth = RAW_FORMATS[pixel_format]
     if min(size) < 1 or height % down or width % across:
         raise ValueError(f"{file} cannot be {pixel_format} of {by(size)} (height x width): its "
                          f"sides are multiples of {down} and {across}")
-    shapes = [size, *(2 if chroma else 0) * [(height // down, width // across)]]
+    shapes = [size, *2 * [(height // down, width // across)]]
     frame = np.dtype([(f"plane {n}", "u1" if depth == 8 else "<u2", shape)
                       for n, shape in enumerate(shapes)])
     total, rest = divmod(file.stat().st_size, frame.itemsize)
@@ -182,10 +179,10 @@ def _stated_format(file: Path) -> str:
         if found:
             kind, depth = found.groups()
             if kind:
-                kinds.add(f"yuv{kind}p" if kind in ("420", "422", "444") else "gray")
+                kinds.add(f"yuv{kind}p")
             if depth:
                 depths.add(int(depth))
-        elif word in ("rgb", "bgr", "yv12") or re.match(r"yuv\d|gr[ae]y\d", word) or (
+        elif word in ("rgb", "bgr", "yv12", "400") or re.match(r"yuv\d|gr[ae]y", word) or (
                 # hardware's formats have no bits, and names like "cuda"
                 word in av.video.format.names and av.VideoFormat(word).bits_per_pixel):
             others.append(word)

@@ -25,17 +25,10 @@ def _points(version: str, image: str) -> reference.ImageResults | None:
         return reference.cool_chic(version, image)
 
 
-def published_point(version: str, image: str, rd_weight: float) -> tuple[float, float] | None:
-    """A version's (bpp, PSNR in dB); None where it has none. Raises `ValueError` for an unknown
-    version."""
-    points = zip(*(_points(version, image) or ()), strict=True)
-    return next(((float(bpp), float(psnr_db)) for weight, bpp, psnr_db in points
-                 if math.isclose(weight, rd_weight)), None)
-
-
 def image_by_image(results: Iterable[Result], versions: Sequence[str] = VERSIONS) -> TextTable:
     """Every fit with its real file and PSNR, and how much more RD loss, of real files as well, it
-    has than each version; "-" where nothing is published."""
+    has than each version; "-" where nothing is published. Raises `ValueError` for an unknown
+    version."""
     results = list(results)
     head = ["image", "lambda", "row", "steps", "bpp, file", "bpp, estimate", "PSNR dB",
             *(f"{v}: bpp, dB, our RD loss over its" for v in versions)]
@@ -47,7 +40,9 @@ def image_by_image(results: Iterable[Result], versions: Sequence[str] = VERSIONS
 
 
 def _against(result: Result, version: str) -> str:
-    theirs = published_point(version, result.image, result.rd_weight)
+    points = zip(*(_points(version, result.image) or ()), strict=True)
+    theirs = next(((bpp, psnr_db) for weight, bpp, psnr_db in points
+                   if math.isclose(weight, result.rd_weight)), None)
     if theirs is None:
         return "-"
     # MSE + lambda bpp (Eq. 24), the MSE from the PSNR
