@@ -144,10 +144,12 @@ def test_numbers_in_a_name_that_are_no_format(tmp_path):
 
 
 @pytest.mark.parametrize("name, stated", [
-    ("yuv411p", "yuv411p"), ("nv12", "nv12"), ("p010le", "p010le"), ("rgb24", "rgb24"),
-    ("RGB", "rgb"), ("yv12", "yv12"), ("yuv420p10be", "yuv420p10be"), ("uyvy422", "uyvy422"),
-    ("gray10be", "gray10be"), ("gray", "gray"), ("400_8bit", "400"), ("422_yuv444p", "yuv422p, yuv444p"), ("8bit_p10_yuv420p10le",
-    "10 bits, 8 bits"), ("yuv422p_10bit_12bit", "yuv422p, 10 bits, 12 bits"), ("9bit", "9 bits"),
+    *((word, word.lower()) for word in (
+        "yuv411p", "nv12", "p010le", "rgb24", "RGB", "yv12", "yuv420p10be", "uyvy422", "gray10be",
+        "gray")),
+    ("400_8bit", "400"), ("422_yuv444p", "yuv422p, yuv444p"),
+    ("8bit_p10_yuv420p10le", "10 bits, 8 bits"),
+    ("yuv422p_10bit_12bit", "yuv422p, 10 bits, 12 bits"), ("9bit", "9 bits"),
     ("yuv420p14le", "14 bits"), ("32bit", "32 bits")])
 def test_a_raw_name_that_cannot_be_read_or_contradicts_itself(tmp_path, name, stated):
     path = write_raw(tmp_path / f"clip_{W}x{H}_{name}.yuv", planes_of())

@@ -71,9 +71,8 @@ def moving_window(dx: int, dy: int, *, frames: int = 8, height: int = 64, width:
     """A window that moves over a Kodak photo by (dx, dy) pixels a frame: a clip of known motion.
 
     Frame t is the photo from (y + t dy, x + t dx) on, so that current[y, x] = previous[y + dy,
-    x + dx], and (dx, dy), of either sign, is what `c3lite.motion.displacement` measures. Positive
-    dx: the window moves right, what it shows moves left. The way lies in the middle of the photo,
-    number 1 to 24, of which 19 and 23 ship with c3lite.
+    x + dx], and (dx, dy), of either sign, is what `c3lite.motion.displacement` measures. The way
+    lies in the middle of the photo, number 1 to 24, of which 19 and 23 ship with c3lite.
 
     Raises ValueError when the way is longer than the photo, or the window empty; `DataError` when
     the photo cannot be had.

@@ -60,7 +60,9 @@ def _coded(codec, quality, data_bytes, reconstruction, x) -> Coded:
 
 def jpeg(image: Image, quality: SupportsIndex) -> Coded:
     """JPEG, 4:4:4, of quality 1 (smallest) to 100, libjpeg's scale. Raises `ValueError` for another
-    shape or type, values outside [0, 1], or another quality."""
+    shape or type, values outside [0, 1], or another quality, `TypeError` for one that is no
+    integer.
+    """
     return _code("JPEG", image, _quality(quality, 1), subsampling=0, optimize=True)
 
 
@@ -110,13 +112,12 @@ def hevc(video: Float[ArrayLike, "3 T H W"],
     stream counts; info=0 leaves out the message of a kilobyte in which x265 describes itself.
     The paper names preset and B-frames, and not whether QP or a quality target (CRF) sets the rate.
 
-    RGB becomes 4:2:0 planes and comes back as RGB by `c3lite.data.yuv`, in limited range, BT.709
-    from 720 rows on and else BT.601, so that the codec sees the very planes of a file that
-    `c3lite.data.video` read with this matrix.
+    RGB becomes 4:2:0 planes and comes back by `c3lite.data.yuv`, in limited range, BT.709 from 720
+    rows on and else BT.601: the codec sees the very planes of a file that was read with this
+    matrix.
 
-    Args:
-        video: values in [0, 1], H and W even, at least 16; else `ValueError`.
-        qps: quantization parameters, 0 (best) to 51, in any order; else `ValueError`.
+    Raises `ValueError` unless values are in [0, 1], H and W even, at least 16, and QPs 0 (best) to
+    51.
     """
     x = _pixels(video, "a video", "(3, T, H, W)", 4)
     return [_coded("hevc", qp, len(stream), np.stack(list(decoded), axis=1), x)
@@ -199,11 +200,8 @@ def _pixels(given: ArrayLike, kind: str, shape: str, axes: int) -> np.ndarray:
     return x
 
 
-def _quality(quality: Any, lowest: int, highest: int = 100) -> int:
-    try:  # Pillow would clip it in silence, or take it for another setting
-        value = as_index(quality)
-    except TypeError:
-        raise ValueError(f"a quality is an integer, not {quality!r}") from None
-    if not lowest <= value <= highest:
+def _quality(quality: SupportsIndex, lowest: int, highest: int = 100) -> int:
+    value = as_index(quality)
+    if not lowest <= value <= highest:  # Pillow would clip it in silence
         raise ValueError(f"a quality is from {lowest} to {highest}, not {value}")
     return value
