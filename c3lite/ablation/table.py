@@ -113,7 +113,7 @@ def bd_table(results: Iterable[Result], reference: Mapping[str, float] | None = 
 
     As in the paper, the BD-rate is that of curves of mean bpp and PSNR over images at each rate
     weight. Only images count that have all rate weights for the row and for the anchor. For the
-    interval, images are drawn with replacement, then seeds of each, as many of row and anchor.
+    interval, images are drawn with replacement, then seeds of each, the same for row and anchor.
 
     Args:
         results: of `sweep`; of a row's several configs the one of least RD loss counts.
