@@ -14,8 +14,9 @@ from c3lite.ablation.store import NUMERICS, Store
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0 done, 1 failed; wrong usage exits with 2."""
     parser = argparse.ArgumentParser("python -m c3lite.ablation")
-    parser.add_argument("command", choices=["status"], help="what a store holds, and what is left")
-    parser.add_argument("store", type=Path)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    status = commands.add_parser("status", help="what a store holds, what is left, how long")
+    status.add_argument("store", type=Path)
     path = parser.parse_args(argv).store
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     try:
