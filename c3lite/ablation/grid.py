@@ -135,11 +135,9 @@ def _run(planned, groups, store, images, run, minutes, enabled) -> Iterator[Resu
 
 
 def stores(folder: str | os.PathLike) -> dict[str, list[Result]]:
-    """The finished fits of every store under a folder: "table03/laptop, 2000 steps", results.
-
-    In the order of the rows, of Tables 3 and 11, COOL-CHIC and COOL-CHICv2, that their configs are.
-    Other configs, failed fits and stores of smoke tests are left out.
-    """
+    """The finished fits of every store under a folder, "table03/laptop, 2000 steps", by the rows of
+    Tables 3 and 11, COOL-CHIC and COOL-CHICv2 that their configs are, in this order. Other configs,
+    failed fits and stores of smoke tests are left out."""
     folder = Path(folder)
     order = list(_row_names().values())
     found: dict[str, list[Result]] = {}

@@ -112,11 +112,9 @@ class Outcome(NamedTuple):
 
 def fit_group(jobs: Group, store: Store, arrays: Arrays | None = None,
               callback=None) -> list[Outcome]:
-    """Fit a group of jobs as one batch; killed, the next call goes on from its checkpoint.
-
-    arrays: images by name, which are loaded otherwise. A fit whose loss stops being finite is an
-    error among the outcomes. Raises `ValueError` for an image that was not planned with.
-    """
+    """Fit a group of jobs as one batch; killed, the next call goes on from its checkpoint. Images
+    that are not among `arrays` are loaded. A fit whose loss stops being finite is an error among
+    the outcomes. Raises `ValueError` for an image that was not planned with."""
     xs = [_image(job, arrays or {}) for job in jobs]
     keys = [jax.random.key(job.seed) for job in jobs]
     # masks that a video's config leaves to be learned

@@ -49,11 +49,9 @@ def row_curves(results: Iterable[Result], dataset: str | None = None) -> Axes:
 
 
 def bars(table: Table) -> Axes:
-    """BD-rates of a table: of the whole rate and of the latents alone, the paper's as black lines.
-
-    Whiskers are the bootstrap intervals. Positive is worse than the anchor. A logarithmic axis
-    beyond 1 % where bars differ by more than a factor of 20. Raises `ValueError` without any rate.
-    """
+    """BD-rates of a table: of the whole rate and of the latents alone, the paper's as black lines;
+    whiskers are the bootstrap intervals. A logarithmic axis beyond 1 % where bars differ by more
+    than a factor of 20. Raises `ValueError` without any rate."""
     lines = [line for line in table.lines if line.note.partition(";")[0] != "anchor"]
     numbers = [x for line in lines for x in (line.bd_rate.value, line.latents_bd_rate.value,
                                              line.paper) if x is not None and not math.isnan(x)]
@@ -113,10 +111,8 @@ def effects_of_length(tables: Mapping[int, Table]) -> Axes:
 
 
 class Worth(NamedTuple):
-    """How far a short fit gets, in steps of another method's.
-
-    ln(loss) is against the shortest of the other's fits, the mean over images.
-    """
+    """How far a short fit gets, in steps of another method's. ln(loss) is against the shortest of
+    the other's fits, the mean over images."""
 
     row: str
     steps: Float[np.ndarray, " lengths"]  # of the other's fits, stage 1
@@ -186,11 +182,9 @@ def steps_worth(curve: Iterable[Result], short: Iterable[Result], row: str) -> W
 
 def loss_by_length(results: Iterable[Result], methods: Iterable[str],
                    anchor: str) -> tuple[Axes, Axes]:
-    """RD loss relative to the row `anchor`, against steps and against seconds, log axes.
-
-    Rows that are called "METHOD, LENGTH" are the points of a method's line; `methods` are such
-    names. A point is the geometric mean over images, rate weights and seeds that all its rows have.
-    """
+    """RD loss relative to the row `anchor`, against steps and against seconds, log axes: for each
+    of `methods` a line through its rows, "METHOD, LENGTH". A point is the geometric mean over
+    images, rate weights and seeds that all these rows have."""
     results = list(results)
     cells = {(r.row, r.image, r.rd_weight, r.seed): r.record for r in results
              if r.record.error is None}

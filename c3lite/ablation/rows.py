@@ -1,8 +1,5 @@
-"""The rows of the paper's tables as data: a name and the config, or configs, to fit.
-
-Every ingredient of C3 has a value that is the simpler formula it replaced (`c3lite.config`), so a
-row is an edit of its base.
-"""
+"""The rows of the paper's tables as data: a name and the config, or configs, to fit. A row is an
+edit of its base: every ingredient of C3 has a value that is the simpler formula it replaced."""
 
 import dataclasses
 import itertools

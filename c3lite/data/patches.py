@@ -1,8 +1,5 @@
-"""A video as patches, each fitted by itself (Sec. 3.3), and how large they are (App. A.4).
-
-A full-HD clip does not fit a GPU's memory, and its parts do. Patches lie in a regular grid from
-the first frame's upper left corner; those at the far ends hold what is left, and are smaller.
-"""
+"""A video as patches, each fitted by itself (Sec. 3.3), and how large they are (App. A.4). They lie
+in a regular grid from the first frame's upper left corner; those at the far ends are smaller."""
 
 import itertools
 from collections.abc import Sequence

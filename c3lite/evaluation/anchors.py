@@ -107,10 +107,9 @@ def hevc(video: Float[ArrayLike, "3 T H W"],
     """HEVC as the paper's anchor: libx265, preset medium, no B-frames; one point a QP.
 
     What `ffmpeg -i CLIP -pix_fmt yuv420p -c:v libx265 -preset medium -qp QP -x265-params
-    bframes=0:info=0 -f hevc OUT` does: one I-frame at the start and P-frames after it (and a new
-    I-frame after at most 250 frames or a cut), the same QP for all P-frames. Every byte of the
-    stream counts; info=0 leaves out the message of a kilobyte in which x265 describes itself.
-    The paper names preset and B-frames, and not whether QP or a quality target (CRF) sets the rate.
+    bframes=0:info=0 -f hevc OUT` does. Every byte of the stream counts; info=0 leaves out the
+    kilobyte in which x265 describes itself. The paper names preset and B-frames, and not whether QP
+    or a quality target (CRF) sets the rate.
 
     RGB becomes 4:2:0 planes and comes back by `c3lite.data.yuv`, in limited range, BT.709 from 720
     rows on and else BT.601: the codec sees the very planes of a file that was read with this

@@ -60,11 +60,8 @@ def bd_rate(rate_bpp: Curve, psnr_db: Curve, anchor_rate_bpp: Curve,
     Negative is better than the anchor. The order of a curve's points does not matter. A cubic that
     is not monotonic (more rate for less PSNR) can run away between its points: a warning says so.
 
-    Args:
-        rate_bpp, psnr_db: the curve's points, at least 4 of different PSNR; bpp > 0, PSNR in dB.
-        anchor_rate_bpp, anchor_psnr_db: the curve that it is compared with.
-
-    Raises `ValueError` for points that are not as above, or curves that share no range of PSNR.
+    Raises `ValueError` unless each curve has at least 4 points of different PSNR, in dB, all rates
+    are above 0, in bpp, and the curves share a range of PSNR.
     """
     quality, log_rate = _curve("the curve", rate_bpp, psnr_db)
     anchor_quality, anchor_log_rate = _curve("the anchor", anchor_rate_bpp, anchor_psnr_db)

@@ -32,12 +32,9 @@ _laplace_bits = jax.jit(entropy.laplace_bits)  # eagerly, each operation would b
 
 
 def model_overview(fit: Fit, ax: Axes | None = None, *, grid: int = 1) -> Axes:
-    """Fig. 2 of the paper drawn from a fit of an image: how a decoder works.
-
-    Bottom: the entropy network predicts the distribution of one latent (orange) of grid number
-    `grid` from its causal context (blue). It is the one whose cost is nearest to 3 bits, of those
-    whose context lies inside the grid. Raises `ValueError` for a video.
-    """
+    """Fig. 2 of the paper drawn from a fit of an image: how a decoder works. The latent whose
+    distribution is predicted is the one of `grid` whose cost is nearest to 3 bits, of those whose
+    context lies inside. Raises `ValueError` for a video."""
     if len(fit.shape) != 2:
         raise ValueError(f"the overview of an image has (height, width), not {fit.shape}")
     ax = new_axes(ax, figsize=(11, 6))

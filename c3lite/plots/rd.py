@@ -69,11 +69,9 @@ def published_curves(dataset: str, ax: Axes | None = None,
 
 
 def rate_difference(curves: Mapping[str, RDCurve], anchor: RDCurve, ax: Axes | None = None) -> Axes:
-    """How much more rate than the anchor a codec needs at equal PSNR, in percent, over the PSNR.
-
-    BD-rate is the mean of such a line (of its logarithm). By piecewise cubics of ln(bpp), where
-    both curves have points. Raises `ValueError` for curves that share no PSNR with the anchor.
-    """
+    """How much more rate than the anchor a codec needs at equal PSNR, in percent, over the PSNR: by
+    piecewise cubics of ln(bpp), where both curves have points. BD-rate is the mean of such a line
+    (of its logarithm). Raises `ValueError` for curves that share no PSNR with the anchor."""
     log_anchor = _log_rate(anchor)
     ax = new_axes(ax)
     for name, curve in curves.items():

@@ -102,12 +102,9 @@ def transfers(images: Mapping[str, Float[np.ndarray, "3 *shape"]] | Sequence, ba
 
 def rises(results: Iterable[Transfer], kind: str, steps: int,
           sent: bool = False) -> dict[tuple[str, str], float]:
-    """By (source, target): the RD loss against that of the target's own fit, in percent; without
-    networks' bits, or with those that are `sent` to a decoder that has the source's.
-
-    The own fit is the one of most steps, so that "own" at fewer steps is a rise too. Fits that
-    failed are left out.
-    """
+    """By (source, target): the RD loss against that of the target's own fit of most steps, in
+    percent; without networks' bits, or with those that are `sent` to a decoder that has the
+    source's. Fits that failed are left out."""
     def loss(r):
         return r.record.loss if sent and r.kind != "frozen" else latents_loss(r.record)
 

@@ -33,12 +33,9 @@ STAND_INS = (*HELD, *NOISES, *HARD)  # all rows but the base
 
 
 def stand_ins(base: Config) -> list[Row]:
-    """The base, then the rows of `STAND_INS`.
-
-    Rows that round from the first step are a stage 2 alone, as long as both stages of the base and
-    from the learning rate that stage 1 starts with; it falls when a hundredth of the steps (at
-    least stage 2's usual patience) bring nothing.
-    """
+    """The base, then the rows of `STAND_INS`. Those that round from the first step are a stage 2
+    alone, as long as both stages of the base and from stage 1's first learning rate; it falls when
+    a hundredth of the steps (at least stage 2's usual patience) bring nothing."""
     anneals = {"temperature": base.temperature, "noise_shape": base.noise_shape}
     held = {name: {field: (1 - p) * anneal.start + p * anneal.end
                    for field, anneal in anneals.items()} for name, p in HELD.items()}
