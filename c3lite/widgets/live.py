@@ -55,6 +55,7 @@ class LiveFit(Explorer):
 
     _latest: "LiveFit | None" = None
     """The one that was started last."""
+    _thread: threading.Thread | None = None  # before `__init__` can refuse: `close` asks for it
 
     def __init__(self, image: Float[ArrayLike, "3 *shape"], config: Config = C3_FAST,
                  config2: Config | None = None, *, names: tuple[str, ...] = ("A", "B"),
@@ -66,7 +67,6 @@ class LiveFit(Explorer):
         self._runs = [_Run(name, self._image, c) for name, c in zip(names, configs, strict=False)]
         self._going = threading.Event()
         self._end = ""  # why it was ended early
-        self._thread: threading.Thread | None = None
         self._began = self._worked_s = 0.0
         self._finishing = threading.Lock()
         self._fits: list[Fit] = []
