@@ -99,12 +99,14 @@ def pictures_of(frames=T, height=H, width=W, seed=0):
 
 def test_raw_planes(tmp_path):
     planes = planes_of()
-    named = write_raw(tmp_path / f"clip_{W}x{H}_30fps.yuv", planes)
-    clip = data.video(named)  # width x height, as such files are named
+    path = write_raw(tmp_path / "clip.yuv", planes)
+    clip = data.video(path, size=(H, W))
     assert clip.dtype == np.float32
     assert clip.shape == (3, T, H, W)
     assert (clip == rgb_of(planes)).all()
     assert clip.min() >= 0 and clip.max() <= 1
+    named = write_raw(tmp_path / f"clip_{W}x{H}_30fps.yuv", planes)
+    assert (data.video(named) == clip).all()  # width x height, as such files are named
     for matrix in ("bt601", "bt709"):
         for full in (False, True):
             seen = data.video(named, matrix=matrix, full_range=full)
@@ -113,26 +115,34 @@ def test_raw_planes(tmp_path):
 
 def raw_planes(kind, depth):
     rng = np.random.default_rng(2)
-    down, across = {"420": (2, 2), "422": (1, 2), "444": (1, 1)}[kind]
-    shapes = ((H, W), *2 * [(H // down, W // across)])
+    down, across = {"420": (2, 2), "422": (1, 2), "444": (1, 1), "gray": (1, 1)}[kind]
+    shapes = ((H, W), *(0 if kind == "gray" else 2) * [(H // down, W // across)])
     return [[rng.integers(0, 2**depth, s).astype("u1" if depth == 8 else "<u2") for s in shapes]
             for _ in range(2)]
 
 
-@pytest.mark.parametrize("kind", ["420", "422", "444"])
+@pytest.mark.parametrize("kind", ["420", "422", "444", "gray"])
 @pytest.mark.parametrize("depth", [8, 10, 12, 16])
-def test_raw_planes_of_every_format_by_name(tmp_path, kind, depth):
+def test_raw_planes_of_every_format_by_argument_and_by_name(tmp_path, kind, depth):
     planes = raw_planes(kind, depth)
     expected = rgb_of(planes, depth=depth)
     deep = "" if depth == 8 else f"{depth}le"
-    full = f"yuv{kind}p{deep}"
+    full = f"{kind}{deep}" if kind == "gray" else f"yuv{kind}p{deep}"
+    path = write_raw(tmp_path / "clip.yuv", planes)
+    assert (data.video(path, size=(H, W), pixel_format=full) == expected).all()
     names = [f"clip_{W}x{H}_30_{full}", f"{full.upper()}-{W}x{H}", f"clip {W}x{H}{full}",
              f"clip_{W}x{H}_120fps_{kind}_{depth}bit_YUV", f"{depth}-bit.{kind}.{W}X{H}",
-             f"clip_{W}x{H}_50_{depth}b_{kind}", f"a_{W}x{H}_{kind}_{depth} bits_crop",
-             f"clip_{W}x{H}_{kind}p{deep}", f"clip_{W}x{H}_yuv{kind}_{deep or '8bit'}"]
+             f"clip_{W}x{H}_50_{depth}b_{kind}", f"a_{W}x{H}_{kind}_{depth} bits_crop"]
+    if kind == "gray":
+        names.append(f"clip_{W}x{H}_400_{depth}bit")
+    else:
+        names += [f"clip_{W}x{H}_{kind}p{deep}", f"clip_{W}x{H}_yuv{kind}_{deep or '8bit'}"]
     for name in names:
         path = write_raw(tmp_path / f"{name}.yuv", planes)
         assert (data.video(path) == expected).all(), name
+    # arguments overrule a name
+    wrong = write_raw(tmp_path / "clip_99x99_yuv411p_9bit.yuv", planes)
+    assert (data.video(wrong, size=(H, W), pixel_format=full) == expected).all()
 
 
 def test_numbers_in_a_name_that_are_no_format(tmp_path):
@@ -144,17 +154,15 @@ def test_numbers_in_a_name_that_are_no_format(tmp_path):
 
 
 @pytest.mark.parametrize("name, stated", [
-    *((word, word.lower()) for word in (
-        "yuv411p", "nv12", "p010le", "rgb24", "RGB", "yv12", "yuv420p10be", "uyvy422", "gray10be",
-        "gray")),
-    ("400_8bit", "400"), ("422_yuv444p", "yuv422p, yuv444p"),
-    ("8bit_p10_yuv420p10le", "10 bits, 8 bits"),
-    ("yuv422p_10bit_12bit", "yuv422p, 10 bits, 12 bits"), ("9bit", "9 bits"),
+    ("yuv411p", "yuv411p"), ("nv12", "nv12"), ("p010le", "p010le"), ("rgb24", "rgb24"),
+    ("RGB", "rgb"), ("yv12", "yv12"), ("yuv420p10be", "yuv420p10be"), ("uyvy422", "uyvy422"),
+    ("gray10be", "gray10be"), ("422_yuv444p", "yuv422p, yuv444p"), ("8bit_p10_yuv420p10le",
+    "10 bits, 8 bits"), ("yuv422p_10bit_12bit", "yuv422p, 10 bits, 12 bits"), ("9bit", "9 bits"),
     ("yuv420p14le", "14 bits"), ("32bit", "32 bits")])
 def test_a_raw_name_that_cannot_be_read_or_contradicts_itself(tmp_path, name, stated):
     path = write_raw(tmp_path / f"clip_{W}x{H}_{name}.yuv", planes_of())
     for part in stated.split(", "):
-        message = says(ValueError, rf"name of .*{name}\.yuv states .*rename it, with", path)
+        message = says(ValueError, rf"name of .*{name}\.yuv states .*rename it, or give", path)
         assert part in message
 
 
@@ -167,7 +175,8 @@ def test_a_raw_name_that_its_file_contradicts(tmp_path):
     message = says(data.DataError, r"is not yuv420p10le: frame 1 has a sample of 1\d\d\d", path)
     assert path.name in message
     path = write_raw(tmp_path / f"crop_{W}x{H}_of_1920x1080.yuv", planes)
-    says(ValueError, r"its name states 2 sizes: name it as in", path)
+    says(ValueError, r"its name states 2 sizes: .* give its size", path)
+    assert data.video(path, size=(H, W)).shape == (3, 3, H, W)
 
 
 @pytest.mark.parametrize("stated, full", [
@@ -476,12 +485,11 @@ def test_a_moving_window(dx, dy):
 
 
 def test_a_moving_window_may_touch_the_edge_and_not_leave():
-    clip = data.moving_window(0, -123, frames=5, height=20, width=30, photo=23)  # of 512 rows
-    assert (clip[:, 4] == data.kodak(23)[:, :20, 369:399]).all()
-    with pytest.raises(ValueError, match=r"leaves photo 23: 5 frames with \(dx, dy\) = \(0, -124\) "
-                       "need 516 x 30 pixels, and it has 512 x 768"):
-        data.moving_window(0, -124, frames=5, height=20, width=30, photo=23)
-    with pytest.raises(ValueError, match=r"= \(60, 0\) need 64 x 576 .* has 768 x 512"):
+    clip = data.moving_window(4, -2, frames=5, height=20, width=30, photo=23, corner=(8, 0))
+    assert (clip[:, 4] == data.kodak(23)[:, :20, 16:46]).all()
+    with pytest.raises(ValueError, match=r"leaves photo 23: 6 frames with dy = -2 need rows -2 to"):
+        data.moving_window(4, -2, frames=6, height=20, width=30, photo=23, corner=(8, 0))
+    with pytest.raises(ValueError, match=r"dx = 60 need columns -\d+ to \d+, and it has 0 to 511"):
         data.moving_window(60, 0, frames=9, height=64, width=96)
     with pytest.raises(ValueError, match="at least one frame, row and column, not 0 x 64 x 96"):
         data.moving_window(0, 0, frames=0)
@@ -502,13 +510,15 @@ def says(error, sentence, *args, **kwargs):
 def test_raw_files_that_do_not_fit_their_size(tmp_path):
     path = write_raw(tmp_path / "clip.yuv", planes_of(2))
     frame = H * W * 3 // 2
-    says(ValueError, r"clip\.yuv has no header, and its name states 0 sizes: name it", path)
+    says(ValueError, r"clip\.yuv has no header, and its name states 0 sizes: .* its size", path)
     path.write_bytes(path.read_bytes()[:-10])
     says(data.DataError, rf"cut off.* 12 x 16 .*after 1 whole frames of {frame} bytes it has "
-         rf"{frame - 10} bytes more", path.rename(tmp_path / f"clip_{W}x{H}.yuv"))
-    for name, words in ((f"{W}x11", r"yuv420p of 11 x 16 .*multiples of 2 and 2"),
-                        (f"15x{H}_422", "yuv422p of 12 x 15"), (f"{W}x00", "yuv420p of 0 x 16")):
-        says(ValueError, "cannot be " + words, write_raw(tmp_path / f"{name}.yuv", planes_of(2)))
+         rf"{frame - 10} bytes more", path, size=(H, W))
+    says(ValueError, r"cannot be yuv420p of 11 x 16 .*multiples of 2 and 2", path, size=(11, W))
+    says(ValueError, r"cannot be yuv422p of 12 x 15", path, size=(H, 15), pixel_format="yuv422p")
+    says(ValueError, r"cannot be yuv420p of 0 x 16", path, size=(0, W))
+    says(ValueError, r"clip\.yuv cannot be read as nv12: choose one of yuv420p, ", path,
+         size=(H, W), pixel_format="nv12")
 
 
 def test_files_that_are_cut_off_damaged_or_no_video(tmp_path):
@@ -599,4 +609,4 @@ def test_parts_that_are_not_there(tmp_path):
     says(ValueError, r"start is a frame or", path, start=(0, 1))
     says(ValueError, r"needs a patch", path, start=(0, 1, 0))
     says(ValueError, r'"bt601" or "bt709", not', path, matrix="bt2020")
-
+    says(ValueError, r"size is for raw", path, size=(H, W))

@@ -1,8 +1,8 @@
 """Test images, and any picture of your own.
 
-A picture of a test set is looked for in the package, then in the folder C3LITE_DATA of the
-environment (`kodak/kodim01.png`, ..., `clic2020/*.png`), then on the network, once: the download is
-checked by SHA-256 and kept in the user's cache.
+A picture of a test set is looked for in the package, then in the folder named by the environment
+variable C3LITE_DATA (`kodak/kodim01.png`, ..., `clic2020/*.png`), then on the network, once: the
+download is checked by SHA-256 and kept in the user's cache (`pooch.os_cache("c3lite")`).
 """
 
 import io
@@ -18,7 +18,7 @@ import PIL.Image
 import PIL.ImageOps
 import pooch
 from jaxtyping import Float, Float32
-from PIL.TiffImagePlugin import SAMPLEFORMAT
+from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT
 
 KODAK_URL = "https://r0k.us/graphics/kodak/kodak/"
 
@@ -36,9 +36,11 @@ class DataError(OSError):
 
 
 def kodak(n: int) -> Picture:
-    """Picture n of the Kodak suite, n = 1...24: (3, 512, 768), or (3, 768, 512) if upright. 19 and
-    23 ship with c3lite (`c3lite/data/assets/kodak/SOURCES.md`). Raises ValueError for any other n,
-    DataError when the picture cannot be had."""
+    """Picture n of the Kodak suite, n = 1...24: (3, 512, 768), or (3, 768, 512) if upright.
+
+    19 and 23 ship with c3lite. Source and license: `c3lite/data/assets/kodak/SOURCES.md`.
+    Raises ValueError for any other n, DataError when the picture cannot be had.
+    """
     if n not in range(1, 25):
         raise ValueError(f"the Kodak suite has pictures 1 to 24, not {n!r}")
     name = f"kodim{int(n):02d}.png"
@@ -52,16 +54,21 @@ def kodak(n: int) -> Picture:
 
 
 def clic2020_names() -> tuple[str, ...]:
-    """File names of the CLIC 2020 professional validation pictures, in alphabetical order: whatever
-    PNG files the folder `clic2020` of C3LITE_DATA holds, else the 41 of the split, which are
-    downloaded (135 MB) on the first call. Raises DataError when they cannot be had."""
+    """File names of the CLIC 2020 professional validation pictures, in alphabetical order.
+
+    With C3LITE_DATA, whatever PNG files its folder `clic2020` holds; else the 41 of the split,
+    which are downloaded (135 MB) on the first call. Raises DataError when they cannot be had.
+    """
     return tuple(file.name for file in _clic2020_files())
 
 
 def clic2020(which: int | str) -> Picture:
-    """A picture of the CLIC 2020 professional validation split (compression.cc), some 2 megapixels:
-    by its place in `clic2020_names()`, counted from 1, or its name, with or without ".png". Raises
-    ValueError for one that is not there, DataError when the split cannot be had."""
+    """A picture of the CLIC 2020 professional validation split: photographs of some 2 megapixels.
+
+    which: its place in `clic2020_names()`, counted from 1 as Kodak's are, or its name, with or
+    without ".png". Source: the Challenge on Learned Image Compression, compression.cc.
+    Raises ValueError for a place or name that is not there, DataError when the split cannot be had.
+    """
     available = _clic2020_files()
     for place, file in enumerate(available, start=1):
         if which in (place, file.name, file.name.removesuffix(".png")):
@@ -75,12 +82,12 @@ def image(path: str | os.PathLike[str],
     """A picture of your own, in any format that Pillow reads, the way up that a viewer shows it.
 
     The EXIF orientation is applied; grayscale, palette and CMYK become RGB; of an animation or of
-    several pages it is the first. White is 1. Samples are of up to 8 bits, in PNG and PGM also gray
-    of 16; of color of 16 Pillow keeps the upper 8 bits, within 1/257 of the stored value. A fully
-    opaque alpha channel is dropped; a codec for RGB has no place for what is transparent: `alpha`
-    "refuse" raises, "composite" puts it on white. `path` may be a pipe. Raises FileNotFoundError,
-    IsADirectoryError, DataError (empty, damaged, of unknown format or range, as TIFF of 16 bits)
-    and ValueError (transparency), with its name.
+    several pages it is the first. Samples are divided by the largest that their depth allows, so
+    that white is 1: grayscale of up to 16 bits, color of 8. Of color of 16 Pillow keeps the upper 8
+    bits, within 1/257 of the stored value. A fully opaque alpha channel is dropped; a codec for RGB
+    has no place for what is transparent: `alpha` "refuse" raises, "composite" puts it on white.
+    `path` may be a pipe. Raises FileNotFoundError, IsADirectoryError, DataError (empty, damaged, of
+    unknown format or range, as floating-point TIFF) and ValueError (transparency), with its name.
     """
     if alpha not in ("refuse", "composite"):
         raise ValueError(f'alpha is "refuse" or "composite", not {alpha!r}')
@@ -95,7 +102,10 @@ def image(path: str | os.PathLike[str],
 def crop(image: Float[np.ndarray, "channels *time rows columns"], y: int, x: int, height: int,
          width: int) -> Float[np.ndarray, "channels *time {height} {width}"]:
     """A copy of rows y...y+height-1 and columns x...x+width-1 of an image or of a clip's frames.
-    Raises ValueError when the window is empty or reaches outside."""
+
+    All four in pixels, (y, x) the upper left corner. Raises ValueError when the window is empty or
+    reaches outside: nothing is padded or wrapped around.
+    """
     rows, columns = image.shape[-2:]
     if height < 1 or width < 1:
         raise ValueError(f"a crop has at least one row and column, not {height} x {width}")
@@ -126,8 +136,10 @@ def _clic2020_files() -> list[Path] | list[zipfile.Path]:
 
 
 def _download(url: str, sha256: str, place: str) -> Path:
-    """The cached copy of `url`, fetched if there is none; `place` is where under C3LITE_DATA the
-    user can put the files instead."""
+    """The cached copy of `url`, fetched with a progress bar if there is none.
+
+    place: where under C3LITE_DATA the user can put the files instead, for the error message.
+    """
     try:
         return Path(pooch.retrieve(
             url, f"sha256:{sha256}", url.rsplit("/", 1)[-1], pooch.os_cache("c3lite"),
@@ -150,10 +162,12 @@ def _read(file: Traversable | zipfile.Path,
         raise DataError(f"{file} is empty (0 bytes)")
     try:
         with PIL.Image.open(io.BytesIO(content)) as opened:
-            range_known, key_known = _known(opened, content)
+            white = _white(opened, content)
+            key, exact = _transparent_color(opened, content)
             picture = PIL.ImageOps.exif_transpose(opened)
-            deep = picture.mode.startswith("I")
-            if range_known and not deep:
+            if white and not picture.mode.startswith("I"):
+                if key is not None:
+                    picture.info["transparency"] = key
                 if picture.mode == "La":  # premultiplied
                     picture = picture.convert("LA")
                 picture = picture.convert("RGBA" if picture.has_transparency_data else "RGB")
@@ -164,32 +178,65 @@ def _read(file: Traversable | zipfile.Path,
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(f"{file} could not be read: {reason}") from None
-    if not range_known:
-        raise DataError(f"{file} has samples of unknown range (not of 8 bits, nor PNG's or PGM's "
-                        "gray of 16): save it with 8 bits, or as PNG")
-    if not key_known:
-        raise ValueError(f"{file} has a transparent color that is not of 8 bits: save it with 8, "
-                         "or with an alpha channel")
-    if deep:
-        return np.repeat(samples[None].astype(np.float32) / np.float32(65535), 3, axis=0)
-    if (samples[..., 3:] < 255).any():
+    if white is None:
+        raise DataError(f"{file} has samples of unknown range (signed, 32 bits or floating point): "
+                        "save it with 8 or 16 bits")
+    if picture.mode.startswith("I"):
+        hidden = samples == key if key is not None else np.False_
+        samples = np.repeat(samples[..., None], 3, axis=-1)
+    else:
+        hidden = samples[..., 3:] < 255
+    if hidden.any():
+        if not exact:
+            raise ValueError(f"{file} has a transparent 16-bit color, of which Pillow keeps 8 bits:"
+                             " save it with 8, or with an alpha channel")
         if alpha == "refuse":
             raise ValueError(f'{file} is partly transparent: alpha="composite" (--alpha composite '
                              "on the command line) puts it on a white background")
-        ground = PIL.Image.new("RGBA", picture.size, "white")
-        samples = np.asarray(PIL.Image.alpha_composite(ground, picture))
+        if picture.mode == "RGBA":
+            ground = PIL.Image.new("RGBA", picture.size, "white")
+            samples = np.asarray(PIL.Image.alpha_composite(ground, picture))
+        else:
+            samples[hidden] = white
+    if white < 0:
+        white = -white
+        samples = white - samples
     rgb = np.ascontiguousarray(samples[..., :3].transpose(2, 0, 1), dtype=np.float32)
-    return rgb / np.float32(255)
+    return rgb / np.float32(white)
 
 
-def _known(opened: PIL.Image.Image, content: bytes) -> tuple[bool, bool]:
-    """Whether what Pillow gives is known to reach to 255, or of deep gray to 65535; and whether it
-    has the color that is declared transparent in the same bits. Pillow's mode says how a sample is
-    stored, not what it means."""
-    kind, mode = opened.format, opened.mode
-    signed = kind == "TIFF" and opened.tag_v2.get(SAMPLEFORMAT, (1,))[0] != 1
-    # the precision in the codestream's header, less 1
-    odd = kind == "JPEG2000" and content[content.index(b"\xff\x4f\xff\x51") + 42] & 127 != 7
-    deep = mode.startswith("I") and kind not in ("PNG", "PPM")
-    scaled = kind == "PNG" and "transparency" in opened.info and mode != "P" and content[24] != 8
-    return not (signed or odd or deep or mode == "F"), not scaled
+def _white(opened: PIL.Image.Image, content: bytes) -> int | None:
+    """The sample of full intensity in what Pillow gives; below 0 if it is black's, None if unknown.
+    Pillow's mode says how a sample is stored, not what it means."""
+    mode, kind = opened.mode, opened.format
+    deep = mode.startswith("I;16") or (mode == "I" and kind == "PPM")  # a PGM of 16 bits
+    if mode == "F" or (mode == "I" and not deep):
+        return None
+    if kind == "TIFF":
+        tags = opened.tag_v2
+        if tags.get(SAMPLEFORMAT, (1,))[0] != 1:
+            return None
+        if deep:
+            white = 2 ** tags[BITSPERSAMPLE][0] - 1
+            # WhiteIsZero; up to 8 bits, Pillow itself inverts it
+            return white if tags.get(PHOTOMETRIC_INTERPRETATION, 0) else -white
+    if kind == "JPEG2000":
+        # the precision in the codestream's header; Pillow shifts samples up to 8 or 16 bits
+        bits = 1 + (content[content.index(b"\xff\x4f\xff\x51") + 42] & 127)
+        return (2**bits - 1) << max(0, (16 if deep else 8) - bits)
+    if deep and kind not in ("PNG", "PPM"):
+        return None
+    return 65535 if deep else 255
+
+
+def _transparent_color(opened: PIL.Image.Image, content: bytes) -> tuple[object, bool]:
+    """The color that a picture declares transparent, if any, in samples as Pillow gives them. And
+    whether this says all: of 16-bit colors the upper 8 bits may be those of several."""
+    key = opened.info.get("transparency")
+    if key is not None and opened.format == "PNG":
+        bits = content[24]
+        if opened.mode == "L":
+            return key * 255 // (2**bits - 1), True
+        if opened.mode == "RGB" and bits == 16:
+            return tuple(k >> 8 for k in key), False
+    return key, True

@@ -25,14 +25,16 @@ CLIPS = (".y4m", ".yuv", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts",
 
 RAW_FORMATS = {
     f"{kind}{'' if depth == 8 else f'{depth}le'}": (chroma, depth)
-    for kind, chroma in {"yuv420p": (2, 2), "yuv422p": (1, 2), "yuv444p": (1, 1)}.items()
+    for kind, chroma in {"yuv420p": (2, 2), "yuv422p": (1, 2), "yuv444p": (1, 1),
+                         "gray": None}.items()
     for depth in (8, 10, 12, 16)
 }
-"""Pixel formats of raw files: rows and columns that share a chroma sample, and bits."""
+"""Pixel formats of raw files: rows and columns that share a chroma sample, if any, and bits."""
 
 RAW_SIZE = r"(?<!\d)(\d{2,5})[xX](\d{2,5})(?!\d)"  # width x height in a name
-RAW_WORDS = (r"(?:yuv|i)?(420|422|444)(?:p(\d*))?(?:le|bits?)?", r"()(\d+)[ _-]?bits?",
-             r"()(8|10|12|14|16)(?:b|le)")
+RAW_WORDS = (r"(?:yuv|i)?(420|422|444)(?:p(\d*))?(?:le|bits?)?",
+             r"(gr[ae]y|400)(?:p?(\d+))?(?:le|bits?)?",
+             r"()(\d+)[ _-]?bits?", r"()(8|10|12|14|16)(?:b|le)")
 """What words in a raw file's name say: the kind of its planes, and bits."""
 
 # AVColorSpace's numbers for what the streams say; 2 is "unspecified"
@@ -50,6 +52,7 @@ def video(
     path: str | os.PathLike[str], *,
     frames: int | None = None, patch: tuple[int, int, int] | None = None,
     start: int | tuple[int, int, int] = 0,
+    size: tuple[int, int] | None = None, pixel_format: str | None = None,
     matrix: yuv.Matrix | None = None, full_range: bool | None = None,
     alpha: Literal["refuse", "composite"] = "refuse",
 ) -> Float32[np.ndarray, "3 frames height width"]:
@@ -61,27 +64,31 @@ def video(
       the names if there are no numbers;
     - `.yuv`: raw planes, frame after frame, whose size, format and depth are stated in the name, as
       in "clip_1920x1080_422_10bit.yuv" or "clip_1920x1080_yuv422p10le.yuv" (without format and
-      depth: 4:2:0, 8 bits);
+      depth: 4:2:0, 8 bits), or by `size` and `pixel_format`, which overrule it;
     - anything else as FFmpeg decodes it: Y4M, MP4, MKV, ... Planar YUV of 8 to 16 bits (4:2:0,
       4:2:2, 4:4:4), gray, and 8-bit RGB; of several streams the first video, and of it the frames
       that a player would show.
 
-    Colors are by `c3lite.data.yuv`, with the matrix and the range that the file states, or else
-    BT.709 from 720 rows on and BT.601 below, and limited range. Pixels and frames are taken as
-    stored: no deinterlacing, rotation, pixel aspect or frame rate.
+    Colors (`c3lite.data.yuv` has the formulas): the matrix and the range that the file states, or
+    else BT.709 from 720 rows on and BT.601 below, and limited range. Each chroma sample serves all
+    its pixels, not interpolated; RGB of 8-bit files is rounded to 8 bits. Pixels and frames are
+    taken as stored: no deinterlacing, rotation, pixel aspect or frame rate.
 
     Args:
         frames: how many; None: all from `start` on.
         patch: (frames, height, width), to read only such a part, which begins at `start`.
         start: the first frame, counted from 0, or (frame, y, x).
+        size: (height, width) of a raw file.
+        pixel_format: of a raw file: yuv420p, yuv422p, yuv444p or gray; with "10le", "12le" or
+            "16le" behind it, of so many bits.
         matrix: "bt601" or "bt709", whatever the file states.
         full_range: luma from 0 to 255 (True) or from 16 to 235 (False), whatever the file states.
         alpha: of pictures in a folder, as for `image`.
 
-    Raises, with the file's name, FileNotFoundError when there is nothing at `path`; DataError for
-    what cannot be read (empty, cut off, damaged, a pipe, another pixel format, frames missing or of
-    different sizes); ValueError for a part that is not inside the clip, impossible values, or a raw
-    file whose name does not say enough or contradicts itself.
+    Raises FileNotFoundError when there is nothing at `path`; DataError for what is there and cannot
+    be read (empty, cut off, damaged, a pipe, another pixel format, frames missing or of different
+    sizes); ValueError for a part that is not inside the clip, impossible values, or a raw file
+    whose name does not say enough or contradicts itself. Each names the file.
     """
     file = Path(path).expanduser()
     count, rows, columns, first = _part(frames, patch, start)
@@ -91,12 +98,15 @@ def video(
         raise FileNotFoundError(f"there is no file or folder {file} (looked in {Path.cwd()})")
     if not (file.is_file() or file.is_dir()):
         raise DataError(f"{file} is a pipe or a device; a clip is read from a file or a folder")
+    raw = file.is_file() and file.suffix.lower() == ".yuv"
+    if size is not None and not raw:
+        raise ValueError(f"size is for raw .yuv files; {file} knows its own")
     if file.is_file() and file.stat().st_size == 0:
         raise DataError(f"{file} is empty (0 bytes)")
-    if file.is_dir():
+    if raw:
+        source = _raw(file, size, pixel_format, matrix, full_range, first)
+    elif file.is_dir():
         source = _folder(file, first, alpha)
-    elif file.suffix.lower() == ".yuv":
-        source = _raw(file, matrix, full_range, first)
     else:
         source = _decoded(file, matrix, full_range, first)
 
@@ -142,19 +152,24 @@ def _part(frames, patch, start) -> tuple[int | None, slice, slice, int]:
     return patch[0], slice(y, y + patch[1]), slice(x, x + patch[2]), first
 
 
-def _raw(file, matrix, full_range, first) -> Iterator[_Frame]:
-    sizes = {(int(h), int(w)) for w, h in re.findall(RAW_SIZE, file.name)}
-    if len(sizes) != 1:
-        raise ValueError(f"{file} has no header, and its name states {len(sizes)} sizes: name it "
-                         "as in clip_1920x1080.yuv")
-    size, = sizes
+def _raw(file, size, pixel_format, matrix, full_range, first) -> Iterator[_Frame]:
+    if size is None:
+        sizes = {(int(h), int(w)) for w, h in re.findall(RAW_SIZE, file.name)}
+        if len(sizes) != 1:
+            raise ValueError(f"{file} has no header, and its name states {len(sizes)} sizes: name "
+                             "it as in clip_1920x1080.yuv, or give its size=(height, width)")
+        size, = sizes
+    pixel_format = pixel_format or _stated_format(file)
+    if pixel_format not in RAW_FORMATS:
+        raise ValueError(f"{file} cannot be read as {pixel_format}: choose one of "
+                         f"{', '.join(RAW_FORMATS)}")
     height, width = size
-    pixel_format = _stated_format(file)
-    (down, across), depth = RAW_FORMATS[pixel_format]
+    chroma, depth = RAW_FORMATS[pixel_format]
+    down, across = chroma or (1, 1)
     if min(size) < 1 or height % down or width % across:
         raise ValueError(f"{file} cannot be {pixel_format} of {by(size)} (height x width): its "
                          f"sides are multiples of {down} and {across}")
-    shapes = [size, *2 * [(height // down, width // across)]]
+    shapes = [size, *(2 if chroma else 0) * [(height // down, width // across)]]
     frame = np.dtype([(f"plane {n}", "u1" if depth == 8 else "<u2", shape)
                       for n, shape in enumerate(shapes)])
     total, rest = divmod(file.stat().st_size, frame.itemsize)
@@ -179,10 +194,10 @@ def _stated_format(file: Path) -> str:
         if found:
             kind, depth = found.groups()
             if kind:
-                kinds.add(f"yuv{kind}p")
+                kinds.add(f"yuv{kind}p" if kind in ("420", "422", "444") else "gray")
             if depth:
                 depths.add(int(depth))
-        elif word in ("rgb", "bgr", "yv12", "400") or re.match(r"yuv\d|gr[ae]y", word) or (
+        elif word in ("rgb", "bgr", "yv12") or re.match(r"yuv\d|gr[ae]y\d", word) or (
                 # hardware's formats have no bits, and names like "cuda"
                 word in av.video.format.names and av.VideoFormat(word).bits_per_pixel):
             others.append(word)
@@ -191,7 +206,7 @@ def _stated_format(file: Path) -> str:
     if others or len(kinds) > 1 or len(depths) > 1 or pixel_format not in RAW_FORMATS:
         stated = ", ".join([*others, *sorted(kinds), *(f"{d} bits" for d in sorted(depths))])
         raise ValueError(f"the name of {file} states {stated}, which is not one format that can be "
-                         f"read: rename it, with one of {', '.join(RAW_FORMATS)}")
+                         f"read: rename it, or give the pixel_format ({', '.join(RAW_FORMATS)})")
     return pixel_format
 
 
@@ -258,8 +273,11 @@ def _decoded(file: Path, matrix, full_range, first) -> Iterator[_Frame]:
 
 def _check_length(file: Path, container: str, codec: av.VideoCodecContext) -> int | None:
     """Walk through a file whose parts state their lengths, as FFmpeg does not mind a cut in them.
-    Returns the number of frames of a Y4M file, else None: what others state counts gaps, and what
-    an edit list hides."""
+
+    Returns the number of frames of a Y4M file, else None. (What others state is no help: it counts
+    gaps, and what an edit list hides. MPEG and Flash streams state nothing: a cut in them is seen
+    where it damages a frame.)
+    """
     at, parts, size, head = 0, 0, file.stat().st_size, b""
     with file.open("rb") as content:
         while at < size:

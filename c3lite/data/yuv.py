@@ -1,12 +1,12 @@
 """Between the stored planes of a video and RGB: luma and chroma of BT.601 or BT.709.
 
-Exact arithmetic in NumPy instead of a scaler's tables. By ITU-R BT.601 and BT.709, Y = Kr R + Kg G
-+ Kb B, Cb = (B - Y) / (2 - 2 Kb), Cr = (R - Y) / (2 - 2 Kr). With d bits and s = 2**(d-8), limited
-range stores 16 s + 219 s Y and 128 s + 224 s C; full range (JPEG's) stores (2**d - 1) Y and
-2**(d-1) + (2**d - 1) C.
+Exact arithmetic in NumPy instead of a scaler's tables, so that a test can invert it. By ITU-R
+BT.601 and BT.709, Y = Kr R + Kg G + Kb B, Cb = (B - Y) / (2 - 2 Kb), Cr = (R - Y) / (2 - 2 Kr).
+With d bits and s = 2**(d-8), limited range stores 16 s + 219 s Y and 128 s + 224 s C; full range
+(JPEG's) stores (2**d - 1) Y and 2**(d-1) + (2**d - 1) C.
 
 A chroma sample of a 2x2 block (4:2:0) serves all its pixels, and is their mean on the way back, so
-that planes -> RGB -> planes loses nothing.
+that planes -> RGB -> planes loses nothing, and a codec that works on planes gets the file's own.
 """
 
 from collections.abc import Sequence
@@ -29,8 +29,10 @@ def assumed_matrix(height: int) -> Matrix:
 def to_rgb(planes: Sequence[Shaped[np.ndarray, "..."]], matrix: Matrix, full_range: bool,
            depth: int = 8, rows: slice = slice(None),
            columns: slice = slice(None)) -> Float32[np.ndarray, "3 height width"]:
-    """RGB in [0, 1] of one frame's planes: Y, Cb, Cr, or Y alone (gray). Colors outside RGB are
-    clipped; from 8-bit planes the result is rounded to multiples of 1/255.
+    """RGB in [0, 1] of one frame's planes: Y, Cb, Cr, or Y alone (gray).
+
+    Colors outside RGB are clipped. From 8-bit planes the result is rounded to multiples of 1/255,
+    what a screen shows; deeper ones are not rounded.
 
     Args:
         planes: (H, W) luma, then two of chroma, ceil(H / k) x ceil(W / l) for whole k and l;

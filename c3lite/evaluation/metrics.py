@@ -1,13 +1,14 @@
-"""How good and how large: PSNR, bits per pixel, and the BD-rate between two curves, in float64.
+"""How good and how large: PSNR, bits per pixel, and the BD-rate between two curves.
 
-Images are (3, H, W), videos (3, T, H, W), values in [0, 1]; a codec's output is rounded to 8 bits
-before it is measured.
+Everything here is NumPy in float64 and returns Python floats; it measures results and is not meant
+to be differentiated or compiled (the training loss is Eq. 4). Images are (3, H, W), videos
+(3, T, H, W), values in [0, 1]. A codec's output is rounded to 8 bits before it is measured.
 """
 
 import math
 import warnings
 from collections.abc import Sequence
-from typing import SupportsFloat
+from typing import Literal, SupportsFloat
 
 import numpy as np
 from jaxtyping import ArrayLike, Float, Shaped
@@ -25,19 +26,27 @@ def mse(image: Pixels, reference: Pixels) -> float:
 
 
 def psnr(image: Pixels, reference: Pixels) -> float:
-    """Peak signal-to-noise ratio, -10 log10(mse), in dB; inf for equal arrays. Of several images,
-    the paper averages the PSNRs, not the errors. Arguments and errors as for `mse`."""
+    """Peak signal-to-noise ratio, -10 log10(mse), in dB; inf for equal arrays.
+
+    Of several images, average the PSNRs (as the paper does), not the errors: the two differ by up
+    to 1 dB. Arguments and errors as for `mse`.
+    """
     return _decibels(mse(image, reference))
 
 
-def quality(reconstruction: Pixels, x: Pixels) -> float:
-    """The PSNR that is reported, in dB: of an image `psnr`, of a video (3, T, H, W) the mean over
-    its frames of each frame's (the paper's UVG figure). Errors as for `mse`."""
-    if np.ndim(x) != 4:
-        return psnr(reconstruction, x)
-    ours, theirs = _pair(reconstruction, x)
-    errors = np.mean(np.square(ours - theirs), axis=(0, 2, 3))
+def mean_frame_psnr(video: Float[ArrayLike, "3 T H W"], reference: Pixels) -> float:
+    """The mean over the frames of a video of each frame's PSNR, in dB (the paper's UVG figure).
+    Raises `ValueError` as `mse`, and for arrays that are not (3, T, H, W)."""
+    x, y = _pair(video, reference)
+    if x.ndim != 4:
+        raise ValueError(f"a video has shape (3, T, H, W), not {x.shape}")
+    errors = np.mean(np.square(x - y), axis=(0, 2, 3))
     return float(np.mean([_decibels(error) for error in errors]))
+
+
+def quality(reconstruction: Pixels, x: Pixels) -> float:
+    """The PSNR that is reported, in dB: of an image `psnr`, of a video `mean_frame_psnr`."""
+    return (mean_frame_psnr if np.ndim(x) == 4 else psnr)(reconstruction, x)
 
 
 def bpp(bits: SupportsFloat, shape: Sequence[int]) -> float:
@@ -51,18 +60,26 @@ def bpp(bits: SupportsFloat, shape: Sequence[int]) -> float:
     return bits / math.prod(shape)
 
 
-def bd_rate(rate_bpp: Curve, psnr_db: Curve, anchor_rate_bpp: Curve,
-            anchor_psnr_db: Curve) -> float:
+def bd_rate(rate_bpp: Curve, psnr_db: Curve, anchor_rate_bpp: Curve, anchor_psnr_db: Curve, *,
+            method: Literal["cubic", "pchip"] = "cubic") -> float:
     """Bjøntegaard's delta rate: how much more rate than the anchor at equal PSNR, in percent.
 
-    A cubic is fitted to each curve, ln(bpp) against PSNR (VCEG-M33, 2001; it gives the paper's
-    figures); the mean difference over the range of PSNR that both cover, d, gives 100 (e^d - 1).
-    Negative is better than the anchor. The order of a curve's points does not matter. A cubic that
-    is not monotonic (more rate for less PSNR) can run away between its points: a warning says so.
+    Each curve is fitted as ln(bpp) against PSNR; the mean difference over the range of PSNR that
+    both cover, d, gives 100 (e^d - 1). Negative is better than the anchor. The order of a curve's
+    points does not matter. A cubic that is not monotonic (more rate for less PSNR) can run away
+    between its points: a warning says so, and what pchip gives.
 
-    Raises `ValueError` unless each curve has at least 4 points of different PSNR, in dB, all rates
-    are above 0, in bpp, and the curves share a range of PSNR.
+    Args:
+        rate_bpp, psnr_db: the curve's points, at least 4 of different PSNR; bpp > 0, PSNR in dB.
+        anchor_rate_bpp, anchor_psnr_db: the curve that it is compared with.
+        method: "cubic", one least-squares polynomial (VCEG-M33, 2001), which gives the paper's
+            figures; "pchip", piecewise cubics through all points, which do not overshoot where
+            points are many or uneven, and need different PSNRs.
+
+    Raises `ValueError` for points that are not as above, or curves that share no range of PSNR.
     """
+    if method not in ("cubic", "pchip"):
+        raise ValueError(f"unknown method {method!r}; choose cubic or pchip")
     quality, log_rate = _curve("the curve", rate_bpp, psnr_db)
     anchor_quality, anchor_log_rate = _curve("the anchor", anchor_rate_bpp, anchor_psnr_db)
     low = max(quality[0], anchor_quality[0])
@@ -71,15 +88,20 @@ def bd_rate(rate_bpp: Curve, psnr_db: Curve, anchor_rate_bpp: Curve,
         raise ValueError(
             f"the curves share no range of PSNR: {quality[0]:.2f} to {quality[-1]:.2f} dB against "
             f"{anchor_quality[0]:.2f} to {anchor_quality[-1]:.2f} dB")
-    area, monotonic = _integral(quality, log_rate, low, high)
-    anchor_area, anchor_monotonic = _integral(anchor_quality, anchor_log_rate, low, high)
+    area, monotonic = _integral(quality, log_rate, low, high, method)
+    anchor_area, anchor_monotonic = _integral(anchor_quality, anchor_log_rate, low, high, method)
     with np.errstate(over="ignore"):
         percent = float(100 * np.expm1((area - anchor_area) / (high - low)))
     if not (monotonic and anchor_monotonic):
         which = "the anchor" if monotonic else "the curve"
+        try:
+            other = bd_rate(rate_bpp, psnr_db, anchor_rate_bpp, anchor_psnr_db, method="pchip")
+            other = f'method="pchip" gives {other:,.2f} %'
+        except ValueError as error:
+            other = str(error)
         warnings.warn(
             f"the cubic of {which} is not monotonic from {low:.2f} to {high:.2f} dB, so that its "
-            f"BD-rate, {percent:,.2f} %, may mean little", stacklevel=2)
+            f"BD-rate, {percent:,.2f} %, may mean little; {other}", stacklevel=2)
     return percent
 
 
@@ -116,12 +138,19 @@ def _curve(name: str, rate_bpp: Curve, psnr_db: Curve) -> tuple[np.ndarray, np.n
     return quality[order], np.log(rate[order])
 
 
-def _integral(x, y, low: float, high: float) -> tuple[float, bool]:
-    """Of the cubic between low and high; and whether it rises all the way."""
-    # Polynomial.fit maps x to [-1, 1]: powers of 30 ... 45 dB would be badly conditioned.
-    cubic = np.polynomial.Polynomial.fit(x, y, 3)
-    primitive, slope = cubic.integ(), cubic.deriv()
-    # a parabola's least value is at its ends or where its own slope is 0
-    turns = [t for t in slope.deriv().trim().roots().real if low < t < high]
-    least = min(slope(t) for t in (low, high, *turns))
-    return float(primitive(high) - primitive(low)), bool(least > -1e-9)  # but for rounding
+def _integral(x, y, low: float, high: float, method: str) -> tuple[float, bool]:
+    """Of the curve between low and high; and whether it rises all the way, if it is a cubic."""
+    if method == "cubic":
+        # Polynomial.fit maps x to [-1, 1]: powers of 30 ... 45 dB would be badly conditioned.
+        cubic = np.polynomial.Polynomial.fit(x, y, 3)
+        primitive, slope = cubic.integ(), cubic.deriv()
+        # a parabola's least value is at its ends or where its own slope is 0
+        turns = [t for t in slope.deriv().trim().roots().real if low < t < high]
+        least = min(slope(t) for t in (low, high, *turns))
+        return float(primitive(high) - primitive(low)), bool(least > -1e-9)  # but for rounding
+    # Imported here: SciPy is slow to import, and the default does without.
+    from scipy.interpolate import PchipInterpolator
+
+    if len(np.unique(x)) < len(x):
+        raise ValueError("pchip needs points of different PSNR; cubic does not")
+    return float(PchipInterpolator(x, y).integrate(low, high)), True
