@@ -145,25 +145,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return value
+def _checked(kind, holds, words: str):
+    """An option's type: what `kind` reads, where that `holds`."""
+    def read(text):
+        with contextlib.suppress(ValueError):
+            if holds(value := kind(text)):
+                return value
+        raise argparse.ArgumentTypeError(f"{text} is not {words}")
+
+    return read
 
 
-def _count(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 2**31:
-        raise argparse.ArgumentTypeError(f"{text} is not in 0 ... 2^31")
-    return value
-
-
-def _patch(text: str) -> tuple[int, ...]:
-    sides = tuple(map(int, text.split(",")))
-    if len(sides) != 3 or min(sides) < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not three numbers, as in 30,180,240")
-    return sides
+_positive = _checked(float, lambda value: 0 < value < math.inf, "a number above 0")
+_count = _checked(int, lambda value: 0 <= value < 2**31, "a number in 0 ... 2^31")
+_patch = _checked(lambda text: tuple(map(int, text.split(","))),
+                  lambda sides: len(sides) == 3 and min(sides) > 0,
+                  "three numbers, as in 30,180,240")
 
 
 def _encode(arguments) -> None:
@@ -220,10 +217,9 @@ def _decode(arguments) -> None:
     is_clip = files.holds_frames(file)
     _check_output(arguments, folder=is_clip)
     for_a_picture = output.suffix.lower() == ".png" or is_pipe(output)
-    if is_clip and for_a_picture:
-        raise ValueError(f"{arguments.input} holds a clip; name a folder for its frames")
-    if not is_clip and not for_a_picture:
-        raise ValueError(f"{output}: the output is a PNG; its name has to end with .png")
+    if is_clip == for_a_picture:
+        raise ValueError(f"{arguments.input} holds a clip; name a folder for its frames" if is_clip
+                         else f"{output}: the output is a PNG; its name has to end with .png")
     if is_clip:
         output.mkdir(exist_ok=True)
         for count, frame in enumerate(files.decode_frames(file), start=1):

@@ -141,10 +141,8 @@ def test_what_is_written_is_read(tmp_path):
     assert Store(tmp_path).get("0" * 32) is None
 
 
-@pytest.mark.parametrize(("text", "words"), [
-    ("", "torn or not JSON"), ('{"key": "x"}', "not a fit"), ("[1, 2]", "not a fit"),
-    ("half", None)])
-def test_torn_and_foreign_files_are_reported_and_skipped(tmp_path, text, words):
+@pytest.mark.parametrize("text", ["", '{"key": "x"}', "[1, 2]", "half"])
+def test_torn_and_foreign_files_are_reported_and_skipped(tmp_path, text):
     kept = Store(tmp_path)
     good, bad = (swept.record(c3.edit(c3.C3, rd_weight=w)) for w in WEIGHTS)
     kept.add(good)
@@ -152,7 +150,7 @@ def test_torn_and_foreign_files_are_reported_and_skipped(tmp_path, text, words):
     path = kept.path(bad.key)
     path.write_text(path.read_text()[:100] if text == "half" else text)
     fresh = Store(tmp_path)
-    with pytest.warns(UserWarning, match=words or "torn"):
+    with pytest.warns(UserWarning, match="torn, or not a fit"):
         assert list(fresh.records()) == [good]
     with pytest.warns(UserWarning, match=path.name):
         assert fresh.get(bad.key) is None
@@ -255,8 +253,7 @@ def test_a_sweep_that_breaks_loses_nothing(tmp_path, photo, monkeypatch):
 
 def test_two_sweeps_share_a_store(tmp_path, photo, made_up):
     run(tmp_path, photo)
-    both = run(tmp_path, photo, [*ablation.stages(TINY), *ablation.knockouts(
-        TINY, ["soft-rounding"])[1:]])
+    both = run(tmp_path, photo, ablation.knockouts(TINY, ["gelu", "soft-rounding"]))
     assert len(both) == 6 and len(list(Store(tmp_path).records())) == 6
 
 

@@ -87,7 +87,7 @@ def test_joined_patches_measure_as_the_whole_clip(clip):
     r = joined.record
     assert joined[:4] == ("C3", "clip", 1e-3, 0) and r.image == "clip"
     assert r.pixels == math.prod(SHAPE)
-    assert r.psnr_db == pytest.approx(c3.metrics.mean_frame_psnr(noisy.astype(np.float32), clip))
+    assert r.psnr_db == pytest.approx(c3.metrics.quality(noisy.astype(np.float32), clip))
     assert r.bpp * r.pixels == pytest.approx(sum(m.bpp * m.pixels for m in made))
     mse = c3.metrics.mse(noisy.astype(np.float32), clip)
     assert r.loss == pytest.approx(mse + r.config["rd_weight"] * r.bpp)

@@ -115,7 +115,7 @@ def test_a_process_a_gpu_or_one_thread_a_core(gpus, asked, expected, monkeypatch
 
 def test_memory_limits_the_processes(monkeypatch):
     monkeypatch.setattr(devices, "cores", lambda: 8)
-    needed = devices.BYTES_FIXED + devices.fit_bytes((512, 768))
+    needed = devices.process_bytes((512, 768))
     for held in (0.5, 1.5, 3.5, 100):
         monkeypatch.setattr(devices, "memory", lambda held=held: held * needed)
         assert devices.cpu_workers((512, 768)) == max(1, min(8, int(held)))
@@ -141,10 +141,25 @@ def test_a_node_takes_as_many_fits_at_once_as_its_gpu_holds(tmp_path, monkeypatc
     monkeypatch.setattr(jobs.Progress, "done", lambda self, group, _: ran.append(len(group)))
     images = executors.Images.of(pictures(3))
     planned = [job for job, _ in plan([BASE], images, WEIGHTS, [0])]
-    for gpus, expected in ((1, [6]), (0, [1] * 6)):
+    # a batch of one that was asked for stays one
+    for gpus, by_node, expected in ((1, True, [6]), (1, False, [1] * 6), (0, True, [1] * 6)):
         ran.clear()
-        executors.SlurmWork(Store(tmp_path), gpus)([[job] for job in planned], {})
+        executors.SlurmWork(Store(tmp_path), gpus, by_node)([[job] for job in planned], {})
         assert ran == expected
+
+
+@pytest.mark.parametrize("batch", [0, 1, 2])
+def test_on_slurm_a_batch_of_one_is_one_and_zero_is_the_nodes_choice(tmp_path, monkeypatch, batch):
+    def slurm(groups, store, images, progress, by_node=False, *, gpus=1):
+        asked.append((by_node, [len(group) for group in groups]))
+        yield from ()
+
+    asked = []
+    monkeypatch.setattr(executors, "slurm", slurm)
+    monkeypatch.setitem(executors.EXECUTORS, "slurm", slurm)
+    list(sweep([BASE], pictures(2), WEIGHTS, store=tmp_path, batch=batch, executor="slurm",
+               progress=False))
+    assert asked == [(batch == 0, [2, 2] if batch == 2 else [1] * 4)]
 
 
 def test_files_of_a_gpus_batch_are_written_by_processes_that_leave_it_alone(tmp_path, monkeypatch):
@@ -158,6 +173,17 @@ def test_files_of_a_gpus_batch_are_written_by_processes_that_leave_it_alone(tmp_
         records = executors._run_missing_on_gpu(planned, tmp_path, pictures(2))
     assert [r.file_bytes for r in records] == [
         r.file_bytes for r in jobs.run_missing(planned, tmp_path / "here", pictures(2))]
+
+
+def test_while_a_gpu_fits_a_batch_the_files_of_the_one_before_are_written(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(executors, "on_cpu", lambda: False)
+        patch.setattr(devices, "cores", lambda: 1)
+        results = list(small_sweep(tmp_path / "a", [BASE], pictures(3), WEIGHTS[:1], "process"))
+    plain = list(small_sweep(tmp_path / "b", [BASE], pictures(3), WEIGHTS[:1], "process"))
+    assert [(r.image, r.record.file_bytes) for r in results] == [
+        (r.image, r.record.file_bytes) for r in plain]
+    assert keys(results) == stored(tmp_path / "a") and not workers()
 
 
 def test_a_killed_process_costs_no_fit(tmp_path, capsys):
@@ -276,8 +302,9 @@ def test_processes_end_with_a_killed_sweep(script, tmp_path):
 
 @pytest.mark.parametrize(("executor", "words"), [
     ("cluster", "no executor 'cluster'"), ({"x": {}}, "no executor 'x'"),
-    ({"slurm": {"patition": "gpu"}}, "partition"), ({"local": {"gpus": 1}}, "it has workers"),
-    ({"process": {"workers": 2}}, "it has none"), ({"local": {}, "slurm": {}}, "one executor")])
+    ({"slurm": {"patition": "gpu"}}, "did you mean 'partition'"),
+    ({"local": {"gpus": 1}}, "the executor local has no option 'gpus'; there are workers"),
+    ({"process": {"workers": 2}}, "no option"), ({"local": {}, "slurm": {}}, "one executor")])
 def test_unknown_executors_and_options_are_refused(executor, words):
     with pytest.raises(ValueError, match=words):
         executor_of(executor)

@@ -75,7 +75,7 @@ def test_summary_and_curves(study):
     assert [line.split("  ")[0] for line in lines[1:]] == [
         "its own, from scratch"] * 2 + ["another's, frozen"] * 2 + ["another's, as a start"] * 2
     assert lines[1].split()[-6:] == ["60", "2", "+0.0", "+0.0", "+0.0", "+0.0"]
-    sent = t.rises(results, "frozen", 60, t.sent_loss)
+    sent = t.rises(results, "frozen", 60, sent=True)
     mean = sum(sent.values()) / 2
     assert float(lines[3].split()[-1].replace(",", "")) == pytest.approx(mean, abs=0.06)
     found = t.curves(results, "kodim23", "kodim19")
@@ -87,19 +87,15 @@ def test_summary_and_curves(study):
 
 
 def test_what_is_sent(study):
-    for r in study[1]:
-        networks = r.record.bits["synthesis"] + r.record.bits["entropy"]
-        own = r.record.loss - latents_loss(r.record)
-        assert own == pytest.approx(1e-3 * networks / (24 * 32))
-        # a decoder that has frozen networks needs no others
-        assert t.sent_loss(r) == (latents_loss(r.record) if r.kind == "frozen" else r.record.loss)
-
-
-def test_stills_are_pictures_of_one_frame():
-    found = t.stills(["kodim23[0:16,0:24]", "bunny[0:1,20:36,60:84]"])
-    assert [x.shape for x in found.values()] == [(3, 16, 24)] * 2
-    with pytest.raises(ValueError, match="has 2 frames"):
-        t.stills(["bunny[0:2,20:36,60:84]"])
+    """A decoder that has frozen networks needs no others."""
+    by = {r[:4]: r.record for r in study[1]}
+    own = by["own", "kodim19", "kodim19", 60]
+    networks = own.bits["synthesis"] + own.bits["entropy"]
+    assert own.loss - latents_loss(own) == pytest.approx(1e-3 * networks / (24 * 32))
+    place = "kodim23", "kodim19"
+    for kind, loss in (("frozen", latents_loss), ("warm", lambda r: r.loss)):
+        rise = 100 * (loss(by[kind, *place, 60]) / own.loss - 1)
+        assert t.rises(study[1], kind, 60, sent=True)[place] == pytest.approx(rise)
 
 
 def test_one_picture_is_no_study(images):

@@ -17,8 +17,6 @@ from c3lite.ablation.rows import (
     rungs,
     schedules,
     sequential,
-    stages,
-    video_settings,
 )
 
 INTENDED = {
@@ -64,26 +62,27 @@ def test_sequential_rows_lose_one_field_after_another():
         assert changed(before.configs[0], after.configs[0]) == {field: value}
 
 
+FAST = c3.edit(c3.C3_FAST, steps=c3.C3.steps, stage2_steps=c3.C3.stage2_steps)
+
+
 def test_parts_of_a_difference_are_taken_alone_or_left_out():
-    first, last = sequential([c3.C3], c3.C3)[-1].configs[0], c3.COOL_CHIC_V2
-    rows = between(first, last, ("C3", "v2"))
-    count = len(rows_module.BASELINE_PARTS)
-    assert [rows[0], rows[count + 1]] == [("C3", (first,)), ("v2", (last,))]
-    difference = changed(first, last)
-    assert set(difference) == set(itertools.chain(*rows_module.BASELINE_PARTS.values()))
-    for n, (part, fields) in enumerate(rows_module.BASELINE_PARTS.items(), start=1):
+    parts = rows_module.FAST_PARTS
+    rows, count = between(c3.C3, FAST, ("C3", "fast"), parts), len(parts)
+    assert [rows[0], rows[count + 1]] == [("C3", (c3.C3,)), ("fast", (FAST,))]
+    difference = changed(c3.C3, FAST)
+    assert set(difference) == set(itertools.chain(*parts.values()))
+    for n, (part, fields) in enumerate(parts.items(), start=1):
         taken, left = rows[n], rows[count + 1 + n]
-        assert (taken.name, left.name) == (f"with {part}", f"v2 without {part}")
-        assert changed(first, taken.configs[0]) == {f: difference[f] for f in fields}
-        assert set(changed(last, left.configs[0])) == set(fields)
+        assert (taken.name, left.name) == (f"with {part}", f"fast without {part}")
+        assert changed(c3.C3, taken.configs[0]) == {f: difference[f] for f in fields}
+        assert set(changed(FAST, left.configs[0])) == set(fields)
     with pytest.raises(ValueError, match=r"no part has quantization_step, "):
-        between(c3.edit(first, quantization_step=0.5), last, ("C3", "v2"))
+        between(c3.edit(c3.C3, quantization_step=0.5), FAST, ("C3", "fast"), parts)
 
 
 def test_a_part_in_which_they_do_not_differ_is_no_row():
     rows = [row.name for row in between(
-        c3.C3, c3.edit(c3.C3_FAST, steps=c3.C3.steps, stage2_steps=c3.C3.stage2_steps,
-                       noise="kumaraswamy"), ("C3", "fast"), rows_module.FAST_PARTS)]
+        c3.C3, c3.edit(FAST, noise="kumaraswamy"), ("C3", "fast"), rows_module.FAST_PARTS)]
     assert "with SOAP" in rows and "with Gaussian noise" not in rows
     assert "fast without Gaussian noise" not in rows
 
@@ -102,26 +101,10 @@ def test_annealing_has_the_rows_of_the_paper():
         f"T={line['T']:g} a={line['a']:g}" for line in table}
 
 
-def test_stage_1_only_and_other_lengths():
-    assert changed(c3.C3, stages(c3.C3)[1].configs[0]) == {"stage2_steps": 0}
+def test_other_lengths():
     short = schedules(c3.C3, [500])[1]
     assert short.name == "500 steps"
     assert changed(c3.C3, short.configs[0]) == {"steps": 500, "stage2_steps": 50}
-
-
-def test_video_settings_grow_and_share_their_fits():
-    settings = {(e, s): c3.edit(c3.UVG, **c3.config.UVG_SETTINGS[e], **c3.config.UVG_SETTINGS[s])
-                for s in ("S1", "S2", "S3") for e in ("E1", "E2", "E3")}
-    one, three, nine = video_settings(settings)
-    assert one.configs == (c3.UVG,)
-    assert set(nine.configs) == set(c3.ADAPTIVE_UVG)
-    assert [len(row.configs) for row in (one, three, nine)] == [1, 3, 9]
-    assert set(one.configs) < set(three.configs) < set(nine.configs)
-    for (e, s), config in settings.items():  # each differs from the base in its setting's fields
-        fields = set(c3.config.UVG_SETTINGS[e]) | set(c3.config.UVG_SETTINGS[s])
-        assert set(changed(c3.UVG, config)) <= fields
-    assert [row.name for row in (one, three, nine)] == list(
-        c3.reference.paper_table("table12_uvg_bd_rate_vs_hevc_medium_percent"))
 
 
 @pytest.mark.parametrize(("base", "names", "words"), [

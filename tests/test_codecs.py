@@ -5,7 +5,6 @@ import math
 
 import av
 import numpy as np
-import PIL.features
 import pytest
 from av.video.frame import PictureType
 
@@ -134,16 +133,8 @@ def test_bad_qualities(codec, image):
     for quality in (-1, 101):
         with pytest.raises(ValueError, match=f"to 100, not {quality}"):
             codec(image, quality)
-    with pytest.raises(ValueError, match="an integer"):
+    with pytest.raises(TypeError):
         inspect.unwrap(codec)(image, 50.5)
-
-
-def test_a_pillow_without_avif_says_so(image, monkeypatch):
-    check = PIL.features.check
-    monkeypatch.setattr(PIL.features, "check", lambda name: name != "avif" and check(name))
-    with pytest.raises(RuntimeError, match="built without AVIF"):
-        codecs.avif(image, 50)
-    codecs.webp(image, 50)
 
 
 # HEVC
@@ -168,7 +159,7 @@ def test_hevc_rate_falls_and_quality_too_as_qp_rises(clip, coded_clips):
         assert coded.codec == "hevc"
         assert coded.bpp == 8 * coded.data_bytes / (4 * 48 * 64)
         assert coded.reconstruction.shape == clip.shape
-        assert coded.psnr == metrics.mean_frame_psnr(coded.reconstruction, clip)
+        assert coded.psnr == metrics.quality(coded.reconstruction, clip)
 
 
 def test_every_byte_of_the_stream_is_counted_and_it_is_what_it_says(clip, monkeypatch, tmp_path):
@@ -210,9 +201,8 @@ def test_hevc_without_loss_gives_back_the_planes_of_a_file(clip):
 def test_motion_is_what_hevc_saves():
     still = data.moving_window(0, 0, frames=5, height=64, width=64)
     moving = data.moving_window(6, 0, frames=5, height=64, width=64)
-    images = np.concatenate([data.moving_window(0, 0, frames=1, height=64, width=64, photo=19,
-                                                corner=(300 + 90 * t, 200 - 30 * t))
-                             for t in range(5)], axis=1)
+    images = np.stack([data.crop(data.kodak(19), 300 + 90 * t, 200 - 30 * t, 64, 64)
+                       for t in range(5)], axis=1)
     sizes = [codecs.hevc(x, (30,))[0].data_bytes for x in (still, moving, images)]
     assert 1.2 * sizes[0] < sizes[1] < sizes[2] / 1.2
 
@@ -229,9 +219,3 @@ def test_bad_clips_for_hevc(clip):
     for qp in (-1, 52):
         with pytest.raises(ValueError, match=f"from 0 to 51, not {qp}"):
             codecs.hevc(clip, (30, qp))
-
-
-def test_a_pyav_without_x265_says_so(clip, monkeypatch):
-    monkeypatch.setattr(codecs.av, "codecs_available", {"h264"})
-    with pytest.raises(RuntimeError, match="without libx265"):
-        codecs.hevc(clip)

@@ -46,7 +46,7 @@ def test_a_clip_comes_back_whole_by_patch_and_by_frame(clip, data):
     for part, fit in zip(parts, clip.fits, strict=True):
         np.testing.assert_array_equal(part, fit.reconstruction)
     np.testing.assert_array_equal(np.stack(list(c3.decode_frames(data)), 1), clip.reconstruction)
-    assert clip.psnr == c3.metrics.mean_frame_psnr(clip.reconstruction, clip.video)
+    assert clip.psnr == c3.metrics.quality(clip.reconstruction, clip.video)
 
 
 def test_every_byte_is_counted(clip, data, tmp_path):

@@ -205,7 +205,7 @@ def test_a_clip_becomes_a_folder_of_frames(tmp_path, capsys, monkeypatch):
     assert run(capsys, "decode", "clip.c3", "out", "--force")[0] == 0
     assert "2 patches of 2 x 16 x 9" in run(capsys, "info", "clip.c3")[1]
     code, text, _ = run(capsys, "compare", "in", "clip.c3")
-    quality = c3.metrics.mean_frame_psnr(c3.load("clip.c3"), x[:, :2])
+    quality = c3.metrics.quality(c3.load("clip.c3"), x[:, :2])
     assert code == 0 and f"PSNR  {quality:.2f} dB" in text
     os.mkfifo("pipe")
     for arguments in [("decode", "clip.c3", "a.png"), ("decode", "clip.c3", "pipe"),

@@ -103,12 +103,10 @@ def test_trade_off_has_a_place_for_infinity(ax):
 
 
 def test_changes(ax):
-    assert plots.changes({"a": 1.5, "b": -2.0}, ax, published={"b": 3.0}, spread=0.5) is ax
+    assert plots.changes({"a": 1.5, "b": -2.0}, ax, spread=0.5) is ax
     assert [bar.get_width() for bar in ax.patches] == [1, 1.5, -2]  # the first is the band
-    (diamond,) = [line for line in ax.lines if line.get_marker() == "D"]
-    assert diamond.get_xydata().tolist() == [[3, 1]]  # in the row of b
     assert texts(ax) == ["+1.5", "-2.0"]
-    assert len(ax.get_legend().get_texts()) == 3
+    assert len(ax.get_legend().get_texts()) == 2
     assert plots.changes({"a": 1.0}).get_legend() is None
 
 

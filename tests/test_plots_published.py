@@ -68,17 +68,6 @@ def test_rate_difference_only_where_both_have_points():
         plots.rate_difference({"C3": reference.RDCurve(RATE, QUALITY + 20)}, ANCHOR)
 
 
-def test_ranked_curves_are_in_the_order_of_bd_rate():
-    curves = dict.fromkeys(("WYH", "STF", "C3", "no rate"), ANCHOR)
-    ax = plots.ranked_curves(curves, rates_percent={"WYH": 9.0, "STF": -3.0, "C3": 2.0})
-    entries = [t.get_text() for t in ax.get_legend().get_texts()]
-    assert entries == ["STF  −3.0 %", "C3  +2.0 %", "WYH  +9.0 %", "no rate"]
-    by_name = dict(zip(entries, ax.lines, strict=True))
-    grays = [by_name[name] for name in entries if not name.startswith("C3")]
-    assert len({line.get_color() for line in grays}) == 1
-    assert len({line.get_marker() for line in grays}) == 3
-
-
 def test_macs_by_part():
     costs = {"Kodak": complexity.macs_per_pixel(c3.C3, (512, 768)), "made up": MACs(1.0, 2.0, 3.0)}
     ax = plots.macs_by_part(costs)
@@ -92,5 +81,5 @@ def test_macs_by_part():
 def test_draws_what_is_published(dataset):
     known = reference.codecs(dataset)
     curves = {name: reference.rd_points(dataset, name) for name in known}
-    ax = plots.ranked_curves(curves, rates_percent={})
+    ax = plots.rd_curve(curves)
     assert len(ax.lines) == len(known)

@@ -117,7 +117,7 @@ def learned(moving):
 
 def test_known_motion_is_found(learned):
     assert learned.boxes[0].covers(-1, 5)
-    assert learned.window == 17 and len(learned.heat_maps) == 2
+    assert [heat.shape for heat in learned.heat_maps] == [(17, 17)] * 2
     assert learned.config == c3.edit(SMALL, mask_origins=learned.config.mask_origins)
     heat = learned.heat_maps[0]
     y, x = (o + 8 for o in learned.config.mask_origins[0])

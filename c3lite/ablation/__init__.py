@@ -9,7 +9,6 @@ from c3lite.ablation.grid import stores, sweep
 from c3lite.ablation.jobs import Job, Result, run_group
 from c3lite.ablation.notebook import Study
 from c3lite.ablation.rows import (
-    BEYOND_PARTS, FAST_PARTS, KNOCKOUTS, Row, annealing, between, knockouts, ladder, rungs,
-    schedules, sequential, stages, video_settings)
+    FAST_PARTS, KNOCKOUTS, Row, annealing, between, knockouts, ladder, rungs, schedules, sequential)
 from c3lite.ablation.store import Record, Store
 from c3lite.ablation.table import Table, bd_table, loss_changes, mean_curve, networks_over

@@ -37,14 +37,14 @@ def memory() -> float | None:
     return (device.memory_stats() or {}).get("bytes_limit")
 
 
-def fit_bytes(shape: tuple[int, ...]) -> float:
-    """About what one fit of this shape takes, beside `BYTES_FIXED`."""
-    return BYTES_A_PIXEL["cpu" if on_cpu() else "gpu"] * math.prod(shape)
+def process_bytes(shape: tuple[int, ...], batch: int = 1) -> float:
+    """About what a process takes that has so many fits of this shape at once."""
+    return BYTES_FIXED + batch * BYTES_A_PIXEL["cpu" if on_cpu() else "gpu"] * math.prod(shape)
 
 
 def check_memory(shape: tuple[int, ...], name: str) -> None:
     """Raise `MemoryError` if one fit does not fit."""
-    available, needed = memory(), BYTES_FIXED + fit_bytes(shape)
+    available, needed = memory(), process_bytes(shape)
     if available is not None and needed > available:
         raise MemoryError(
             f"one fit of {name} ({'x'.join(map(str, shape))}) takes about {needed / 1e9:.1f} GB "
@@ -52,10 +52,8 @@ def check_memory(shape: tuple[int, ...], name: str) -> None:
 
 
 def batch_size(shape: tuple[int, ...], gpu_bytes: float | None = None) -> int:
-    """Fits at once in one process: one on a CPU, on a GPU as many as its memory holds.
-
-    `gpu_bytes` is the memory of a GPU that another process will use.
-    """
+    """Fits at once in one process: one on a CPU, on a GPU as many as its memory holds, which is
+    `gpu_bytes` where another process will use it."""
     if gpu_bytes is None and (on_cpu() or (gpu_bytes := memory()) is None):
         return 1
     a_fit = BYTES_A_PIXEL["gpu"] * math.prod(shape)
@@ -80,8 +78,7 @@ def cores() -> int:
 
 def cpu_workers(shape: tuple[int, ...], batch: int = 1) -> int:
     """Processes of one thread that fit side by side: one a core, as far as memory goes."""
-    needed = BYTES_FIXED + batch * fit_bytes(shape)
-    return max(1, int(min(cores(), (memory() or math.inf) / needed)))
+    return max(1, int(min(cores(), (memory() or math.inf) / process_bytes(shape, batch))))
 
 
 def one_thread() -> dict[str, str]:
@@ -111,7 +108,7 @@ def answer(*command: str) -> str | None:
 
 
 def expected_seconds(cost: float) -> float | None:
-    """Of fits of this cost (steps times pixels); None where no speed was measured."""
+    """Of so many steps times pixels; None where no speed was measured."""
     if not on_cpu() or (os.cpu_count() or 1) < 2:
         return None
     return cost * NANOSECONDS_A_STEP_AND_PIXEL * 1e-9

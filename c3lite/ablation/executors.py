@@ -36,15 +36,11 @@ from c3lite.ablation.jobs import (
 )
 from c3lite.ablation.rows import check_name
 from c3lite.ablation.store import Record, Store
-from c3lite.config import nearest
 from c3lite.model.blocks import on_cpu
 
 TRIES = 3  # a group of fits that so often ended its process, or its Slurm job, is given up
 SECONDS_BETWEEN_LOOKS = 2.0  # how often to look into the store for fits of a cluster's jobs
-
-SECONDS_BETWEEN_QUERIES = 10.0
-"""Slurm's controller serves many; it is asked no more often than this."""
-
+SECONDS_BETWEEN_QUERIES = 10.0  # of Slurm's controller, which serves many
 LOG_LINES = 12  # so many last lines are shown of the log of a Slurm job that failed
 
 Finished = Iterator[tuple[Group, list[Record]]]
@@ -70,26 +66,27 @@ def _overlapped(groups: Sequence[Group], store: Store, images: Images,
                 progress: Progress) -> Finished:
     """While the GPU fits a batch, the CPU's cores write the files of the one before."""
     with concurrent.futures.ThreadPoolExecutor(1) as keeper, _encoders() as encoders:
-        waiting = collections.deque()
+        before = None
         for group in groups:
             outcomes = fit_group(group, store, images, progress.during(group))
-            waiting.append((group, keeper.submit(keep, outcomes, store, encoders.map)))
-            while waiting and waiting[0][1].done():
-                done, records = waiting.popleft()
-                yield done, records.result()
-        for done, records in waiting:
-            yield done, records.result()
+            if before is not None:
+                yield before, records.result()
+            before, records = group, keeper.submit(keep, outcomes, store, encoders.map)
+        yield before, records.result()
 
 
 def _encoders() -> concurrent.futures.ProcessPoolExecutor:
     """Processes of one thread each that leave the GPU alone."""
-    count = devices.cores()
-    pool = concurrent.futures.ProcessPoolExecutor(
-        count, multiprocessing.get_context("spawn"), _begin)
-    with _STARTING, _starting(devices.one_thread() | {"JAX_PLATFORMS": "cpu"}):
-        for _ in range(count):
+    pool = _spawning(devices.cores())
+    with _starting(devices.one_thread() | {"JAX_PLATFORMS": "cpu"}):
+        for _ in range(devices.cores()):
             pool.submit(int)  # whatever is submitted while none is idle starts a process
     return pool
+
+
+def _spawning(count: int) -> concurrent.futures.ProcessPoolExecutor:
+    return concurrent.futures.ProcessPoolExecutor(
+        count, multiprocessing.get_context("spawn"), _begin)
 
 
 _own_encoders = functools.cache(_encoders)
@@ -103,11 +100,9 @@ def _run_missing_on_gpu(group: Group, folder: str | os.PathLike, arrays: Arrays)
 
 def local(groups: Sequence[Group], store: Store, images: Images, progress: Progress, *,
           workers: int | None = None) -> Finished:
-    """The executor of this machine: a process a GPU, or processes of one thread on a CPU's cores.
-
-    `workers` says how many; without, what takes a single process runs in this one. Each group is
-    tried `TRIES` times. Raises `ExecutorError` for what failed, at the end.
-    """
+    """The executor of this machine: a process a GPU, or processes of one thread on a CPU's cores,
+    `workers` of them; without, what takes a single process runs in this one. Each group is tried
+    `TRIES` times. Raises `ExecutorError` for what failed, at the end."""
     gpus = [] if on_cpu() else devices.visible_gpus()
     environments = _environments(groups, gpus, workers)
     if len(environments) == 1 and workers is None:
@@ -116,7 +111,7 @@ def local(groups: Sequence[Group], store: Store, images: Images, progress: Progr
 
 
 def _arrays(groups: Sequence[Group], images: Images) -> Arrays:
-    """The images of jobs that another process cannot load by name."""
+    """The images that another process cannot load by name."""
     return {job.image: images[job.image] for group in groups for job in group
             if not images.can_be_loaded(job.image)}
 
@@ -175,7 +170,7 @@ def _in_processes(environments: Sequence[Mapping[str, str]], groups: Sequence[Gr
 
 
 class _Worker:
-    """A process with an environment of its own, started when it is first given work."""
+    """A process with an environment of its own, started when it is given work."""
 
     def __init__(self, environment: Mapping[str, str]):
         self.environment = environment
@@ -194,9 +189,8 @@ class _Worker:
     def submit(self, call: Callable, *arguments) -> concurrent.futures.Future:
         """Have the process call a function."""
         if self.pool is None:
-            self.pool = concurrent.futures.ProcessPoolExecutor(
-                1, multiprocessing.get_context("spawn"), _begin)
-            with _STARTING, _starting(self.environment):
+            self.pool = _spawning(1)
+            with _starting(self.environment):
                 future = self.pool.submit(call, *arguments)
                 (self.process,) = self.pool._processes.values()  # nothing public ends it
             return future
@@ -213,15 +207,16 @@ _STARTING = threading.Lock()
 @contextlib.contextmanager
 def _starting(environment: Mapping[str, str]) -> Iterator[None]:
     """Processes that start here have this environment, and do not run the user's script again."""
-    before, main = dict(os.environ), sys.modules["__main__"]
-    os.environ.update(environment)
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-        os.environ.clear()
-        os.environ.update(before)
+    with _STARTING:
+        before, main = dict(os.environ), sys.modules["__main__"]
+        os.environ.update(environment)
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
+            os.environ.clear()
+            os.environ.update(before)
 
 
 def _begin() -> None:
@@ -236,16 +231,16 @@ def _begin() -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def slurm(groups: Sequence[Group], store: Store, images: Images, progress: Progress, *,
-          partition: str | None = None, gpus: int = 1, time_limit_min: int = 240,
-          fits_per_job: int = 32, jobs: int = 16,
+def slurm(groups: Sequence[Group], store: Store, images: Images, progress: Progress,
+          by_node: bool = False, *, partition: str | None = None, gpus: int = 1,
+          time_limit_min: int = 240, fits_per_job: int = 32, jobs: int = 16,
           sbatch: Mapping[str, Any] | None = None) -> Finished:
     """The executor of a Slurm cluster: an array of jobs of many fits each, through submitit.
 
     The sweep runs on a login node, and shares its store, Python environment and working directory
-    with the compute nodes. It cannot see their GPUs: where `batch` is 0, each node takes as many
-    fits at once as its own GPU holds.
+    with the compute nodes.
 
+    by_node: each node makes batches of as many fits as its own GPU holds.
     gpus: per job, each with fits of its own; 0 for CPU nodes.
     time_limit_min: of a job. One that reaches it is queued again and goes on from checkpoints.
     fits_per_job: at most; they share a compiled program.
@@ -271,7 +266,7 @@ def slurm(groups: Sequence[Group], store: Store, images: Images, progress: Progr
                           "submitted again")
         left = [group for group in groups if any(job.key in missing for job in group)]
         lists = _lists(left, fits_per_job)
-        submitted = _submit(executor, SlurmWork(store, gpus), lists,
+        submitted = _submit(executor, SlurmWork(store, gpus, by_node), lists,
                             [_arrays(each, images) for each in lists])
         queued = {job.job_id for job in submitted}
         try:
@@ -351,13 +346,13 @@ def _until_over(jobs: set[str], store: Store) -> Iterator[set[str]]:
 class SlurmWork:
     """What a Slurm job runs. submitit queues it again when it is preempted or out of time."""
 
-    def __init__(self, store: Store, gpus: int):
-        self.folder, self.gpus = store.folder.absolute(), gpus
+    def __init__(self, store: Store, gpus: int, by_node: bool):
+        self.folder, self.gpus, self.by_node = store.folder.absolute(), gpus, by_node
 
     def __call__(self, groups: Sequence[Group], arrays: Arrays) -> None:
         jobs = [job for group in groups for job in group]
         progress = Progress(sum(job.cost for job in jobs), len(jobs))
-        if self.gpus and len(jobs) == len(groups):  # the login node cannot see what a GPU holds
+        if self.gpus and self.by_node:
             shape = max((job.shape for job in jobs), key=math.prod)
             groups = grouped(jobs, devices.batch_size(shape, devices.gpu_memory()))
         environments = _environments(groups, devices.visible_gpus() if self.gpus else [])
@@ -366,7 +361,7 @@ class SlurmWork:
             progress.done(group, records)
 
     def checkpoint(self, groups: Sequence[Group], arrays: Arrays):
-        """Called at the signal: what was done is in the store and in the fits' checkpoints."""
+        """Called at the signal: what was done is in the store and in checkpoints."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self, groups, arrays)
@@ -378,11 +373,6 @@ def _last_lines(text: str) -> str:
 
 EXECUTORS: dict[str, Executor] = {"process": in_process, "local": local, "slurm": slurm}
 """By the names that a notebook gives."""
-
-
-def is_remote(executor: Executor) -> bool:
-    """Whether fits run on other machines than this one."""
-    return getattr(executor, "func", executor) is slurm
 
 
 def executor_of(executor: str | Mapping[str, Mapping[str, Any]] | Executor) -> Executor:
@@ -398,9 +388,7 @@ def executor_of(executor: str | Mapping[str, Mapping[str, Any]] | Executor) -> E
     known = [p.name for p in inspect.signature(EXECUTORS[name]).parameters.values()
              if p.kind is p.KEYWORD_ONLY]
     for option in options:
-        if option not in known:
-            raise ValueError(f"the executor {name} has no option {option!r}"
-                             f"{nearest(option, known)}; it has {', '.join(known) or 'none'}")
+        check_name(f"the executor {name} has no option", option, known)
     if name == "local":
         # what this process asks its GPU must not cost its workers most of the GPU's memory
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")

@@ -13,8 +13,8 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from c3lite.ablation import devices
-from c3lite.ablation.executors import Executor, executor_of, is_remote
+from c3lite.ablation import devices, executors
+from c3lite.ablation.executors import Executor, executor_of
 from c3lite.ablation.images import Images
 from c3lite.ablation.jobs import Job, Patch, Progress, Result, grouped
 from c3lite.ablation.rows import Row, annealing, knockouts
@@ -27,11 +27,9 @@ from c3lite.fitting.batch import COMMON
 
 def plan(rows: Sequence[Row], images: Images | Mapping | Sequence, rd_weights: Sequence[float],
          seeds: Sequence[int], progress: bool = False) -> list[tuple[Job, list[Result]]]:
-    """Every different fit, with the places it has in the table; large clips patch by patch.
-
-    All rows of the first image come first, so that a sweep that is cut off leaves whole tables of
-    fewer images. Raises `ValueError` for an empty or impossible grid.
-    """
+    """Every different fit, with the places it has in the table; large clips patch by patch. All
+    rows of the first image come first, so that a sweep that is cut off leaves whole tables of fewer
+    images. Raises `ValueError` for an empty or impossible grid."""
     images = Images.of(images)
     for what, values in (("row", rows), ("image", images), ("rate weight", rd_weights),
                          ("seed", seeds)):
@@ -62,7 +60,7 @@ def plan(rows: Sequence[Row], images: Images | Mapping | Sequence, rd_weights: S
 
 
 def _parts(images: Images, name: str, rd_weight: float) -> list[tuple[str, Patch]]:
-    """The name of the image, or those of a clip's patches, with their places in it."""
+    """The name of the image, or those of a clip's patches, with their places."""
     shape = images.shape(name)
     size = patch_size(rd_weight, shape) if len(shape) == 3 else shape
     if size == shape:
@@ -82,10 +80,9 @@ def sweep(rows: Sequence[Row], images: Mapping[str, Float[np.ndarray, "3 *shape"
     Args:
         rows: of `rows.py`; steps are in their configs.
         images: names for `images.load`, arrays, or arrays by name.
-        rd_weights: lambda, for every row.
-        seeds: of initialization and noise; the same for every row.
+        rd_weights, seeds: lambdas, and seeds of initialization and noise, for every row.
         batch: fits at once in a process, where they share structure and shape; 0: what the device
-            holds, on a CPU one.
+            holds, on Slurm that of each node, on a CPU one.
         minutes: start no batch after this time; a later sweep goes on.
         executor: where the fits run: a name for `executor_of`, {name: options}, or an `Executor`.
         label: of the plan that is written to the store for `status`.
@@ -100,8 +97,8 @@ def sweep(rows: Sequence[Row], images: Mapping[str, Float[np.ndarray, "3 *shape"
     planned = plan(rows, images, rd_weights, seeds, progress)
     jobs = [job for job, _ in planned]
     largest = max(jobs, key=lambda job: math.prod(job.shape))
-    if is_remote(run):  # whose memory is not this machine's
-        batch = batch or 1
+    if getattr(run, "func", run) is executors.slurm:  # whose memory is not this machine's
+        run, batch = functools.partial(run, by_node=not batch), batch or 1
     else:
         batch = batch or devices.batch_size(largest.shape)
         devices.check_memory(largest.shape, largest.image)
@@ -138,12 +135,9 @@ def _run(planned, groups, store, images, run, minutes, enabled) -> Iterator[Resu
 
 
 def stores(folder: str | os.PathLike) -> dict[str, list[Result]]:
-    """The finished fits of every store under a folder: "table03/laptop, 2000 steps", results.
-
-    A fit has the name of the row that its config is, of Tables 3 and 11, COOL-CHIC and COOL-CHICv2,
-    and results stand in that order. Other configs, failed fits and stores of smoke tests are left
-    out.
-    """
+    """The finished fits of every store under a folder, "table03/laptop, 2000 steps", by the rows of
+    Tables 3 and 11, COOL-CHIC and COOL-CHICv2 that their configs are, in this order. Other configs,
+    failed fits and stores of smoke tests are left out."""
     folder = Path(folder)
     order = list(_row_names().values())
     found: dict[str, list[Result]] = {}

@@ -27,9 +27,7 @@ from c3lite.video.masks import with_masks
 
 SECONDS_BETWEEN_LINES = 60.0  # a long fit prints a line about this often
 HISTORY_POINTS = 200  # a stored history keeps about this many entries, evenly spread
-
-MASK_STEPS = 1000
-"""Of learning a video's mask (App. A.3); a fit of fewer steps takes as many as it has."""
+MASK_STEPS = 1000  # at most, of learning a video's mask (App. A.3)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,8 +82,8 @@ Arrays = Mapping[str, Float[np.ndarray, "3 ..."]]
 
 
 def grouped(jobs: Iterable[Job], size: int) -> list[list[Job]]:
-    """Groups of up to `size` jobs that can run as one batch: same structure, steps and shape. Of
-    the same jobs always the same groups: a batch that was killed finds its checkpoint."""
+    """Groups of up to `size` jobs that can run as one batch; of the same jobs always the same
+    groups, so that a batch that was killed finds its checkpoint."""
     groups: list[list[Job]] = []
     last: dict[tuple, list[Job]] = {}
     for job in jobs:
@@ -106,25 +104,20 @@ def run_group(jobs: Group, store: Store, arrays: Arrays | None = None, callback=
 class Outcome(NamedTuple):
     """A job that has run."""
 
-    job: Job
-    """With the masks of its config, where they were learned."""
+    job: Job  # with the masks of its config, where they were learned
     fit: Fit | FitError
-    seconds: float
-    """The job's share of its batch."""
+    seconds: float  # the job's share of its batch
     batch: int
 
 
 def fit_group(jobs: Group, store: Store, arrays: Arrays | None = None,
               callback=None) -> list[Outcome]:
-    """Fit a group of jobs as one batch.
-
-    arrays: images by name, which are loaded otherwise. A fit whose loss stops being finite is an
-    error among the outcomes. Killed, the next call goes on from the batch's checkpoint. Raises
-    `ValueError` when an image is not the one that was planned with.
-    """
+    """Fit a group of jobs as one batch; killed, the next call goes on from its checkpoint. Images
+    that are not among `arrays` are loaded. A fit whose loss stops being finite is an error among
+    the outcomes. Raises `ValueError` for an image that was not planned with."""
     xs = [_image(job, arrays or {}) for job in jobs]
     keys = [jax.random.key(job.seed) for job in jobs]
-    # masks that a video's config leaves to be learned; the same ones every time
+    # masks that a video's config leaves to be learned
     configs = [with_masks(x, [job.config], key=k, steps=min(MASK_STEPS, int(job.config.steps)),
                           progress=False,
                           checkpoint=store.mask(job.key) if x.ndim == 4 else None)[0]
@@ -143,10 +136,8 @@ def fit_group(jobs: Group, store: Store, arrays: Arrays | None = None,
 
 
 def keep(outcomes: Sequence[Outcome], store: Store, each: Callable = map) -> list[Record]:
-    """Write the results of a group to the store, each with the length of its file.
-
-    each: a `map` that may encode several at once.
-    """
+    """Write the results of a group to the store, each with the length of its file. `each` is a
+    `map` that may encode several at once."""
     lengths = each(file_bytes, [outcome.fit for outcome in outcomes])
     records = []
     for outcome, length in zip(outcomes, lengths, strict=True):
@@ -163,7 +154,7 @@ def file_bytes(result: Fit | FitError) -> int | None:
 
 
 def attempt(make: Callable[[], Fit]) -> Fit | FitError:
-    """The fit that `make` gives, or why it failed. Raises `KeyboardInterrupt` if it was stopped."""
+    """The fit, or why it failed. Raises `KeyboardInterrupt` if it was stopped."""
     try:
         result = make()
     except FitError as error:
@@ -213,7 +204,7 @@ def _own_version() -> str:
 
 def run_missing(jobs: Group, folder: str | os.PathLike, arrays: Arrays,
                 each: Callable = map) -> list[Record]:
-    """The records of a group, of which only those are fitted that no other sweep has stored."""
+    """The records of a group, of which only those that no other sweep has stored are fitted."""
     store = Store(folder)
     if missing := [job for job in jobs if store.get(job.key) is None]:
         run_group(missing, store, arrays, each=each)
@@ -231,10 +222,10 @@ def _image(job: Job, arrays: Arrays) -> Float[np.ndarray, "3 *shape"]:
 
 
 class Progress:
-    """Plain text lines with the time left: readable in a notebook, under papermill and in a log."""
+    """Plain text lines with the time left: readable in a notebook, under papermill and in a log.
+    `cost` is of the fits to come: `fits` less those `finished`, found in the store."""
 
     def __init__(self, cost: float, fits: int, enabled: bool = True, finished: int = 0):
-        """cost: of the fits to come, which are `fits` less those `finished`, found in the store."""
         self.cost, self.fits, self.enabled, self.finished = cost, fits, enabled, finished
         self.cost_done = 0.0
         self.began = self.last_line_at = time.monotonic()

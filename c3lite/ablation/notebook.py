@@ -1,13 +1,9 @@
-"""What the notebooks of `ablations/` share: parameters checked strictly, the plan, the sweep.
-
-papermill only warns of an unknown parameter, and YAML reads `1e-3` as text: both would run
-something else for hours, so the notebook's variables are read here.
-"""
+"""What the notebooks of `ablations/` share: the plan, the sweep, and a strict check of parameters,
+as papermill only warns of an unknown one, and YAML reads `1e-3` as text."""
 
 import functools
 import math
 import os
-import re
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -42,8 +38,9 @@ def list_of(items: Schema, wish: str, least: int = 0) -> Schema:
 TEXT: Schema = {"description": "a text", "type": "string"}
 COUNT: Schema = {"description": "a whole number, 0 or more", "type": "integer", "minimum": 0}
 POSITIVE_COUNT: Schema = {"description": "a whole number above 0", "type": "integer", "minimum": 1}
-POSITIVE_NUMBER: Schema = {
-    "description": "a number above 0", "type": "number", "minimum": 0, "exclusiveMinimum": True}
+NOT_TEXT = "(YAML reads 1e-3 as text, and 1.0e-3 as a number)"
+POSITIVE_NUMBER: Schema = {"description": f"a number above 0 {NOT_TEXT}", "type": "number",
+                           "minimum": 0, "exclusiveMinimum": True}
 
 PARAMETERS: dict[str, Schema] = {
     "preset": {"description": "a name", "type": "string", "minLength": 1},
@@ -51,7 +48,7 @@ PARAMETERS: dict[str, Schema] = {
         "description": "a mapping from data sets (kodak, clic2020, video) to lists of names",
         "type": "object", "additionalProperties": False, "properties": dict.fromkeys(
             ("kodak", "clic2020", "video"), list_of(TEXT, "a list of names"))},
-    "rd_weights": list_of(POSITIVE_NUMBER, "a list of numbers above 0", 1),
+    "rd_weights": list_of(POSITIVE_NUMBER, f"a list of numbers above 0 {NOT_TEXT}", 1),
     "steps": COUNT, "stage2_steps": COUNT,
     "seeds": list_of(COUNT, "a list of whole numbers, 0 or more", 1),
     "rows": list_of(TEXT, "a list of names of rows (empty: all)"),
@@ -70,8 +67,8 @@ PARAMETERS: dict[str, Schema] = {
 
 
 def _parameters(namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """The public variables of a notebook, neither modules nor callable, of the first time: when its
-    cell is run again, what later cells have made is no parameter."""
+    """The public variables of a notebook, neither modules nor callable. When its cell is run again,
+    what later cells have made is no parameter."""
     values = {name: v for name, v in namespace.items()
               if not name.startswith("_") and name not in ("In", "Out")
               and not isinstance(v, types.ModuleType) and not callable(v)}
@@ -86,23 +83,15 @@ def check_parameters(given: Mapping[str, Any], known: Mapping[str, Schema] = PAR
     for name, value in given.items():
         check_name("no parameter", name, known)
         if not jsonschema.Draft4Validator(known[name]).is_valid(value):
-            raise TypeError(
-                f"{name} must be {known[name]['description']}, got {value!r}{_hint(value)}")
+            raise TypeError(f"{name} must be {known[name]['description']}, got {value!r}")
     if missing := [name for name in known if name not in given]:
         raise ValueError(f"the parameters {', '.join(missing)} are missing")
 
 
-def _hint(value) -> str:
-    texts = [v for v in (value if isinstance(value, list) else [value])
-             if isinstance(v, str) and re.fullmatch(r"[-+]?[\d.]+(e[-+]?\d+)?", v, re.IGNORECASE)]
-    return (f": {texts[0]!r} is text. YAML reads a number with an exponent only with a point, as "
-            "1.0e-3") if texts else ""
-
-
 def read_parameters(notebook: str, namespace: Mapping[str, Any],
                     known: Mapping[str, Schema] = PARAMETERS) -> types.SimpleNamespace:
-    """The parameters of a notebook, checked; says what the preset does not have. `store`, if it is
-    one, is made a `Store`. Errors as of `Study`."""
+    """The parameters of a notebook, checked, with a `Store` as `store` where that is one; prints
+    what the preset does not have. Errors as of `Study`."""
     values = _parameters(namespace)
     check_parameters(values, known)
     if changed := _changed(values, notebook):
@@ -154,10 +143,7 @@ class Study:
         return [row for row in rows if not wanted or row.name in wanted or row is rows[0]]
 
     def run(self, rows: Iterable[Row], seeds: Sequence[int] | None = None) -> list[Result]:
-        """Print the plan, then run the sweep. Only what the store lacks is fitted.
-
-        seeds: other than the parameters'.
-        """
+        """Print the plan, then run the sweep, with other `seeds` than the parameters'."""
         rows, p = self.choose(rows), self.parameters
         images = Images.of(self.image_names)
         print(self.describe(rows, images, seeds), flush=True)
@@ -179,7 +165,7 @@ class Study:
         batch = p.batch or devices.batch_size(largest)
         on_cpu = p.executor == "local" and jax.default_backend() == "cpu"
         processes = devices.cpu_workers(largest, batch) if on_cpu else 1
-        memory = processes * (devices.BYTES_FIXED + batch * devices.fit_bytes(largest)) / 1e9
+        memory = processes * devices.process_bytes(largest, batch) / 1e9
         lines = [
             f"{self.name}, preset {p.preset}: {len(rows)} rows, {len(images)} images, "
             f"{len(p.rd_weights)} rate weights ({', '.join(f'{w:g}' for w in p.rd_weights)}), "

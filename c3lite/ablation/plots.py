@@ -24,12 +24,9 @@ BESIDE = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "frameon": False, "f
 
 
 def row_curves(results: Iterable[Result], dataset: str | None = None) -> Axes:
-    """The mean RD curve of each row (whole rate, all images), and published codecs in gray.
-
-    dataset: of `reference.datasets`, whose codecs are drawn for orientation: they are means over
-    that data set's whole images, so they lie elsewhere when the rows are of crops. Rows without a
-    complete image are left out. Raises `ValueError` when no row has one.
-    """
+    """The mean RD curve of each row (whole rate, all images), and in gray codecs published for a
+    `dataset` of `reference`: means over whole images, so they lie elsewhere than those of crops.
+    Rows without a complete image are left out. Raises `ValueError` when no row has one."""
     results = list(results)
     ax = new_axes(None, figsize=(8, 5))
     colors = itertools.cycle(plt.get_cmap("tab20").colors[2:])  # no second blue beside C3's
@@ -52,12 +49,9 @@ def row_curves(results: Iterable[Result], dataset: str | None = None) -> Axes:
 
 
 def bars(table: Table) -> Axes:
-    """BD-rates of a table: of the whole rate and of the latents alone, the paper's as black lines.
-
-    Whiskers are the bootstrap intervals. Positive is worse than the anchor. A logarithmic axis
-    beyond 1 % where bars differ by more than a factor of 20, so that small ones stay visible.
-    Raises `ValueError` for a table without any rate.
-    """
+    """BD-rates of a table: of the whole rate and of the latents alone, the paper's as black lines;
+    whiskers are the bootstrap intervals. A logarithmic axis beyond 1 % where bars differ by more
+    than a factor of 20. Raises `ValueError` without any rate."""
     lines = [line for line in table.lines if line.note.partition(";")[0] != "anchor"]
     numbers = [x for line in lines for x in (line.bd_rate.value, line.latents_bd_rate.value,
                                              line.paper) if x is not None and not math.isnan(x)]
@@ -97,10 +91,8 @@ def _with_whiskers(
 
 
 def effects_of_length(tables: Mapping[int, Table]) -> Axes:
-    """How each row's RD loss against the anchor's changes with the steps of the schedule.
-
-    tables: by steps of stage 1. Whiskers are the bootstrap intervals.
-    """
+    """Each row's RD loss against the anchor's, of tables by steps of stage 1. Whiskers are the
+    bootstrap intervals."""
     ax = new_axes(None, figsize=(7, 4))
     first = next(iter(tables.values()))
     for i, row in enumerate(line.row for line in first.lines if line.row != first.anchor):
@@ -119,15 +111,13 @@ def effects_of_length(tables: Mapping[int, Table]) -> Axes:
 
 
 class Worth(NamedTuple):
-    """How far a short fit gets, in steps of another method's."""
+    """How far a short fit gets, in steps of another method's. ln(loss) is against the shortest of
+    the other's fits, the mean over images."""
 
     row: str
-    steps: Float[np.ndarray, " lengths"]
-    """Of the other's fits, stage 1."""
-    curve: Float[np.ndarray, "lengths weights"]
-    """Their ln(loss) against the shortest's, the mean over images, by rate weight."""
-    short: Float[np.ndarray, "seeds weights"]
-    """That of the short fits."""
+    steps: Float[np.ndarray, " lengths"]  # of the other's fits, stage 1
+    curve: Float[np.ndarray, "lengths weights"]  # their ln(loss)
+    short: Float[np.ndarray, "seeds weights"]  # that of the short fits
     rd_weights: list[float]
 
     def in_steps(self, losses: Float[np.ndarray, " any"], curve: Float[np.ndarray, " lengths"]):
@@ -192,11 +182,9 @@ def steps_worth(curve: Iterable[Result], short: Iterable[Result], row: str) -> W
 
 def loss_by_length(results: Iterable[Result], methods: Iterable[str],
                    anchor: str) -> tuple[Axes, Axes]:
-    """RD loss relative to the row `anchor`, against steps and against seconds, log axes.
-
-    Rows that are called "METHOD, LENGTH" are the points of a method's line; `methods` are such
-    names. A point is the geometric mean over images, rate weights and seeds that all its rows have.
-    """
+    """RD loss relative to the row `anchor`, against steps and against seconds, log axes: for each
+    of `methods` a line through its rows, "METHOD, LENGTH". A point is the geometric mean over
+    images, rate weights and seeds that all these rows have."""
     results = list(results)
     cells = {(r.row, r.image, r.rd_weight, r.seed): r.record for r in results
              if r.record.error is None}

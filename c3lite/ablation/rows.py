@@ -1,9 +1,5 @@
-"""The rows of the paper's tables as data: a name and the config, or configs, to fit.
-
-Every ingredient of C3 has a value that is the simpler formula it replaced (`c3lite.config`), so a
-row is an edit of its base. `KNOCKOUTS` is the one list of such edits: Tables 3 and 10 apply each
-alone, Tables 2 and 9 one after another.
-"""
+"""The rows of the paper's tables as data: a name and the config, or configs, to fit. A row is an
+edit of its base: every ingredient of C3 has a value that is the simpler formula it replaced."""
 
 import dataclasses
 import itertools
@@ -43,16 +39,6 @@ LADDER = ("quantization-step<1", "shifted-log-scale", "gelu", "soft-rounding", "
           "adaptive-lr-stage2")
 """The course's order of climbing: noise last of the two, as it is made for soft-rounding."""
 
-BASELINE_PARTS: dict[str, tuple[str, ...]] = {
-    "learned gains": ("learned_gains", "gain_floor"),
-    "learned upsampling": ("upsampling", "upsampling_recursive"),
-    "networks": ("synthesis_widths", "rgb_activation", "entropy_widths", "scale_max",
-                 "residual_layers", "init", "warmup_starts"),
-    "latents' gradient": ("latent_gradient_scale", "stage2_latent_gradient_scale"),
-    "stage 2": ("stage2_temperature", "stage2_patience"),
-}
-"""The fields in which COOL-CHICv2 differs from C3 without its improvements, by what they are of."""
-
 FAST_PARTS: dict[str, tuple[str, ...]] = {
     "SOAP": ("network_optimizer", "network_decay"),
     "clipping the networks alone": ("clipped_gradients", "latent_epsilon"),
@@ -65,22 +51,9 @@ FAST_PARTS: dict[str, tuple[str, ...]] = {
 """The fields in which C3_FAST differs from C3, by what they are of."""
 
 
-BEYOND_PARTS: dict[str, tuple[str, ...]] = {
-    "features of coarser grids": ("grid_features",),
-    "14 taps of context": ("context_taps",),
-    "linear branches": ("linear_branches",),
-    "separable upsampling": ("upsampling",),
-    "steps of each network": ("steps_per_network",),
-    "RDOQ of the networks": ("network_rdoq",),
-}
-"""The fields in which BEYOND differs from C3_FAST, by what they are of."""
-
-
 def knockouts(base: Config, names: Iterable[str] | None = None) -> list[Row]:
-    """The base, then each ingredient removed alone (Tables 3 and 10).
-
-    names: of `KNOCKOUTS`; without, all that change the base. Raises `ValueError` for others.
-    """
+    """The base, then each ingredient of `names` removed alone (Tables 3 and 10), without, of all
+    that change the base. Raises `ValueError` for others."""
     rows = [Row(BASE, (base,))]
     for name in KNOCKOUTS if names is None else names:
         check_name("no ingredient", name, KNOCKOUTS)
@@ -100,11 +73,8 @@ def check_name(what: str, name: str, known: Iterable[str]) -> None:
 
 def sequential(adaptive: Sequence[Config], fixed: Config,
                baseline: Config | None = None) -> list[Row]:
-    """Adaptive C3, fixed hyperparameters, then one ingredient after another removed for good.
-
-    Tables 2 and 9. Their order is not in the text we hold; ours is that of `KNOCKOUTS`, the largest
-    loss of Table 3 first. Where all are gone, `baseline` (`COOL_CHIC_V2`) may follow.
-    """
+    """Adaptive C3, fixed hyperparameters, then one ingredient after another removed for good
+    (Tables 2 and 9, whose order is not in the text we hold), and `baseline`."""
     rows = [Row("C3 adaptive", tuple(adaptive)), Row("adaptive", (fixed,))]
     for row in knockouts(fixed)[1:]:
         fixed = edit(fixed, **KNOCKOUTS[row.name])
@@ -113,13 +83,10 @@ def sequential(adaptive: Sequence[Config], fixed: Config,
 
 
 def between(first: Config, last: Config, names: tuple[str, str],
-            parts: Mapping[str, Sequence[str]] = BASELINE_PARTS) -> list[Row]:
-    """Two configs, and what part of their difference matters: each part taken alone, or left out.
-
-    Of `parts`, those in which they differ. First comes `first`, then with each part of `last`, then
-    `last`, then it with each part of `first`. `names` are of the two. Raises `ValueError` for a
-    difference that is in no part.
-    """
+            parts: Mapping[str, Sequence[str]]) -> list[Row]:
+    """`first`, it with each of the `parts` (names and fields) of `last` in which they differ, then
+    `last`, and it with each of `first`. `names` are of the two. Raises `ValueError` for a
+    difference that is in no part."""
     def taken(base, other, fields):
         return edit(base, **{field: getattr(other, field) for field in fields})
 
@@ -147,10 +114,8 @@ def ladder(first: Config, last: Config, parts: Mapping[str, Sequence[str]]) -> l
 
 
 def rungs(base: Config, names: Sequence[str] = LADDER) -> list[Row]:
-    """`base` without any of `names` (of `KNOCKOUTS`), then with one after another given back.
-
-    A rung has the name of what it adds, the first is "none of them", and the last is `base`.
-    """
+    """`base` without any of `names` (of `KNOCKOUTS`), "none of them", then with one after another
+    given back, by its name; the last is `base`."""
     bottom = edit(base, **{field: value for name in names
                            for field, value in KNOCKOUTS[name].items()})
     climb = ladder(bottom, base, {name: tuple(KNOCKOUTS[name]) for name in names})
@@ -165,27 +130,7 @@ def annealing(base: Config) -> list[Row]:
               for T, a in itertools.product((0.1, 0.2, 0.3), (1.0, 1.5, 2.0)))]
 
 
-def stages(base: Config) -> list[Row]:
-    """The base, then stage 1 only (App. D.2)."""
-    return [Row(BASE, (base,)), Row("stage 1 only", (edit(base, stage2_steps=0),))]
-
-
 def schedules(base: Config, steps: Sequence[int]) -> list[Row]:
     """The base, then schedules of other lengths, stage 2 a tenth of stage 1 (Fig. 23)."""
     return [Row(BASE, (base,)), *(
         Row(f"{n} steps", (edit(base, steps=n, stage2_steps=n // 10),)) for n in steps)]
-
-
-def video_settings(settings: Mapping[tuple[str, str], Config]) -> list[Row]:
-    """Adaptive C3 on video from ever more settings (Table 12).
-
-    settings: configs by (entropy setting, synthesis setting) of Table 6, as ("E1", "S1"). The rows:
-    the first alone; the first synthesis setting with every entropy setting; all.
-    """
-    first_e, first_s = next(iter(settings))
-    same_s = {e: config for (e, s), config in settings.items() if s == first_s}
-    return [
-        Row(f"1 setting ({first_e},{first_s})", (same_s[first_e],)),
-        Row(f"{len(same_s)} settings ({first_s}; {','.join(same_s)})", tuple(same_s.values())),
-        Row(f"{len(settings)} settings (E1-3 x S1-3)", tuple(settings.values())),
-    ]

@@ -35,7 +35,7 @@ Fits of another version stay in the store, are listed by `status`, and are not m
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """One finished fit, as stored: everything that the tables need."""
+    """One finished fit, as stored."""
 
     key: str  # the hash that names it
     numerics: int
@@ -105,11 +105,11 @@ class Store:
         self._known: dict[str, Record] = {}
 
     def checkpoint(self, keys: Iterable[str]) -> Path:
-        """Where a batch of these fits keeps its state while it is under way."""
+        """Of a batch of these fits, while it is under way."""
         return self._place("checkpoints", short_hash("".join(keys)))
 
     def mask(self, key: str) -> Path:
-        """Where the mask that a video's fit has learned is kept until the fit is done."""
+        """Of a video's fit, until that is done."""
         return self._place("masks", key)
 
     def _place(self, folder: str, name: str) -> Path:
@@ -121,7 +121,7 @@ class Store:
         write_atomically(self._place(folder, name), lambda file: file.write(text.encode()))
 
     def checkpoints(self) -> list[Path]:
-        """The checkpoints there are."""
+        """Of batches under way, or to be gone on with."""
         return sorted((self.folder / "checkpoints").glob("[!.]*"))
 
     def keep_plan(self, label: str, costs: dict[str, float]) -> None:
@@ -131,18 +131,12 @@ class Store:
 
     def plans(self) -> dict[str, dict[str, float]]:
         """The costs of the fits of each plan of this numerics version, by label."""
-        found = {}
-        for path in sorted((self.folder / "plans").glob("[!.]*.json")):
-            try:
-                plan = json.loads(path.read_text("utf-8"))
-                if plan["numerics"] == NUMERICS:
-                    found[plan["label"]] = plan["costs"]
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                warnings.warn(f"{path} is skipped: {error}", stacklevel=2)
-        return found
+        plans = [json.loads(path.read_text("utf-8"))
+                 for path in sorted((self.folder / "plans").glob("[!.]*.json"))]
+        return {plan["label"]: plan["costs"] for plan in plans if plan["numerics"] == NUMERICS}
 
     def path(self, key: str) -> Path:
-        """The file of a fit."""
+        """Of a fit."""
         return self.fits / f"{key}.json"
 
     def get(self, key: str) -> Record | None:
@@ -172,10 +166,8 @@ def _parse(text: str, key: str) -> Record:
     try:
         values = json.loads(text)
         found = Record(**values | {"shape": tuple(values["shape"])})
-    except json.JSONDecodeError as error:
-        raise ValueError("it is torn or not JSON") from error
-    except (KeyError, TypeError) as error:
-        raise ValueError("it is not a fit of c3lite") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError("it is torn, or not a fit of c3lite") from error
     if key != found.key:
         raise ValueError(f"it holds the fit {found.key}")
     return found

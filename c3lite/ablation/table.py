@@ -52,11 +52,6 @@ class Estimate(NamedTuple):
     low: float = math.nan
     high: float = math.nan
 
-    @property
-    def within_noise(self) -> bool:
-        """Whether zero is in the interval. A value without an interval is not known to be zero."""
-        return self.low <= 0 <= self.high
-
     def __str__(self) -> str:
         if math.isnan(self.value):
             return "-"
@@ -94,23 +89,21 @@ class Table(NamedTuple):
     paper_title: str
     collapses: str  # how many fits collapsed, in words (`collapses`)
 
-    @property
-    def text(self) -> TextTable:
-        """The table as cells of text."""
+    def __str__(self) -> str:
+        return str(self._text())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self._text()._repr_html_()
+
+    def _text(self) -> TextTable:
         head = ["row", f"BD-rate % vs {self.anchor}", "latents alone %", "RD loss %",
                 self.paper_title, "images", "seeds", "steps", "note"]
         return TextTable(head, [
             [line.row, str(line.bd_rate), str(line.latents_bd_rate), str(line.loss),
              "-" if line.paper is None else f"{line.paper:+.2f}", str(line.images),
              str(line.seeds), str(line.steps), line.note] for line in self.lines], self.collapses)
-
-    def __str__(self) -> str:
-        return str(self.text)
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return self.text._repr_html_()
 
 
 def bd_table(results: Iterable[Result], reference: Mapping[str, float] | None = None, *,
@@ -120,8 +113,7 @@ def bd_table(results: Iterable[Result], reference: Mapping[str, float] | None = 
 
     As in the paper, the BD-rate is that of curves of mean bpp and PSNR over images at each rate
     weight. Only images count that have all rate weights for the row and for the anchor. For the
-    interval, images are drawn with replacement, then seeds of each, the same for the row and the
-    anchor, so that what an image does to both cancels.
+    interval, images are drawn with replacement, then seeds of each, the same for row and anchor.
 
     Args:
         results: of `sweep`; of a row's several configs the one of least RD loss counts.
@@ -166,7 +158,7 @@ def bd_table(results: Iterable[Result], reference: Mapping[str, float] | None = 
 
 
 def collapses(records: Iterable[Record]) -> str:
-    """In words, how many fits collapsed, and of how many that is not known."""
+    """In words, of how many fits, and of how many that is not known."""
     fits = {fit.key: fit.collapsed for fit in records if fit.error is None}
     known = [collapsed for collapsed in fits.values() if collapsed is not None]
     words = [f"{sum(known)} of {len(known)} fits collapsed"] if known else []
@@ -176,11 +168,8 @@ def collapses(records: Iterable[Record]) -> str:
 
 
 def networks_over(results: Iterable[Result], pixels: int) -> list[Result]:
-    """The results as if the bits of their networks were spread over so many pixels.
-
-    On a small crop the networks are most of the rate, on a whole photo of Kodak (393,216 pixels) a
-    few percent. The fits stay the crop's; a row's best of several configs may become another.
-    """
+    """The results as if the bits of their networks, on a small crop most of the rate, were spread
+    over so many pixels. The best of a row's several configs may become another."""
     def spread(record: Record) -> Record:
         bits = {part: b * (1 if part == "latents" else record.pixels / pixels)
                 for part, b in record.bits.items()}
@@ -203,8 +192,8 @@ def mean_curve(results: Iterable[Result], row: str) -> tuple[np.ndarray, np.ndar
 
 
 def loss_changes(results: Iterable[Result]) -> dict[str, dict[float, float]]:
-    """How much the RD loss of each row differs from the first row's, by rate weight, in percent.
-    Geometric means over the images and seeds that both have."""
+    """By row and rate weight, how much the RD loss differs from the first row's, in percent: the
+    geometric mean over the images and seeds that both have."""
     results = list(results)
     logs: dict[tuple[str, float], dict[tuple[str, int], float]] = {}
     for r in best_results(results):
@@ -218,8 +207,8 @@ def loss_changes(results: Iterable[Result]) -> dict[str, dict[float, float]]:
 
 
 def best_results(results: Iterable[Result]) -> list[Result]:
-    """Of the several configs of a row the fit of least RD loss, clips joined, failed ones left out.
-    In order of row, image, seed and rate weight."""
+    """Of a row's configs the fit of least RD loss, clips joined, failed ones left out, in order of
+    row, image, seed and rate weight."""
     best: dict[tuple, Result] = {}
     for r in joined_clips(results):
         place = r.row, r.image, r.seed, r.rd_weight
@@ -242,9 +231,8 @@ def _curves(results: Iterable[Result]) -> dict[str, dict[tuple[str, int], Curve]
 
 def _outside(bpp: Sequence[float], psnr_db: Sequence[float]) -> Curve:
     """Of another codec, which has neither latents nor a loss."""
-    bpp, psnr_db = np.asarray(bpp, float), np.asarray(psnr_db, float)
-    nothing = np.full_like(bpp, np.nan)
-    return np.array([bpp, nothing, psnr_db, nothing])
+    nothing = [math.nan] * len(bpp)
+    return np.array([bpp, nothing, psnr_db, nothing], float)
 
 
 def _values(units: Sequence[Sequence[tuple[Curve, Curve]]], resamples: int):
@@ -264,17 +252,15 @@ def _values(units: Sequence[Sequence[tuple[Curve, Curve]]], resamples: int):
     estimates = [Estimate(v) if math.isnan(v) or np.isnan(drawn).all() else
                  Estimate(v, *np.nanpercentile(drawn, PERCENTILES).tolist())
                  for v, drawn in zip(values, samples.T, strict=True)]
-    return estimates, error or ("within noise" if estimates[0].within_noise else "")
+    _, low, high = estimates[0]
+    return estimates, error or ("within noise" if low <= 0 <= high else "")
 
 
 def _measure(mine: Float[np.ndarray, "pairs 4 points"],
              theirs: Float[np.ndarray, "pairs 4 anchor_points"],
              counts: Float[np.ndarray, " pairs"]) -> tuple[float, float, float, str]:
-    """BD-rate of the mean curves, of the latents', and the change of RD loss, in percent.
-
-    Last, why there is no BD-rate: the loss needs neither four points nor a common range of PSNR.
-    counts: how often each pair counts.
-    """
+    """BD-rate of the mean curves, of the latents', and the change of RD loss, in percent; last, why
+    there is no BD-rate. counts: how often each pair counts."""
     mine, theirs = (np.tensordot(counts / counts.sum(), x, 1) for x in (mine, theirs))
     outside = np.isnan(theirs[1]).all()  # another codec: neither latents nor a loss
     loss = math.nan if outside else 100 * math.expm1(float(np.mean(mine[3] - theirs[3])))
@@ -298,11 +284,9 @@ def _draws(seeds: Sequence[int], resamples: int) -> Float[np.ndarray, "resamples
 
 
 def joined_clips(results: Iterable[Result]) -> list[Result]:
-    """Results of patches joined to results of their clips; all others as they are.
-
-    Each patch takes the fit of least RD loss of the row's configs. Clips of which a patch is
-    missing are left out; one of which all fits of a patch failed is a failed result.
-    """
+    """Results of patches, of each the row's config of least RD loss, joined to results of their
+    clips. Clips of which a patch is missing are left out; where all fits of a patch failed, so has
+    the clip's."""
     whole: list[Result] = []
     clips: dict[tuple, dict[int, Result]] = {}
     for r in results:
@@ -320,11 +304,7 @@ def _loss(result: Result) -> float:
 
 
 def _joined(clip: str, patches: Mapping[int, Result]) -> Record:
-    """The record of a clip from those of all its patches: `config` and `key` are one patch's.
-
-    Bits are sums, the loss is the mean over pixels, and the PSNR is the mean over whole frames, as
-    of a clip in one patch.
-    """
+    """The record of a clip as one patch would have it; `config` and `key` are a patch's."""
     records = [patches[n].record for n in sorted(patches)]
     for record in records:
         if record.error is not None:

@@ -1,11 +1,8 @@
 """How large a lesson runs: small enough for automatic checks, for two CPU cores, or for a GPU.
 
     STEPS = course.pick(fast=30, cpu=course.STEPS, gpu=10_000)
-    SIZE = course.pick((32, 48), course.SIZE, None)
-    photo = course.picture(SIZE)  # the same in lessons 00 to 05, as are RD_WEIGHT and STEPS
+    photo = course.picture(course.pick((32, 48), course.SIZE, None))
     course.scoreboard("02", {"C3": fit})
-
-On a GPU the lessons take whole pictures and more steps; `C3LITE_FAST=1` makes them short.
 """
 
 from __future__ import annotations
@@ -50,10 +47,8 @@ def pick(fast: T, cpu: T, gpu: T) -> T:
 def window(
     picture: Float[np.ndarray, "3 height width"], y: int, x: int, size: tuple[int, int] | None
 ) -> Float[np.ndarray, "3 rows columns"]:
-    """The window of `size` (rows, columns) at row y and column x; all of it where `size` is None.
-
-    Raises `ValueError` for a window that is not inside the picture.
-    """
+    """The window of `size` (rows, columns) at row y and column x, or for None the whole picture.
+    Raises `ValueError` for a window that is not inside."""
     return picture if size is None else crop(picture, y, x, *size)
 
 
@@ -70,8 +65,8 @@ def scoreboard(
     Args:
         lesson: the first two or three characters of its file name, "01b" for example.
         fits: by the names of the rows; fits, or pairs of bits per pixel and PSNR in dB.
-        folder: has `scoreboard.json`, the course's own fits of several seeds each. What the
-            learner runs at the length of the course is kept there in `yours.json`.
+        folder: has `scoreboard.json`, the course's own fits, and keeps the learner's, where they
+            are of the course's length, in `yours.json`.
 
     The loss is MSE + `RD_WEIGHT` bpp, the networks' bits counted; ± is half the seeds' range.
     """

@@ -1,8 +1,5 @@
-"""A video as patches, each fitted by itself (Sec. 3.3), and how large they are (App. A.4).
-
-A full-HD clip does not fit a GPU's memory, and its parts do. Patches lie in a regular grid from
-the first frame's upper left corner; those at the far ends hold what is left, and are smaller.
-"""
+"""A video as patches, each fitted by itself (Sec. 3.3), and how large they are (App. A.4). They lie
+in a regular grid from the first frame's upper left corner; those at the far ends are smaller."""
 
 import itertools
 from collections.abc import Sequence
@@ -16,11 +13,8 @@ Clip = Num[np.ndarray, "3 *_"]
 
 
 def patch_size(rd_weight: SupportsFloat, shape: Shape | None = None) -> tuple[int, ...]:
-    """(frames, height, width) of the paper's patches at a rate weight lambda (App. A.4).
-
-    Low rates (large lambda) like large patches: the networks' bits are shared by more pixels. With
-    `shape`, that of the clip, no patch is larger than the clip. Raises ValueError for a rate weight
-    that is not positive.
+    """(frames, height, width) of the paper's patches at a rate weight lambda (App. A.4), with the
+    clip's `shape` none larger than that. Raises ValueError for a rate weight that is not positive.
     """
     rd_weight = float(rd_weight)
     if not rd_weight > 0:

@@ -22,7 +22,6 @@ from typing import Any, SupportsIndex
 
 import av
 import numpy as np
-import PIL.features
 import PIL.Image
 from jaxtyping import ArrayLike, Float, Float32
 
@@ -61,34 +60,34 @@ def _coded(codec, quality, data_bytes, reconstruction, x) -> Coded:
 
 def jpeg(image: Image, quality: SupportsIndex) -> Coded:
     """JPEG, 4:4:4, of quality 1 (smallest) to 100, libjpeg's scale. Raises `ValueError` for another
-    shape or type, values outside [0, 1], or another quality."""
+    shape or type, values outside [0, 1], or another quality, `TypeError` for one that is no
+    integer.
+    """
     return _code("JPEG", image, _quality(quality, 1), subsampling=0, optimize=True)
 
 
 def webp(image: Image, quality: SupportsIndex) -> Coded:
-    """Lossy WebP, 4:2:0, at most 16383 pixels a side. As `jpeg`, with quality 0 to 100. Raises
-    `RuntimeError` when Pillow was built without WebP."""
+    """Lossy WebP, 4:2:0, at most 16383 pixels a side. As `jpeg`, with quality 0 to 100."""
     return _code("WEBP", image, _quality(quality, 0), method=6)
 
 
 def avif(image: Image, quality: SupportsIndex) -> Coded:
-    """AVIF, 4:4:4. As `webp`; Pillow's wheels have it since 11.3."""
+    """AVIF, 4:4:4. As `webp`."""
     return _code("AVIF", image, _quality(quality, 0), subsampling="4:4:4", speed=4)
 
 
 def rd_curve(image: Image, codec: Callable[[Any, int], Coded],
              qualities: Iterable[SupportsIndex] = (5, 15, 30, 50, 70, 85, 95)) -> list[Coded]:
-    """One image at several qualities, in the order given. Raises what `codec`, say `jpeg`, does."""
+    """One image at several qualities, in their order. Raises what `codec`, say `jpeg`, does."""
     return [codec(image, quality) for quality in qualities]
 
 
 def at_bpp(image: Image, codec: Callable[[Any, int], Coded], bpp: float | int) -> Coded:
     """The file nearest to a rate, for a comparison at equal rates: `at_bpp(photo, jpeg, fit.bpp)`.
 
-    Bisects over the qualities 1 to 100, with which the rate rises (WebP's by and large): 7 files
-    are made. Near means a small ratio of the rates. A codec has no file for a rate below its
-    smallest or above its largest one; then it is that one, so look at the result's `bpp`. Raises
-    what `codec` does, and `ValueError` for a rate that is not positive.
+    Bisects over the qualities 1 to 100, with which the rate rises (WebP's by and large), by the
+    ratio of the rates. Beyond a codec's smallest or largest rate it is that one, so look at the
+    result's `bpp`. Raises what `codec` does, and `ValueError` for a rate that is not positive.
     """
     if not (math.isfinite(bpp) and bpp > 0):
         raise ValueError(f"a rate is a positive number of bits per pixel, not {bpp}")
@@ -108,21 +107,16 @@ def hevc(video: Float[ArrayLike, "3 T H W"],
     """HEVC as the paper's anchor: libx265, preset medium, no B-frames; one point a QP.
 
     What `ffmpeg -i CLIP -pix_fmt yuv420p -c:v libx265 -preset medium -qp QP -x265-params
-    bframes=0:info=0 -f hevc OUT` does: one I-frame at the start and P-frames after it (and a new
-    I-frame after at most 250 frames or a cut), the same QP for all P-frames. Every byte of the
-    stream counts; info=0 leaves out the message of a kilobyte in which x265 describes itself.
-    The paper names preset and B-frames, and not whether QP or a quality target (CRF) sets the rate;
-    the default QPs are the usual four.
+    bframes=0:info=0 -f hevc OUT` does. Every byte of the stream counts; info=0 leaves out the
+    kilobyte in which x265 describes itself. The paper names preset and B-frames, and not whether QP
+    or a quality target (CRF) sets the rate.
 
-    RGB becomes 4:2:0 planes and comes back as RGB by `c3lite.data.yuv`, in limited range, BT.709
-    from 720 rows on and else BT.601, so that the codec sees the very planes of a file that
-    `c3lite.data.video` read with this matrix.
+    RGB becomes 4:2:0 planes and comes back by `c3lite.data.yuv`, in limited range, BT.709 from 720
+    rows on and else BT.601: the codec sees the very planes of a file that was read with this
+    matrix.
 
-    Args:
-        video: values in [0, 1], H and W even, at least 16; else `ValueError`.
-        qps: quantization parameters, 0 (best) to 51, in any order; else `ValueError`.
-
-    Raises `RuntimeError` when PyAV's FFmpeg has no libx265 (its wheels have it).
+    Raises `ValueError` unless values are in [0, 1], H and W even, at least 16, and QPs 0 (best) to
+    51.
     """
     x = _pixels(video, "a video", "(3, T, H, W)", 4)
     return [_coded("hevc", qp, len(stream), np.stack(list(decoded), axis=1), x)
@@ -145,9 +139,6 @@ def hevc_curve(frames: Callable[[], Iterable[Float[np.ndarray, "3 H W"]]],
 def _hevc(frames, qps) -> Iterator[tuple[int, bytes, Iterator[np.ndarray]]]:
     """For each QP the stream, and its decoded frames."""
     qps = [_quality(qp, 0, 51) for qp in qps]
-    if "libx265" not in av.codecs_available:
-        raise RuntimeError(f"this PyAV ({av.__version__}) was built without libx265; install a "
-                           "wheel of it")
     planes = []
     for frame in frames:
         height, width = _pixels(frame, "a frame", "(3, H, W)", 3).shape[1:]
@@ -183,17 +174,13 @@ def _encode_hevc(planes: list[tuple[np.ndarray, ...]], qp: int) -> bytes:
 
 def _decode_hevc(stream: bytes, matrix: yuv.Matrix) -> Iterator[np.ndarray]:
     """The frames of a stream, as `c3lite.data.video` reads it."""
-    whole = slice(None)
     with av.open(io.BytesIO(stream), format="hevc") as container:
         for frame in container.decode(video=0):
-            yield videos.read_frame("a frame", frame, matrix, False).rgb(whole, whole)
+            yield videos.read_frame("a frame", frame, matrix, False).rgb(slice(None), slice(None))
 
 
 def _code(form: str, image: ArrayLike, quality: int, **settings: Any) -> Coded:
     x = _pixels(image, "an image", "(3, H, W)", 3)
-    if not PIL.features.check({"JPEG": "jpg"}.get(form, form.lower())):
-        raise RuntimeError(
-            f"this Pillow ({PIL.__version__}) was built without {form}; install a newer Pillow")
     pixels = np.round(255 * x.astype(np.float64)).astype(np.uint8)
     file = io.BytesIO()
     PIL.Image.fromarray(pixels.transpose(1, 2, 0)).save(file, form, quality=quality, **settings)
@@ -212,11 +199,8 @@ def _pixels(given: ArrayLike, kind: str, shape: str, axes: int) -> np.ndarray:
     return x
 
 
-def _quality(quality: Any, lowest: int, highest: int = 100) -> int:
-    try:  # Pillow would clip it in silence, or take it for another setting
-        value = as_index(quality)
-    except TypeError:
-        raise ValueError(f"a quality is an integer, not {quality!r}") from None
-    if not lowest <= value <= highest:
+def _quality(quality: SupportsIndex, lowest: int, highest: int = 100) -> int:
+    value = as_index(quality)
+    if not lowest <= value <= highest:  # Pillow would clip it in silence
         raise ValueError(f"a quality is from {lowest} to {highest}, not {value}")
     return value

@@ -37,10 +37,9 @@ class MACs(Cost):
 def macs_per_pixel(config: Config, shape: Sequence[int]) -> MACs:
     """MACs per pixel to decode data of `shape`, (height, width) or (frames, height, width).
 
-    - Entropy model: its dense layers once a latent, over the number of pixels. Context from the
-      previous grid adds one interpolation a latent. Images: the true number of latents (Eq. 25).
-      Videos, as the paper counts them: grid n of 8**-n latents a pixel, each grid's share
-      truncated to an integer.
+    - Entropy model: its dense layers once a latent, and an interpolation for context from the
+      previous grid. Images: the true number of latents (Eq. 25). Videos, as the paper counts them:
+      grid n of 8**-n latents a pixel, each grid's share truncated to an integer.
     - Upsampling: straight to full size, 2 x 2**d MACs (8 for images, 16 for videos) a pixel and
       grid that is not at full size already: half for the average, half for computing its weights.
       From grid to grid by 2 (COOL-CHIC) the weights are constants, so each new sample costs the

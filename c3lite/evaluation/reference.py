@@ -64,30 +64,20 @@ def rd_points(dataset: str, codec: str) -> RDCurve:
 
 
 def cool_chic(codec: str, image: str) -> ImageResults:
-    """Results of a version of Cool-Chic on one image of Kodak or CLIC2020.
+    """Results of a version of Cool-Chic on one image of Kodak or CLIC2020, by its name ("kodim19").
 
-    Args:
-        codec: "Cool-Chic v1.0" to "Cool-Chic v5.0"; v2.0 is what the paper calls COOL-CHICv2, v3.0
-            contains ideas of C3. On Kodak also "Cool-Chic v5.0.1 mop, 2000 steps", a short fit.
-        image: its name, for example "kodim19".
-
-    Raises `ValueError` for an unknown name, naming the nearest.
+    "Cool-Chic v1.0" to "Cool-Chic v5.0"; v2.0 is what the paper calls COOL-CHICv2, v3.0 contains
+    ideas of C3. On Kodak also "Cool-Chic v5.0.1 mop, 2000 steps", a short fit. Raises `ValueError`
+    for an unknown name, naming the nearest.
     """
     rows = _where(_rows("cool_chic_per_image.csv"), codec=codec, image=image)
     return ImageResults(*_columns(rows, "lambda", "bpp", "psnr_db"))
 
 
-def cool_chic_versions() -> list[str]:
-    """The versions that `cool_chic` has results of."""
-    return list(dict.fromkeys(row["codec"] for row in _rows("cool_chic_per_image.csv")))
-
-
 def paper_table(name: str) -> Any:
-    """A table of the paper, as in paper_tables.json: BD-rates in percent, MACs per pixel, times.
-
-    One is "table3_kodak_knockout_bd_rate_percent". Raises `ValueError` for an unknown name, naming
-    the nearest.
-    """
+    """A table of the paper, as in paper_tables.json: BD-rates in percent, MACs per pixel, times;
+    one is "table3_kodak_knockout_bd_rate_percent". Raises `ValueError` for an unknown name, naming
+    the nearest."""
     tables = json.loads(_text("paper_tables.json"))
     _check("table", name, tables)
     return tables[name]

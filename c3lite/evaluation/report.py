@@ -1,8 +1,5 @@
-"""A fit as a piece of HTML for notebooks: the picture, the numbers, where the bits went.
-
-No script and no style sheet, only inline styles: it survives being saved, sanitized and exported.
-Text takes the page's color, so that it reads on light and on dark themes.
-"""
+"""A fit as a piece of HTML for notebooks: the picture, the numbers, where the bits went. With
+inline styles alone it survives being saved, sanitized and exported."""
 
 import base64
 import io

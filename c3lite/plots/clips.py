@@ -19,12 +19,9 @@ GAP = 4
 
 def film_strip(video: Float[ArrayLike, "3 frames height width"], ax: Axes | None = None, *,
                displacements: Int[ArrayLike, "steps 2"] | None = None, at_most: int = 5) -> Axes:
-    """The first frames of a clip side by side, `at_most` so many.
-
-    With `displacements`, (dx, dy) of each frame from the one before (`motion.displacements`), a
-    circle stays on one thing in the picture while it moves, and a cross on one place. Raises
-    `ValueError` for anything but (3, frames, height, width).
-    """
+    """The first frames of a clip side by side, `at_most` so many. By `displacements`, (dx, dy) of
+    each frame from the one before, a circle stays on one thing in the picture while it moves, and
+    a cross on one place. Raises `ValueError` for anything but (3, frames, height, width)."""
     x = np.clip(np.asarray(video), 0, 1)
     if x.ndim != 4 or x.shape[0] != 3 or x.size == 0:
         raise ValueError(f"a clip is (3, frames, height, width), not {x.shape}")
@@ -63,10 +60,8 @@ def correlation_map(surface: Float[ArrayLike, "rows columns"], ax: Axes | None =
 def mask_heat_map(learned: LearnedOffsets, grid: int = 0, ax: Axes | None = None, *,
                   motion: Sequence[SupportsFloat] | None = None) -> Axes:
     """Mean |weight| of each offset in the previous frame, and the mask's box in blue (Fig. 15).
-
-    The gray lines meet at (0, 0): the same place. `motion` = (dx, dy), where it is known, is
-    circled. Raises `ValueError` for a grid without a mask.
-    """
+    The gray lines meet at (0, 0), and `motion` = (dx, dy) is circled. Raises `ValueError` for a
+    grid without a mask."""
     if not 0 <= grid < len(learned.heat_maps):
         raise ValueError(f"grids 0 to {len(learned.heat_maps) - 1} have masks, not {grid}")
     box = learned.boxes[grid]
@@ -97,12 +92,9 @@ def _map(values, ax, label, unit, circled, title, **how: Any) -> Axes:
 def context_on_frame(video: Float[ArrayLike, "3 frames height width"], config: Config,
                      position: Sequence[int], ax: Axes | None = None, *, lag: int = 0,
                      grid: int = 0) -> Axes:
-    """The latents of frame `position[0] - lag` that the one at `position` has as its context.
-
-    Blue squares on the frame, each as large as what a latent of this grid stands for; the latent
-    itself is outlined in orange. `position` is (frame, row, column) in latents of the grid. Raises
-    `ValueError` for a position or a lag outside the grid.
-    """
+    """The latents of frame `position[0] - lag` that the one at `position` has as its context, as
+    blue squares on the frame; the latent itself is outlined in orange. `position` is (frame, row,
+    column) in latents of the grid. Raises `ValueError` for a position or a lag outside of it."""
     x = np.asarray(video)
     scale = 2 ** (grid + (not config.finest_grid))
     shape = tuple(-(-n // scale) for n in x.shape[1:])

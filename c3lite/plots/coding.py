@@ -16,12 +16,9 @@ from c3lite.plots.styles import bare, color_bar, new_axes, style
 
 def coding_intervals(cumulative: Sequence[int], symbols: Sequence[int], ax: Axes | None = None,
                      names: Sequence[str] | None = None) -> Axes:
-    """How an entropy coder narrows its interval: a row a symbol, each blown up to full width.
-
-    Every row is the interval left by the row above, parted as the cumulative frequencies say; the
-    chosen part is blue, and gray lines lead to where it is enlarged. `names` are the symbols'
-    labels. Raises `ValueError` for a symbol that the table does not have.
-    """
+    """How an entropy coder narrows its interval: each row is what the row above has left, blown up
+    to full width and parted as the cumulative frequencies say, the chosen part in blue. `names` are
+    the symbols' labels. Raises `ValueError` for a symbol that the table does not have."""
     edges = np.asarray(cumulative) / cumulative[-1]
     if not all(0 <= s < len(edges) - 1 for s in symbols):
         raise ValueError(f"symbols of this table are 0 to {len(edges) - 2}")
@@ -61,9 +58,9 @@ def wavefront(config, shape: tuple[int, int], ax: Axes | None = None, *,
               step: int | None = None) -> Axes:
     """In which step of the decoder each latent of an image's finest grid is decoded.
 
-    With `step`, the state before it: what is known (gray), what the step decodes (orange, all at
-    once), the context of the one in the middle of these (blue), and what is still unknown (white).
-    Raises `ValueError` for a video, and for a step in which no latent of this grid is decoded.
+    With `step`, the state before it: what is known, what the step decodes at once, the context of
+    the one in the middle of these, and what is unknown. Raises `ValueError` for a video, and for a
+    step in which no latent of this grid is decoded.
     """
     if len(shape) != 2:
         raise ValueError(f"the wavefront of an image has (height, width), not {shape}")

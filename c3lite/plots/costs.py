@@ -18,12 +18,9 @@ _COST_NAMES = PART_NAMES | {"upsampling": "upsampling"}
 
 def cost_by_size(costs: Mapping[tuple[int, ...], Sequence[float]], ax: Axes | None = None, *,
                  unit: str = "s") -> Axes:
-    """A cost of decoding over the number of pixels, a line a component, on logarithmic axes.
-
-    costs: for each shape of the data one figure a component, such as `MACs` or a `DecodeTime`.
-    The dashed line is in proportion to the pixels, from the first total on. Raises `ValueError`
-    without a shape.
-    """
+    """A cost of decoding over the number of pixels, a line a component (`MACs` or a `DecodeTime`
+    for each shape), on logarithmic axes. The dashed line is in proportion to the pixels. Raises
+    `ValueError` without a shape."""
     if not costs:
         raise ValueError("cost_by_size needs at least one shape")
     shapes = sorted(costs, key=math.prod)
@@ -66,12 +63,9 @@ def macs_by_part(costs: Mapping[str, MACs], ax: Axes | None = None) -> Axes:
 
 def published_macs(dataset: str, ours: Mapping[str, float] | None = None,
                    ax: Axes | None = None) -> Axes:
-    """MACs per pixel of decoding of all published codecs of a data set, least first; a log axis.
-
-    A codec with several settings is a line from its least to its most. `ours` adds figures of our
-    own, in black. Codecs whose MACs are not known are left out. Raises `ValueError` for an unknown
-    data set.
-    """
+    """MACs per pixel of decoding of the published codecs of a data set, and in black of `ours`,
+    least first; a log axis. A codec with several settings is a line from its least to its most.
+    Raises `ValueError` for an unknown data set."""
     rows = []  # least, most, name, whether ours
     for name, info in reference.codecs(dataset).items():
         known = [m for m in (info.macs_per_pixel_min, info.macs_per_pixel_max) if m is not None]

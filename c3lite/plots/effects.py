@@ -12,11 +12,8 @@ from c3lite.plots.styles import COLORS, label, name_rows, new_axes, signed, styl
 
 def bd_rate_bars(rates_percent: Mapping[str, float | int], ax: Axes | None = None, *,
                  beside: Mapping[str, float | int] | None = None) -> Axes:
-    """BD-rates in percent, a bar each, in the mapping's order from the top; negative is better.
-
-    `beside` marks another figure for some of the names with a black line, such as the paper's.
-    Raises `ValueError` without a bar.
-    """
+    """BD-rates in percent, a bar each from the top; negative is better. Black lines are the
+    paper's, `beside` for some of the names. Raises `ValueError` without a bar."""
     if not rates_percent:
         raise ValueError("bd_rate_bars needs at least one BD-rate")
     ax = new_axes(ax, figsize=(6, 0.8 + 0.36 * len(rates_percent)))
@@ -40,14 +37,10 @@ def bd_rate_bars(rates_percent: Mapping[str, float | int], ax: Axes | None = Non
 
 
 def changes(ours: Mapping[str, float | Sequence[float] | np.ndarray], ax: Axes | None = None, *,
-            published: Mapping[str, float] | None = None, spread: float | None = None,
-            label: str = "change of the loss (%)") -> Axes:
-    """What each change of a setting does, in percent: a bar a setting, worse to the right.
-
-    A setting with several values, one for each seed or picture, gets a bar as long as their mean,
-    and a circle for each. Diamonds are `published` figures of the same settings, where there are
-    any. The gray band is plus and minus `spread`, what another random seed alone does.
-    """
+            spread: float | None = None, label: str = "change of the loss (%)") -> Axes:
+    """What each change of a setting does, in percent: a bar a setting, worse to the right; of
+    several values, for seeds or pictures, their mean, and a circle for each. The gray band is plus
+    and minus `spread`, what another random seed does."""
     ax = new_axes(ax, figsize=(8, 0.9 + 0.42 * len(ours)))
     rows = np.arange(len(ours))
     single = [np.atleast_1d(np.asarray(values, np.float64)) for values in ours.values()]
@@ -59,16 +52,12 @@ def changes(ours: Mapping[str, float | Sequence[float] | np.ndarray], ax: Axes |
     if several:
         ax.plot(np.concatenate(single), np.repeat(rows, [values.size for values in single]), "o",
                 color="white", markeredgecolor="black", markersize=5, label="one fit", zorder=3)
-    shown = {row: published[name] for row, name in enumerate(ours) if name in (published or {})}
-    if shown:
-        ax.plot(shown.values(), shown.keys(), "D", color=COLORS[1], markeredgecolor="black",
-                label="paper (BD-rate, %)", zorder=3)
     for row, mean, values in zip(rows, means, single, strict=True):
         ax.annotate(f"{round(mean, 1) + 0:+.1f}", (max(values.max(), 0), row), (6, 0),
                     textcoords="offset points", va="center", fontsize=9, zorder=4)
     ax.axvline(0, color="black", linewidth=0.8)
     ax.margins(x=0.12)
-    if shown or several or spread is not None:
+    if several or spread is not None:
         ax.legend(fontsize=9)
     return name_rows(ax, ours, label)
 
@@ -103,11 +92,9 @@ def waterfall(
 
 def loss_rises(rises_percent: Mapping[str, Float[ArrayLike, "..."]], ax: Axes | None = None, *,
                beside: Mapping[str, float] | None = None) -> Axes:
-    """Rises of a loss in percent: a dot a fit, a black bar at their mean, a row a name.
-
-    The axis is linear to 10 % and logarithmic beyond, because failures are orders of magnitude
-    larger than effects. `beside` marks other figures, such as the paper's, with a cross.
-    Values that are not finite are left out. Raises `ValueError` without a row.
+    """Rises of a loss in percent: a dot a fit, a black bar at their mean, a row a name, and a cross
+    for the paper's, `beside`. The axis is logarithmic beyond 10 %: failures are orders of magnitude
+    larger than effects. Values that are not finite are left out. Raises `ValueError` without a row.
     """
     if not rises_percent:
         raise ValueError("loss_rises needs at least one row")
@@ -136,12 +123,9 @@ def loss_rises(rises_percent: Mapping[str, Float[ArrayLike, "..."]], ax: Axes | 
 
 def transfer_matrix(rises_percent: Mapping[tuple[str, str], float], ax: Axes | None = None, *,
                     title: str = "") -> Axes:
-    """Rises of the RD loss in percent, sources as rows and targets as columns.
-
-    The mapping is by (source, target), as `network_transfer.rises` gives; pairs that are not in
-    it stay gray. Colors are logarithmic beyond 1 %: red is worse than the target's own fit, blue
-    better. Raises `ValueError` without a pair.
-    """
+    """Rises of the RD loss in percent by (source, target), sources as rows and targets as columns;
+    pairs that are not there stay gray. Colors are logarithmic beyond 1 %: red is worse than the
+    target's own fit, blue better. Raises `ValueError` without a pair."""
     if not rises_percent:
         raise ValueError("transfer_matrix needs at least one pair (source, target)")
     names = list(dict.fromkeys(name for pair in rises_percent for name in pair))

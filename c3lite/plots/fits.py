@@ -37,8 +37,7 @@ Curve = tuple[Shaped[ArrayLike, "..."], Float[ArrayLike, "..."]]
 
 
 def image(x: Float[ArrayLike, "3 height width"], ax: Axes | None = None) -> Axes:
-    """A picture, values in [0, 1], each pixel of the data a square. Raises `ValueError` for
-    anything but (3, height, width); of a video, pass one frame."""
+    """A picture, values in [0, 1]. Raises `ValueError` for anything but (3, height, width)."""
     ax = new_axes(ax, x)
     ax.imshow(np.clip(picture(x), 0, 1).transpose(1, 2, 0), interpolation="nearest")
     return bare(ax)
@@ -46,11 +45,8 @@ def image(x: Float[ArrayLike, "3 height width"], ax: Axes | None = None) -> Axes
 
 def error(x: Float[ArrayLike, "3 height width"], reconstruction: Float[ArrayLike, "3 height width"],
           ax: Axes | None = None) -> Axes:
-    """Where a reconstruction is wrong, in 8-bit levels, with a color bar: bright is wrong.
-
-    Mean over the three channels of |reconstruction - x|, both with values in [0, 1]. Raises
-    `ValueError` for different shapes.
-    """
+    """The mean over the channels of |reconstruction - x|, values in [0, 1], in 8-bit levels: bright
+    is wrong. Raises `ValueError` for different shapes."""
     x, reconstruction = picture(x), picture(reconstruction)
     if x.shape != reconstruction.shape:
         raise ValueError(f"cannot compare shape {x.shape} with shape {reconstruction.shape}")
@@ -117,11 +113,9 @@ def pixel_bits(fit: Fit) -> Float[np.ndarray, "*shape"]:
 
 
 def latent_grids(fit: Fit, ax: Axes | None = None, *, frame: int = 0) -> Axes:
-    """The quantized latent grids, finest first, each blown up to the same size.
-
-    Values are in steps: white is 0, red positive, blue negative, each grid with a scale of its
-    own, given in its title beside its size and its bits. Of a video, the slice that holds `frame`.
-    """
+    """The quantized latent grids, finest first, each blown up to the same size, in steps: white is
+    0, red positive, blue negative, by a scale in its title. Of a video, the slice that holds
+    `frame`."""
     grids, bits = fit.grids, latent_bits(fit)
     columns = min(4, len(grids))
     rows = -(-len(grids) // columns)
@@ -146,12 +140,9 @@ def latent_grids(fit: Fit, ax: Axes | None = None, *, frame: int = 0) -> Axes:
 
 
 def bit_map(fit: Fit, ax: Axes | None = None, *, grid: int | None = None, frame: int = 0) -> Axes:
-    """Where in the picture the latents' bits are.
-
-    Without `grid`, `pixel_bits`; with it (0 is the finest), that grid's bits per latent. Of a
-    video, the slice that holds `frame`. Colors are on a square-root scale. Raises `ValueError` for
-    a grid that is not there.
-    """
+    """Where in the picture the latents' bits are: `pixel_bits`, or of `grid` (0 is the finest) the
+    bits per latent; of a video, the slice that holds `frame`. Colors are on a square-root scale.
+    Raises `ValueError` for a grid that is not there."""
     exponents = latents.exponents(fit.config)
     if grid is None:
         shown, unit, scale = pixel_bits(fit), "latent bits per pixel", 0
@@ -197,19 +188,15 @@ def history(fit: Fit, ax: Axes | None = None) -> Axes:
 
 def losses(runs: Mapping[str, Fit | Float[ArrayLike, " steps"]], ax: Axes | None = None) -> Axes:
     """The objective of several fits over the steps, each the running mean of 20 steps."""
-    past = {name: np.asarray(run.history.loss if isinstance(run, Fit) else run)
-            for name, run in runs.items()}
-    return loss_bands({name: [(np.arange(len(loss)), loss)] for name, loss in past.items()},
-                      ax, smooth=20)
+    past = ((name, run.history.loss if isinstance(run, Fit) else run) for name, run in runs.items())
+    return loss_bands({name: [(np.arange(len(loss)), loss)] for name, loss in past}, ax, smooth=20)
 
 
 def loss_bands(runs: Mapping[str, Sequence[Curve]], ax: Axes | None = None, *,
                stage2: int | None = None, smooth: int = 5) -> Axes:
-    """Loss over the steps: the mean over seeds as a line, all seeds within a band.
-
-    runs: for each name the curves of its seeds; those that stop early end the line there. Each
-    curve is the running mean over `smooth` of its points, not across the step `stage2`, which is
-    marked. Colors go by the order of the names. Raises `ValueError` for a name without a curve.
+    """Loss over the steps: by name the mean over the curves of seeds as a line, all of them within
+    a band, as far as the shortest goes. A curve is the running mean over `smooth` of its points,
+    not across the step `stage2`, which is marked. Raises `ValueError` for a name without a curve.
     """
     ax = new_axes(ax, figsize=(7, 3.8))
     for name, curves, color in colored(runs):

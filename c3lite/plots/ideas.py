@@ -32,15 +32,9 @@ _laplace_bits = jax.jit(entropy.laplace_bits)  # eagerly, each operation would b
 
 
 def model_overview(fit: Fit, ax: Axes | None = None, *, grid: int = 1) -> Axes:
-    """Fig. 2 of the paper drawn from a fit of an image: how a decoder works.
-
-    Top: the quantized latent grids at their true proportions, the same upsampled, the picture that
-    the synthesis network makes of them. Bottom: the entropy network predicts the distribution of
-    one latent (orange) of grid number `grid` from its causal context (blue). The latent shown is
-    the one whose cost is nearest to 3 bits, of those whose context lies inside the grid.
-
-    Raises `ValueError` for a video.
-    """
+    """Fig. 2 of the paper drawn from a fit of an image: how a decoder works. The latent whose
+    distribution is predicted is the one of `grid` whose cost is nearest to 3 bits, of those whose
+    context lies inside. Raises `ValueError` for a video."""
     if len(fit.shape) != 2:
         raise ValueError(f"the overview of an image has (height, width), not {fit.shape}")
     ax = new_axes(ax, figsize=(11, 6))
@@ -119,11 +113,10 @@ def _reach(offsets) -> int:
 
 def context_window(offsets: Sequence[Sequence[int]], ax: Axes | None = None, *,
                    values: Num[ArrayLike, "rows columns"] | None = None) -> Axes:
-    """A latent (orange) and its context (blue), cells numbered in the order of the inputs.
+    """A latent (orange) and its context (blue), at (dy, dx) of every input, numbered in this order.
 
-    offsets: (dy, dx) of every input. values: the latents around, an odd number of rows and columns
-    with the latent in the middle; the latent's own and its context's are written in the cells
-    instead of the numbers. Raises `ValueError` for another number of values.
+    values: the latents around, as many rows and columns as the context reaches, the latent in the
+    middle, to be written in the cells instead. Raises `ValueError` for another number of values.
     """
     offsets = [tuple(offset) for offset in offsets]
     reach = _reach(offsets)
@@ -170,11 +163,9 @@ def prediction(mu: float, scale: float, latent: int | None = None, ax: Axes | No
 
 def influence(gradient: Float[ArrayLike, "rows columns"], ax: Axes | None = None, *,
               at: tuple[int, int] | None = None, label: str = "gradient") -> Axes:
-    """A gradient with respect to a grid: what an output depends on. Exactly 0 is white.
-
-    Red raises the output, blue lowers it, on a logarithmic scale of both signs over three decades;
-    an orange frame marks the position `at` whose output it is.
-    """
+    """A gradient with respect to a grid: red raises an output, blue lowers it, exactly 0 is white,
+    on a logarithmic scale of both signs over three decades; an orange frame marks the position `at`
+    whose output it is."""
     gradient = np.asarray(gradient, np.float64)
     limit = max(float(np.abs(gradient).max()), 1e-12)
     ax = new_axes(ax, gradient[None])

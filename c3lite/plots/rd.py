@@ -10,7 +10,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, PercentFormatter
 from c3lite.evaluation import reference
 from c3lite.evaluation.reference import RDCurve
 from c3lite.fitting.fit import Fit
-from c3lite.plots.styles import OTHER, finished, label, new_axes, plain_numbers, signed, style
+from c3lite.plots.styles import finished, label, new_axes, plain_numbers, style
 
 _PUBLISHED = {
     "kodak": ("C3 (paper)", "C3 adaptive (paper)", "COOL-CHIC", "COOL-CHICv2", "JPEG", "BPG",
@@ -20,27 +20,21 @@ _PUBLISHED = {
     "uvg": ("C3 adaptive (authors, public results file)", "HEVC (medium, no bframes)", "VCT",
             "VTM (17.0, Random Access)", "HiNeRV"),
 }
-_MARKERS = "ov^sDPX<>ph*"
-_AXES = {"xlabel": "rate (bits per pixel)", "ylabel": "PSNR (dB)"}
 
 
 def rd_curve(curves: Mapping[str, Any], ax: Axes | None = None) -> Axes:
     """Rate-distortion points: PSNR in dB over bits per pixel, a line a method, marked points.
 
-    `curves` maps a method's name to its points; each may be
-
-    - a `Fit` or several (the size of the real file, `Fit.bpp`),
-    - what `codecs.rd_curve` gives: a list of `codecs.Coded`,
-    - a pair (rates in bpp, PSNRs in dB), as `reference.rd_points` gives.
-
-    Raises `ValueError` for points of other kinds.
+    `curves` maps a method's name to its points: a `Fit` or several (whose rate is of the real
+    file), a list of `codecs.Coded`, or a pair (rates in bpp, PSNRs in dB), as `reference.rd_points`
+    gives. Raises `ValueError` for points of other kinds.
     """
     ax = new_axes(ax)
     for name, points in curves.items():
         rate, quality = _rate_and_quality(points)
         order = np.argsort(rate)
         ax.plot(rate[order], quality[order], label=label(name), **style(name))
-    return finished(ax, **_AXES)
+    return finished(ax, xlabel="rate (bits per pixel)", ylabel="PSNR (dB)")
 
 
 def _rate_and_quality(points) -> tuple[np.ndarray, np.ndarray]:
@@ -74,39 +68,10 @@ def published_curves(dataset: str, ax: Axes | None = None,
     return ax
 
 
-def ranked_curves(curves: Mapping[str, RDCurve], ax: Axes | None = None, *,
-                  rates_percent: Mapping[str, float | int]) -> Axes:
-    """A crowd of RD curves: the legend, on the right, lists them from the best BD-rate down.
-
-    The rate's axis is logarithmic: equal distances are equal percentages, as in the BD-rate.
-    Methods without a color of their own are gray, told apart by their markers. A name without a
-    BD-rate comes last.
-    """
-    ax = new_axes(ax, figsize=(9, 5))
-    others = iter(_MARKERS * (1 + len(curves) // len(_MARKERS)))
-    for name in sorted(curves, key=lambda n: rates_percent.get(n, np.inf)):
-        look = style(name)
-        if look["color"] == OTHER["color"]:
-            look |= {"marker": next(others), "color": "#8C8C8C", "markersize": 4.5}
-        rate, quality = curves[name]
-        order = np.argsort(rate)
-        number = f"  {signed(rates_percent[name])} %" if name in rates_percent else ""
-        ax.plot(rate[order], quality[order], label=label(name) + number, **look)
-    finished(ax, xscale="log", **_AXES, legend={
-        "loc": "center left", "bbox_to_anchor": (1.01, 0.5), "frameon": False, "fontsize": 9,
-        "title": "BD-rate" if rates_percent else None})
-    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    plain_numbers(ax.xaxis)
-    return ax
-
-
 def rate_difference(curves: Mapping[str, RDCurve], anchor: RDCurve, ax: Axes | None = None) -> Axes:
-    """How much more rate than the anchor a codec needs at equal PSNR, in percent, over the PSNR.
-
-    BD-rate is the mean of such a line (of its logarithm); where the line crosses zero, the better
-    codec changes. Between points by piecewise cubics of ln(bpp), only where both curves have
-    points. Raises `ValueError` for curves that share no PSNR with the anchor.
-    """
+    """How much more rate than the anchor a codec needs at equal PSNR, in percent, over the PSNR: by
+    piecewise cubics of ln(bpp), where both curves have points. BD-rate is the mean of such a line
+    (of its logarithm). Raises `ValueError` for curves that share no PSNR with the anchor."""
     log_anchor = _log_rate(anchor)
     ax = new_axes(ax)
     for name, curve in curves.items():
@@ -132,12 +97,9 @@ def _log_rate(curve: RDCurve):
 
 
 def estimate_against_file(fits: Iterable[Fit], ax: Axes | None = None) -> Axes:
-    """The rate of each fit's file over its estimate, both in bpp (Fig. 16), on logarithmic axes.
-
-    One point a fit, of any images and rate weights; a fit's file is written when it has none yet.
-    On the dashed line they are equal. The title gives the mean and the largest excess of the files
-    in percent. Raises `ValueError` without a fit.
-    """
+    """The rate of each fit's file over its estimate, both in bpp (Fig. 16), on logarithmic axes, a
+    point a fit. On the dashed line they are equal. The title gives the mean and the largest excess
+    of the files in percent. Raises `ValueError` without a fit."""
     fits = list(fits)
     if not fits:
         raise ValueError("estimate_against_file needs at least one fit")

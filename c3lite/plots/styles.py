@@ -46,12 +46,11 @@ OTHER = {"color": "#A6A6A6", "marker": ".", "linewidth": 1.0, "zorder": 1}
 
 
 def style(name: str) -> dict[str, Any]:
-    """Keyword arguments for `Axes.plot` of a method; thin and gray for one without a style. "jpeg",
-    "JPEG" and "C3 (paper)" find theirs: case and what is in parentheses do not matter."""
+    """Keyword arguments for `Axes.plot` of a method, whatever its case and what is in parentheses;
+    thin and gray for one without a style."""
     plain = name.partition("(")[0].strip()
-    plain = _ALIASES.get(plain, plain).casefold()
-    found = [s for known, s in METHOD_STYLE.items() if known.casefold() == plain]
-    return {"linewidth": 1.6, "markersize": 5, **(found[0] if found else OTHER)}
+    known = label(_ALIASES.get(plain, plain))
+    return {"linewidth": 1.6, "markersize": 5, **METHOD_STYLE.get(known, OTHER)}
 
 
 def label(name: str) -> str:
@@ -62,9 +61,9 @@ def label(name: str) -> str:
 def show(drawn: Axes | Figure, alt: str) -> None:
     """Put a figure into a notebook now, with a text for those who cannot see it, and close it.
 
-    At twice the resolution, for screens that have it; with a photograph in it as JPEG, else as PNG
-    of 256 colors, a third of the size. The text is in the output's metadata. JupyterLab 4 and
-    nbconvert 7 do not make an `alt` of that, so it also stands, folded up, under the picture.
+    At twice the resolution; with a photograph in it as JPEG, else as PNG of 256 colors. JupyterLab
+    4 and nbconvert 7 make no `alt` of the text in the output's metadata, so it also stands, folded
+    up, under the picture.
     """
     from IPython.display import HTML, display  # only a notebook has a use for it
 
@@ -149,7 +148,7 @@ def colored(items: Mapping[str, T]) -> Iterator[tuple[str, T, str]]:
 
 
 def signed_picture(ax: Axes, values, limit: float | int | None = None, **how: Any) -> AxesImage:
-    """Zero is white, `limit` (without it, the largest value, at least 1) red, its opposite blue."""
+    """Zero is white, `limit` (by default the largest value, at least 1) red, its opposite blue."""
     limit = max(float(np.abs(values).max()), 1) if limit is None else limit
     return ax.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest", **how)
 

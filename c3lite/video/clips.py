@@ -1,8 +1,5 @@
-"""Clips in patches (Sec. 3.3), and the best of several configs for a picture, a clip or a patch.
-
-`adaptive` is here and not in `fitting`, because the masks of a clip's configs have to be learned
-before `fit_best` can try them.
-"""
+"""Clips in patches (Sec. 3.3), and the best of several configs for a picture, a clip or a patch,
+for which the masks of a clip's configs have to be learned first."""
 
 import contextlib
 import dataclasses
@@ -18,9 +15,9 @@ from jaxtyping import ArrayLike, Float, PRNGKeyArray
 
 from c3lite.coding import encode
 from c3lite.config import UVG, Config
-from c3lite.data.patches import join_patches, patch_size, split_patches
+from c3lite.data.patches import by, join_patches, patch_size, split_patches
 from c3lite.data.progress import progress_output
-from c3lite.evaluation.metrics import mean_frame_psnr
+from c3lite.evaluation.metrics import quality
 from c3lite.fitting.adaptive import fit_best
 from c3lite.fitting.checkpoint import beside
 from c3lite.fitting.fit import Fit, check_image
@@ -51,7 +48,7 @@ class VideoFit:
     @functools.cached_property
     def psnr(self) -> float:
         """Of the reconstruction, dB: the mean over whole frames."""
-        return mean_frame_psnr(self.reconstruction, self.video)
+        return quality(self.reconstruction, self.video)
 
     @property
     def pixels(self) -> int:
@@ -100,13 +97,12 @@ def adaptive(x: Float[ArrayLike, "3 *shape"], configs: Sequence[Config], *,
 
     The lists of the paper are `ADAPTIVE_KODAK`, `ADAPTIVE_CLIC` and, for videos, `ADAPTIVE_UVG`.
     Masks without a position get one from `learn_offsets`, `mask_steps` steps, once for all configs
-    of the same masks. With `checkpoint`, a path, the best so far is kept there, and what is under
-    way beside it: killed, it goes on with the same result. Ctrl-C ends it early with the best so
-    far, `interrupted=True`, and while a mask is learned with `KeyboardInterrupt`. `on_collapse` is
-    as for `fit`.
+    of the same masks. With `checkpoint`, a path, killed, it goes on with the same result. Ctrl-C
+    ends it early with the best so far, `interrupted=True`, and while a mask is learned with
+    `KeyboardInterrupt`. `on_collapse` is as for `fit`.
     """
     best = _adaptive(x, configs, key, progress, mask_steps, checkpoint, on_collapse)
-    if checkpoint is not None and not best.interrupted:
+    if not best.interrupted:
         _remove(checkpoint)
     return best
 
@@ -121,8 +117,9 @@ def _adaptive(x, configs, key, progress, mask_steps, checkpoint, on_collapse) ->
 
 
 def _remove(checkpoint) -> None:
-    for file in (Path(checkpoint), beside(checkpoint, "masks")):
-        file.unlink(missing_ok=True)
+    if checkpoint is not None:
+        for file in (Path(checkpoint), beside(checkpoint, "masks")):
+            file.unlink(missing_ok=True)
 
 
 def fit_video(video: Float[ArrayLike, "3 *shape"], config: Config | Sequence[Config] = UVG, *,
@@ -132,10 +129,9 @@ def fit_video(video: Float[ArrayLike, "3 *shape"], config: Config | Sequence[Con
     """Fit a clip (3, frames, height, width) patch by patch, each with its own networks and masks.
 
     Args:
-        config: one for all patches, or several, of which each patch takes the best (`adaptive`):
-            `ADAPTIVE_UVG` is the paper's list. Masks without positions are learned.
-        patch: (frames, height, width); by default the paper's size for this rate weight
-            (`patch_size`), or the clip's where that is smaller.
+        config: one for all patches, or several, of which each patch takes the best (`adaptive`).
+            Masks without positions are learned.
+        patch: (frames, height, width); by default the paper's, `patch_size`.
         mask_steps: of `learn_offsets`.
         checkpoint: a folder, made if it is not there, in which finished patches are kept, and the
             state of the one under way at least every half minute: killed or stopped, the same call
@@ -154,22 +150,21 @@ def fit_video(video: Float[ArrayLike, "3 *shape"], config: Config | Sequence[Con
     if patch is None:
         patch = patch_size(configs[0].rd_weight, x.shape[1:])
     key = jax.random.key(0) if key is None else key
-    folder = None if checkpoint is None else Path(checkpoint)
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)
     parts, fits = split_patches(x, patch), []
-    for n, part in enumerate(parts, start=1):
+    files = [None if checkpoint is None else Path(checkpoint, f"patch{n + 1}")
+             for n in range(len(parts))]
+    if checkpoint is not None:
+        Path(checkpoint).mkdir(parents=True, exist_ok=True)
+    for n, (part, file) in enumerate(zip(parts, files, strict=True)):
         if progress and len(parts) > 1:
-            print(f"patch {n} of {len(parts)}: {' x '.join(map(str, part.shape[1:]))}",
-                  file=progress_output())
-        fits.append(_adaptive(
-            part, configs, jax.random.fold_in(key, n - 1), progress, mask_steps,
-            None if folder is None else folder / f"patch{n}", on_collapse))
+            print(f"patch {n + 1} of {len(parts)}: {by(part.shape[1:])}", file=progress_output())
+        fits.append(_adaptive(part, configs, jax.random.fold_in(key, n), progress, mask_steps, file,
+                              on_collapse))
         if fits[-1].interrupted:
-            raise KeyboardInterrupt(f"interrupted in patch {n} of {len(parts)}")
-    if folder is not None:
-        for n in range(1, len(parts) + 1):
-            _remove(folder / f"patch{n}")
+            raise KeyboardInterrupt(f"interrupted in patch {n + 1} of {len(parts)}")
+    for file in files:
+        _remove(file)
+    if checkpoint is not None:
         with contextlib.suppress(OSError):  # something else is in it
-            folder.rmdir()
+            Path(checkpoint).rmdir()
     return VideoFit(tuple(fits), x.shape[1:], tuple(map(int, patch)))

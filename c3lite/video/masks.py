@@ -1,9 +1,5 @@
-"""Videos: where a latent looks in the previous frame (App. A.3).
-
-Offsets are (dy, dx) in latents of a grid. A window that moves over a picture by (dy, dx) a frame
-has x_t(p) = x_(t-1)(p + (dy, dx)): that offset is where the same content was, on every grid, since
-time is halved with space.
-"""
+"""Videos: where a latent looks in the previous frame (App. A.3). Offsets are (dy, dx) in latents of
+a grid."""
 
 import dataclasses
 import os
@@ -53,11 +49,6 @@ class LearnedOffsets:
     seconds: float
 
     @property
-    def window(self) -> int:
-        """Side of the heat maps."""
-        return len(self.heat_maps[0])
-
-    @property
     def boxes(self) -> tuple[Box, ...]:
         """The mask of each masked grid, finest first."""
         config = self.config
@@ -72,7 +63,7 @@ class LearnedOffsets:
         other.
         """
         height, width = self.config.mask_shape
-        corner = -(self.window // 2)
+        corner = -(len(self.heat_maps[0]) // 2)
         moved = {
             "learned": [(box.dy, box.dx) for box in self.boxes],
             "center": [(-(height // 2), -(width // 2))] * len(self.boxes),
@@ -97,15 +88,14 @@ def learn_offsets(video: Float[ArrayLike, "3 *shape"], config: Config = ADAPTIVE
                   checkpoint: str | os.PathLike | None = None) -> LearnedOffsets:
     """Where each masked grid of a clip should look in the previous frame: App. A.3's three steps.
 
-    1. A throw-away fit of `steps` steps, in which the masked grids see a whole `window` x `window`
-       of the previous frame. The current frame already has its small causal window.
+    1. A throw-away fit of `steps` steps, some 250 for a motion that all of the clip shares, in
+       which the masked grids see a whole `window` x `window` of the previous frame.
     2. For each offset the mean |weight| of the first layer over its outputs: the heat maps.
     3. The box of `config.mask_shape` with the largest sum.
 
-    Some 250 steps are enough for a motion that all of the clip shares. `callback` is called after
-    each chunk of steps with what has been found so far. `config` is by default E3 with S1.
-    `checkpoint` is as for `fit`. Raises `ValueError` for a config without a mask, an even window,
-    one smaller than the mask, and a clip of one frame; and what `fit` raises.
+    `callback` is called after each chunk of steps with what has been found so far. `config` is by
+    default E3 with S1. `checkpoint` is as for `fit`. Raises `ValueError` for a config without a
+    mask, a window that is even or smaller than it, a clip of one frame; and what `fit` raises.
     """
     x = check_image(video)
     if x.ndim != 4 or x.shape[1] < 2:
@@ -153,12 +143,9 @@ def _best_box(heat: Float[np.ndarray, "window window"], size) -> tuple[int, int]
 def with_masks(x: Float[ArrayLike, "3 *shape"], configs: Sequence[Config], *, key=None,
                steps: int = 1000, progress: bool = True,
                checkpoint: str | os.PathLike | None = None) -> list[Config]:
-    """`configs`, those of a video that have masks without positions with learned ones.
-
-    Configs of the same masks and number of grids share the positions that the first one learned.
-    With `checkpoint`, a path, learned positions are kept there (for the caller to remove), and the
-    fit under way beside it.
-    """
+    """`configs`, those of a video that have masks without positions with learned ones, which
+    configs of the same masks and number of grids share. With `checkpoint`, a path, learned
+    positions are kept there (for the caller to remove), and the fit under way beside it."""
     ndim, learned, result, store = np.ndim(x) - 1, {}, [], None
     key = jax.random.key(0) if key is None else key
     if checkpoint is not None:

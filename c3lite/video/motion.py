@@ -1,10 +1,8 @@
 """How far the picture moves from frame to frame, measured by phase correlation.
 
 A displacement (dx, dy) is where the previous frame shows what is here now:
-current[y, x] = previous[y + dy, x + dx]. A camera that pans right by 6 pixels a frame, or a window
-that `c3.data.moving_window` moves by (6, 0), has displacement (6, 0): the things in the picture
-move left. It is also the offset in the previous latent frame that a context has to reach, on every
-grid, because time is halved with space.
+current[y, x] = previous[y + dy, x + dx]. It is also the offset in the previous latent frame that a
+context has to reach, on every grid, because time is halved with space.
 """
 
 import numpy as np
@@ -22,9 +20,7 @@ def displacement(previous: Frame, current: Frame, reach: int = 32) -> tuple[int,
 
     The phases of the two frames' spectra differ by a ramp when one is a shifted copy of the other;
     the inverse transform of the ramp is a peak at the shift (Kuglin and Hines, 1975). Of luma,
-    under a Hann window, since the transform takes what leaves on one side to come back on the
-    other. Where nothing can be compared (two flat frames) it is (0, 0). Raises ValueError for
-    frames of different shapes.
+    under a Hann window. (0, 0) for two flat frames. Raises ValueError for different shapes.
     """
     surface = correlation(previous, current, reach)
     dy, dx = np.unravel_index(surface.argmax(), surface.shape)
@@ -33,11 +29,9 @@ def displacement(previous: Frame, current: Frame, reach: int = 32) -> tuple[int,
 
 def correlation(previous: Frame, current: Frame,
                 reach: int = 32) -> Float[np.ndarray, "rows columns"]:
-    """The surface whose peak is the `displacement`: entry [ry + dy, rx + dx] belongs to (dx, dy).
-
-    ry and rx are `reach`, or less in frames too small for it. 1 is a perfect match, 0 none.
-    Raises ValueError for frames of different shapes.
-    """
+    """The surface whose peak is the `displacement`: entry [ry + dy, rx + dx] belongs to (dx, dy),
+    ry and rx being `reach`, or less in frames too small for it. 1 is a perfect match, 0 none.
+    Raises ValueError for frames of different shapes."""
     if previous.shape != current.shape or previous.ndim != 3 or previous.shape[0] != 3:
         raise ValueError("two frames (3, height, width) of one shape are compared, not "
                          f"{previous.shape} and {current.shape}")
@@ -66,6 +60,5 @@ def displacements(video: Clip, reach: int = 32) -> Int[np.ndarray, "frames-1 2"]
 
 
 def moving_frames(video: Clip, at_least: int = 4) -> Int[np.ndarray, "found"]:
-    """The frames (1 is the second) that moved by `at_least` pixels, in x or y, from the one before.
-    """
+    """The frames (1 is the second) that moved by `at_least` pixels, in x or y."""
     return 1 + np.flatnonzero(np.abs(displacements(video)).max(1) >= at_least)

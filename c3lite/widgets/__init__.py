@@ -13,8 +13,7 @@
 
 Each is a widget at the end of a cell. It answers in the browser, by mouse or keyboard, and carries
 a still picture for places where nothing runs: an untrusted notebook, GitHub, nbconvert. The Lab of
-`make lab` saves the stills alone. A notebook that another one saved and trusts says "model not
-found" instead, until the cell runs.
+`make lab` saves the stills alone.
 """
 
 from c3lite.widgets.base import export_html

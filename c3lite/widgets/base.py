@@ -1,9 +1,6 @@
 """What all explorers share: scripts without a build step, arrays on their way to the browser, and
-the still picture that stands in where nothing runs.
-
-All a widget shows, it gets once, as `data`; then it answers in the browser alone, from `static/`.
-Only a running fit (`live.py`) keeps talking to Python.
-"""
+the still picture that stands in where nothing runs. All but a running fit (`live.py`) get what they
+show once, as `data`, and then answer in the browser alone, from `static/`."""
 
 import base64
 import html
@@ -23,17 +20,15 @@ from ipywidgets import Widget
 from jaxtyping import ArrayLike, Float
 from matplotlib.figure import Figure
 
+from c3lite.plots import styles
+
 STATIC = Path(__file__).parent / "static"
-
 STILL_BYTES = 200_000  # stills are kept below this, so that a notebook of many stays small
-
-CLIP_BYTES = 1_000_000
-"""Frames of a clip up to this many bytes are sent at once, others when they are looked at."""
 
 
 def script(*names: str) -> str:
-    """common.js and the named files of `static/` as one module. A widget's module comes to the page
-    as a text and cannot import its neighbors."""
+    """common.js and the named files of `static/` as one module, which comes to the page as a text
+    and cannot import its neighbors."""
     return "\n".join((STATIC / name).read_text("utf-8") for name in ("common.js", *names))
 
 
@@ -44,7 +39,8 @@ def question(text: str) -> traitlets.Unicode:
 
 class Explorer(anywidget.AnyWidget):
     """A widget that also is a picture, and says what went wrong where it can be seen. Traits with
-    `shown=True` are what the browser reads, besides its script and style."""
+    `shown=True` are what the browser reads, besides its script and style. Each has `figure()`, its
+    still, and `describe()`, that in words."""
 
     _css = (STATIC / "widgets.css").read_text("utf-8")
     data = traitlets.Dict().tag(sync=True, shown=True)
@@ -52,18 +48,6 @@ class Explorer(anywidget.AnyWidget):
     error = traitlets.Unicode().tag(sync=True, shown=True)
     """Shown in the widget, in red; empty: nothing is wrong."""
     title = question("")
-
-    def whole(self) -> dict[str, Any]:
-        """`data` for a page without Python: with all that a notebook would ask for later."""
-        return self.data
-
-    def figure(self) -> Figure:
-        """The still as a figure."""
-        raise NotImplementedError
-
-    def describe(self) -> str:
-        """The still in words."""
-        raise NotImplementedError
 
     def still(self) -> bytes:
         """A PNG of what the widget shows first, and how to have the rest."""
@@ -82,42 +66,14 @@ class Explorer(anywidget.AnyWidget):
                 metadata | {"image/png": {"alt": words}})
 
 
-class ClipExplorer(Explorer):
-    """An explorer that shows frames of a clip, which `clipFrames` in common.js looks up."""
-
-    def __init__(self, **traits: Any):
-        super().__init__(**traits)
-        self.on_msg(self._receive)
-
-    def send_frames(self, video: Float[np.ndarray, "3 frames height width"],
-                    encode: Callable[[np.ndarray], dict[str, Any]], first: int) -> dict[str, Any]:
-        """The clip for `data`, with frames around `first`, the one shown first. `encode` makes a
-        file of a frame (3, height, width): {"mime": ..., "bytes": ...}."""
-        self._video, self._encode = video, encode
-        count, height, width = video.shape[1:]
-        frames, size = [None] * count, 0
-        for t in sorted(range(count), key=lambda t: abs(t - first)):
-            if size >= CLIP_BYTES:
-                break
-            frames[t] = encode(video[:, t])
-            size += len(frames[t]["bytes"])
-        return {"count": count, "height": height, "width": width, "frames": frames}
-
-    def whole(self) -> dict[str, Any]:
-        clip = self.data["clip"]
-        if clip is None:
-            return self.data
-        frames = [frame or self._encode(self._video[:, t])
-                  for t, frame in enumerate(clip["frames"])]
-        return self.data | {"clip": clip | {"frames": frames}}
-
-    def _receive(self, _, content: dict[str, Any], buffers) -> None:
-        try:
-            t = int(content["frame"])
-            frame = self._encode(self._video[:, t])
-            self.send({"frame": t, "mime": frame["mime"]}, buffers=[frame["bytes"]])
-        except Exception as error:  # else it would vanish in the kernel's log
-            self.error = f"{type(error).__name__}: {error}"
+def clip(video: Float[np.ndarray, "3 frames height width"],
+         encode: Callable[[np.ndarray], dict[str, Any]]) -> dict[str, Any]:
+    """A clip for `data`: each frame as `lossless` or `jpeg` makes it, for `clipFrames` in
+    common.js.
+    """
+    count, height, width = video.shape[1:]
+    return {"count": count, "height": height, "width": width,
+            "frames": [encode(video[:, t]) for t in range(count)]}
 
 
 def png(figure: Figure) -> bytes:
@@ -153,7 +109,7 @@ def lossless(x: np.ndarray) -> dict[str, Any]:
     for form, options in (("PNG", {}), ("WEBP", {"lossless": True, "quality": 20, "method": 2})):
         try:
             files.append(_file(picture, form, **options))
-        except (KeyError, OSError):  # a Pillow without WebP, or a side over its 16,383
+        except OSError:  # a side over the 16,383 of WebP
             continue
     return min(files, key=lambda file: len(file["bytes"]))
 
@@ -180,28 +136,22 @@ def _file(picture, form, **options):
 
 
 def _pillow(x):
-    x = np.asarray(x)
-    if x.ndim != 3 or x.shape[0] != 3 or x.size == 0:
-        raise ValueError(f"a picture is (3, height, width), not {x.shape}; of a video, one frame")
-    return PIL.Image.fromarray(np.rint(255 * np.clip(x, 0, 1)).astype(np.uint8).transpose(1, 2, 0))
+    samples = np.rint(255 * np.clip(styles.picture(x), 0, 1)).astype(np.uint8)
+    return PIL.Image.fromarray(samples.transpose(1, 2, 0))
 
 
 def export_html(widget: Widget, path: str | os.PathLike) -> Path:
-    """Write `widget` into one HTML file that opens anywhere, live; gives back its path.
-
-    Data, scripts and styles are all inside. Of a running fit it holds what was seen so far.
-    Raises `TypeError` for a widget that is not one of c3lite's.
-    """
+    """Write `widget` into one HTML file that opens anywhere, live (a running fit as it is now);
+    gives back its path. Raises `TypeError` for a widget that is not one of c3lite's."""
     if not isinstance(widget, Explorer):
         raise TypeError(f"export_html writes c3lite's own widgets, not {type(widget).__name__}")
-    state = {name: _plain(getattr(widget, name)) for name in widget.traits(shown=True)}
-    state["data"] = _plain(widget.whole())
+    state = {name: getattr(widget, name) for name in widget.traits(shown=True)}
     words = widget.describe()
     page = (STATIC / "page.html").read_text("utf-8").format(
         title=html.escape(widget.title), css=widget._css, words=html.escape(words),
         still="data:image/png;base64," + base64.b64encode(widget.still()).decode(),
         # a script element ends at the first </, whatever it is in
-        state=json.dumps(state, allow_nan=False).replace("</", "<\\/"),
+        state=json.dumps(state, allow_nan=False, default=in_json).replace("</", "<\\/"),
         esm=str(widget._esm).replace("export default", "const widget ="),
         shim=(STATIC / "page.js").read_text("utf-8"))
     path = Path(path)
@@ -209,10 +159,6 @@ def export_html(widget: Widget, path: str | os.PathLike) -> Path:
     return path
 
 
-def _plain(value: Any) -> Any:
-    """For JSON: bytes as {"base64": ...}."""
-    if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    return {"base64": base64.b64encode(value).decode()} if isinstance(value, bytes) else value
+def in_json(file: bytes) -> dict[str, str]:
+    """Bytes, which JSON does not have, for `restore` in page.js."""
+    return {"base64": base64.b64encode(file).decode()}

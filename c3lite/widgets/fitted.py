@@ -16,25 +16,15 @@ from c3lite.model import context as ctx
 from c3lite.model import latents
 from c3lite.model.networks import is_residual
 from c3lite.plots.styles import bare, signed_picture
-from c3lite.widgets.base import (
-    ClipExplorer,
-    Explorer,
-    lossless,
-    middle_frame,
-    pack,
-    question,
-    script,
-)
+from c3lite.widgets.base import Explorer, clip, lossless, middle_frame, pack, question, script
 
 BITS_UNIT = 15  # a latent costs at most 16 bits: this many parts of a bit fit into a byte
 
 
-class LatentExplorer(ClipExplorer):
-    """The latent grids of a fit as pictures and bit maps, to switch on and off (Fig. 26).
-
-    The browser decodes every combination itself, of a video one frame at a time. Raises
-    `ValueError` for a video with a learned upsampling kernel.
-    """
+class LatentExplorer(Explorer):
+    """The latent grids of a fit as pictures and bit maps, to switch on and off (Fig. 26); the
+    browser decodes every combination. Raises `ValueError` for a video with a learned upsampling
+    kernel."""
 
     _esm = script("codec.js", "latents.js")
     title = question("Which grid holds the edges?")
@@ -43,8 +33,7 @@ class LatentExplorer(ClipExplorer):
         self._fit = fit
         codec = fitted(fit)
         video = np.reshape(fit.image, (3, *codec["shape"]))  # an image: one frame
-        clip = self.send_frames(video, lossless, first=video.shape[1] // 2)
-        super().__init__(data={"codec": codec, "clip": clip})
+        super().__init__(data={"codec": codec, "clip": clip(video, lossless)})
 
     def describe(self) -> str:
         fit = self._fit
@@ -65,14 +54,11 @@ class LatentExplorer(ClipExplorer):
 
 
 class ContextExplorer(Explorer):
-    """Step through a fit's latents in the decoder's order (Eqs. 1, 2; Figs. 2, 4 and 10).
-
-    Shows the causal context, the predicted Laplace distribution with the actual value in it, and
-    what that costs. Raises `ValueError` for a video with a learned upsampling kernel.
-    """
+    """Step through a fit's latents in the decoder's order (Eqs. 1, 2; Figs. 2, 4 and 10): context,
+    predicted distribution, and what the latent costs. Raises `ValueError` for a video with a
+    learned upsampling kernel."""
 
     _esm = script("codec.js", "context.js")
-
     title = question("What does this latent cost, and why?")
 
     def __init__(self, fit: Fit):
@@ -123,11 +109,8 @@ def _telling(symbols: np.ndarray, bits: np.ndarray) -> tuple[int, ...]:
 
 
 def fitted(fit: Fit) -> dict[str, Any]:
-    """Everything that the decoder and the entropy model are, for `FittedCodec` in codec.js.
-
-    Images become videos of one frame: all shapes and offsets have three axes. Raises `ValueError`
-    for a video with a learned upsampling kernel.
-    """
+    """Everything that the decoder and the entropy model are, for `FittedCodec` in codec.js. Images
+    become videos of one frame: all shapes and offsets have three axes."""
     config, networks = fit.config, fit.networks
     kernel = UPSAMPLINGS[config.upsampling]
     learned = kernel.is_learned

@@ -26,14 +26,9 @@ from c3lite.fitting.warm_up import best_start, from_window, window_of
 from c3lite.widgets.base import Explorer, jpeg, middle_frame, question, script
 
 UPDATE_S = 2.0  # the browser hears of the fit about this often
-
-UPDATE_SHARE = 0.025
-"""Updates take at most this share of the time; where they are slow, there are fewer of them."""
-
+UPDATE_SHARE = 0.025  # and updates, where they are slow, take at most this share of the time
 POINTS = 300  # a curve has at most this many points, each the mean over some steps
-
 PICTURE_WIDTH = 640
-
 ABANDONED = "Python ends"
 
 
@@ -43,10 +38,9 @@ class LiveFit(Explorer):
         live = widgets.LiveFit(photo)
         live            # press start; then, in another cell, live.fit
 
-    The fit runs in a thread, and the notebook stays free. Without a mouse: `start`, `pause`,
-    `resume`, `stop`, `wait`. One LiveFit runs at a time: it stops when another one is started, and
-    when its last view closes, as when its cell runs again. Raises `ValueError` for bad input, as
-    `c3lite.fit` does.
+    The fit runs in a thread. Without a mouse: `start`, `pause`, `resume`, `stop`, `wait`. One
+    LiveFit runs at a time: it stops when another one is started, and when its last view closes, as
+    when its cell runs again. Raises `ValueError` for bad input, as `c3lite.fit` does.
     """
 
     _esm = script("live.js")
@@ -56,11 +50,12 @@ class LiveFit(Explorer):
     message = traitlets.Unicode("press start").tag(sync=True, shown=True)
     live = traitlets.Dict().tag(sync=True, shown=True)
     clock = traitlets.Dict({"elapsed_s": 0.0, "left_s": None, "beat": 0}).tag(sync=True, shown=True)
-    """Seconds of work so far and to come (None: not known yet). It changes once a second while a
-    fit runs, so that a browser notices when Python is no more."""
+    """Seconds of work so far and to come (None: not known yet); with a beat once a second, by which
+    a browser notices when Python is no more."""
 
     _latest: "LiveFit | None" = None
     """The one that was started last."""
+    _thread: threading.Thread | None = None  # before `__init__` can refuse: `close` asks for it
 
     def __init__(self, image: Float[ArrayLike, "3 *shape"], config: Config = C3_FAST,
                  config2: Config | None = None, *, names: tuple[str, ...] = ("A", "B"),
@@ -72,7 +67,6 @@ class LiveFit(Explorer):
         self._runs = [_Run(name, self._image, c) for name, c in zip(names, configs, strict=False)]
         self._going = threading.Event()
         self._end = ""  # why it was ended early
-        self._thread: threading.Thread | None = None
         self._began = self._worked_s = 0.0
         self._finishing = threading.Lock()
         self._fits: list[Fit] = []
@@ -90,9 +84,8 @@ class LiveFit(Explorer):
         if self._alive():
             raise RuntimeError("this fit is running: stop it before you start it again")
         before, LiveFit._latest = LiveFit._latest, self
-        before = None if before is self else before
         if before is not None:
-            before._stop("another fit was started")
+            before.stop("another fit was started")
         for run in self._runs:
             run.reset()
         self._fits, self._end, self._worked_s, self.error = [], "", 0.0, ""
@@ -100,7 +93,7 @@ class LiveFit(Explorer):
         self._going.set()
         self.status, self.message = "running", "starting"
         self._thread = threading.Thread(
-            target=self._work, args=(before,), name="LiveFit", daemon=True)
+            target=self._work, args=(before and before._thread,), name="LiveFit", daemon=True)
         atexit.register(self._abandon)
         self._thread.start()
         self._teller = threading.Thread(
@@ -119,19 +112,16 @@ class LiveFit(Explorer):
             self.status, self.message = "running", "running"
             self._going.set()
 
-    def stop(self) -> None:
+    def stop(self, why: str = "stopped") -> None:
         """End the fit and keep the best so far; `fit` has it some seconds later."""
-        self._stop("stopped")
-
-    def close(self) -> None:
-        """End the fit, and the widget with it."""
-        self._stop("its widget was closed")
-        super().close()
-
-    def _stop(self, why: str) -> None:
         if self._alive():
             self._end = self._end or why
             self._going.set()
+
+    def close(self) -> None:
+        """End the fit, and the widget with it."""
+        self.stop("its widget was closed")
+        super().close()
 
     def _alive(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
@@ -185,18 +175,18 @@ class LiveFit(Explorer):
 
     def _receive(self, _, content: dict[str, Any], buffers) -> None:
         commands = {"start": self.start, "pause": self.pause, "resume": self.resume,
-                    "stop": self.stop, "close": lambda: self._stop("its view was closed")}
+                    "stop": self.stop, "close": lambda: self.stop("its view was closed")}
         try:
             commands[content["command"]]()
         except Exception as error:  # else it would vanish in the kernel's log
             self.error = str(error)
 
     @plain_jax()
-    def _work(self, before: "LiveFit | None") -> None:
+    def _work(self, before: threading.Thread | None) -> None:
         try:
-            if before is not None and before._alive():
+            if before is not None and before.is_alive():
                 self.message = "waiting for the fit before to stop"
-                before._thread.join()
+                before.join()
             self._fit()
             if self._end == ABANDONED:
                 return
@@ -264,8 +254,7 @@ class LiveFit(Explorer):
         while thread.is_alive():
             thread.join(1)
             left = [run.left_s for run in self._runs]
-            running = self.status in ("running", "finishing") and thread.is_alive()
-            if running:
+            if self.status in ("running", "finishing") and thread.is_alive():
                 self._worked_s = time.perf_counter() - self._began
             self.clock = {"elapsed_s": self._worked_s, "beat": self.clock["beat"] + 1,
                           "left_s": None if None in left else sum(left)}
@@ -368,8 +357,7 @@ class _Run:
         return self.final
 
     def picture(self) -> np.ndarray:
-        """What a decoder would show now (3, height, width); of a video, its middle frame. Before
-        the start, the original."""
+        """What a decoder would show now, of a video in its middle; at first the original."""
         if self.final is not None:
             return middle_frame(self.final.reconstruction)
         return middle_frame(self.x if self.state is None else _decoded(self.config, self.state))

@@ -8,40 +8,32 @@ from c3lite.fitting.fit import check_image
 from c3lite.model import context as ctx
 from c3lite.model import latents
 from c3lite.video.masks import LearnedOffsets
-from c3lite.widgets.base import ClipExplorer, jpeg, pack, question, script
+from c3lite.widgets.base import Explorer, clip, jpeg, pack, question, script
 
 
-class MaskExplorer(ClipExplorer):
-    """The heat maps of `c3lite.video.learn_offsets`, their boxes, and the clip with both drawn on.
+class MaskExplorer(Explorer):
+    """The heat maps of `learn_offsets`, their boxes, and the clip with both drawn on.
 
-    Args:
-        result: what `learn_offsets` gave back.
-        video: the clip (3, frames, height, width), to be played with the context drawn on it.
-        displacement: (dy, dx), where known: how far the same content was away in the previous
-            frame, in pixels. It is the same number of latents on every grid.
+    displacement: (dy, dx), where known: how far the same content was away in the previous frame,
+    in pixels, which is the same number of latents on every grid.
     """
 
     _esm = script("mask.js")
     title = question("Where does the codec look in the frame before?")
 
     def __init__(self, result: LearnedOffsets,
-                 video: Float[ArrayLike, "3 frames height width"] | None = None,
+                 video: Float[ArrayLike, "3 frames height width"],
                  displacement: tuple[float | int, float | int] | None = None):
         self._result, self._displacement = result, displacement
         config = result.config
-        exponents = latents.exponents(config)
-        clip = None
-        if video is not None:  # the last frame is shown first
-            video = check_image(video)
-            clip = self.send_frames(video, lambda x: jpeg(x, 88), first=video.shape[1] - 1)
         super().__init__(data={
             "heat_maps": [pack(heat) for heat in result.heat_maps],
             "boxes": [[box.dy, box.dx] for box in result.boxes],
             "size": list(config.mask_shape),
-            "exponents": list(exponents[: len(result.boxes)]),
+            "exponents": list(latents.exponents(config)[: len(result.boxes)]),
             "truth": None if displacement is None else [float(d) for d in displacement],
             "offsets": [list(o[-2:]) for o in ctx.own_offsets(config, 2)],
-            "clip": clip})
+            "clip": clip(check_image(video), lambda x: jpeg(x, 88))})
 
     def describe(self) -> str:
         boxes = "; ".join(
@@ -56,7 +48,7 @@ class MaskExplorer(ClipExplorer):
         maps = self._result.heat_maps
         figure = Figure(figsize=(3 * len(maps), 3.2), layout="constrained")
         axes = figure.subplots(1, len(maps), squeeze=False)[0]
+        motion = None if self._displacement is None else self._displacement[::-1]
         for n, ax in enumerate(axes):
-            motion = None if self._displacement is None else self._displacement[::-1]
             plots.mask_heat_map(self._result, n, ax, motion=motion).set_title(f"grid {n}")
         return figure

@@ -14,13 +14,9 @@ from c3lite.widgets.base import Explorer, lossless, question, script
 class Compare(Explorer):
     """A viewer to wipe or flip between pictures of one scene, all at one zoom.
 
-    Args:
-        images: names and pictures: arrays (3, height, width) in [0, 1], fits of images, or what
-            `c3lite.codecs` gives back (`at_bpp` for equal rates). Rates are those of real files.
-            The first is what the others' PSNR is against.
-
-    Raises:
-        ValueError: for fewer than two pictures, of different shapes, or not pictures.
+    images: names and pictures: arrays (3, height, width) in [0, 1], fits of images, or what
+    `c3lite.codecs` gives back, whose rates are of real files; PSNR is against the first. Raises
+    `ValueError` for fewer than two pictures, of different shapes, or not pictures.
     """
 
     _esm = script("pictures.js")

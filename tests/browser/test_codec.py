@@ -14,7 +14,7 @@ from c3lite.coding import pixels as decoder
 from c3lite.ingredients.activations import ACTIVATIONS
 from c3lite.model import latents
 from c3lite.widgets import base
-from c3lite.widgets.base import _plain
+from c3lite.widgets.base import in_json
 from c3lite.widgets.fitted import fitted
 from tests import made
 from tests.browser import fits
@@ -38,7 +38,7 @@ def page():
 def run(page, fit, code):
     """Evaluate JavaScript with `codec`, the fit's, in scope."""
     restore = (base.STATIC / "page.js").read_text().partition("const state")[0]
-    data = json.dumps(_plain(fitted(fit)))
+    data = json.dumps(fitted(fit), default=in_json)
     return page.evaluate(f"""async () => {{
       {base.script("codec.js")}
       {restore}

@@ -34,9 +34,7 @@ REPOSITORY = Path(__file__).parents[2]
 SHAPE = (96, 144)
 CELLS = {
     "setup": f"""from c3lite import C3, codecs, edit, widgets
-from c3lite.widgets import base
 from tests.browser import fits
-base.CLIP_BYTES = 1  # so that frames are asked for
 fit = fits.fit({SHAPE}, C3)""",
     "latents": "widgets.LatentExplorer(fit)",
     "context": "widgets.ContextExplorer(fit)",
@@ -325,7 +323,7 @@ def test_mask_moves_by_keys_and_says_its_sum(lab):
     put(panel, "Zoom", 1)
     frame = pixels(now)
     put(panel, "Frame", 2)
-    for _ in range(100):  # Python is asked for it, and for the one before
+    for _ in range(100):  # it is decoded, and the one before
         if np.abs(pixels(now) - frame).mean() > 1:
             break
         lab.page.wait_for_timeout(100)

@@ -191,9 +191,9 @@ def test_a_fit_that_stays_missing_is_named_with_its_log(tmp_path, monkeypatch):
     assert str(tmp_path / "work" / "logs") in str(error.value) and len(logs(tmp_path)) == 2
 
 
-def lockout(self, store, gpus):
+def lockout(self, store, gpus, by_node):
     """In place of `SlurmWork.__init__`: jobs look for their store where a file is."""
-    self.folder, self.gpus = pathlib.Path(__file__), gpus
+    self.folder, self.gpus, self.by_node = pathlib.Path(__file__), gpus, by_node
 
 
 @pytest.mark.timeout(300)

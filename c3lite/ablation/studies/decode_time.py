@@ -32,11 +32,8 @@ PARAMETERS = {name: notebook.PARAMETERS[name] for name in (
 
 
 class DecodeTime(Cost):
-    """CPU seconds to decode a file with `c3lite.decode`.
-
-    Entropy is the roll-out: contexts, entropy network, range decoding, reading the networks.
-    Synthesis is with rounding to 8 bits.
-    """
+    """CPU seconds to decode a file with `c3lite.decode`; entropy with reading the networks, and
+    synthesis with rounding to 8 bits."""
 
 
 def decode_time(data: bytes, repeats: int = 3) -> DecodeTime:
@@ -58,11 +55,8 @@ def _decode(data: bytes) -> tuple[float, ...]:
 
 
 def tiled(fit: Fit, shape: tuple[int, ...]) -> Fit:
-    """A fit for data of another shape: the networks of `fit`, and its latents laid like tiles.
-
-    A range coder has no memory, so copies cost what originals do. `image` and `reconstruction` stay
-    those of `fit`.
-    """
+    """A fit for data of another shape: the networks, `image` and `reconstruction` of `fit`, and its
+    latents laid like tiles. A range coder has no memory, so copies cost what originals do."""
     grids = []
     for grid, side in zip(fit.grids, latents.grid_shapes(fit.config, shape), strict=True):
         grid = np.tile(grid, [-(-b // a) for a, b in zip(grid.shape, side, strict=True)])

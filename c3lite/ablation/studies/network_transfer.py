@@ -1,7 +1,7 @@
 """How well the networks of one picture serve another: every pair of pictures, frozen and warm.
 
 A fit with the networks of another is named in the store by both. Networks are not stored: a source
-is fitted again, which gives the same ones, unless all its pairs are done.
+is fitted again, unless all its pairs are done.
 """
 
 import functools
@@ -9,16 +9,16 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Float
 
-from c3lite.ablation import images as named_images
 from c3lite.ablation import notebook
-from c3lite.ablation.jobs import Job, Outcome, Progress, attempt, file_bytes, record
+from c3lite.ablation.images import Images
+from c3lite.ablation.jobs import Job, Outcome, Progress, attempt, keep
 from c3lite.ablation.notebook import POSITIVE_COUNT, list_of
 from c3lite.ablation.store import Record, Store, fit_key, short_hash
 from c3lite.ablation.studies.stand_ins import latents_loss, loss_curve
@@ -54,14 +54,10 @@ class Transfer(NamedTuple):
 def transfers(images: Mapping[str, Float[np.ndarray, "3 *shape"]] | Sequence, base: Config, *,
               store: Store | str, steps: Sequence[int] = (), seed: int = 0,
               progress: bool = True) -> Iterator[Transfer]:
-    """Every picture on its own, and from the networks of every other, as they finish.
-
-    images: as for `sweep`. base: its structure must do for all of them. The sources are fitted by
-    `base`; targets also by other schedules, `steps` of stage 1, stage 2 in proportion.
-
-    Raises `ValueError` for fewer than two pictures.
-    """
-    images = named_images.Images.of(images)
+    """Every picture (`images` as for `sweep`) on its own, and from the networks of every other, as
+    they finish. The sources are fitted by `base`; targets also by other schedules, `steps` of
+    stage 1, stage 2 in proportion. Raises `ValueError` for fewer than two pictures."""
+    images = Images.of(images)
     if len(images) < 2:
         raise ValueError("transfer needs at least two pictures")
     store = store if isinstance(store, Store) else Store(store)
@@ -99,44 +95,19 @@ def transfers(images: Mapping[str, Float[np.ndarray, "3 *shape"]] | Sequence, ba
         if (found := store.get(job.key)) is None:
             began = time.perf_counter()
             result = attempt(functools.partial(make, kind, source, target, n))
-            outcome = Outcome(job, result, time.perf_counter() - began, batch=1)
-            found = record(outcome, file_bytes(result))
-            store.add(found)
+            (found,) = keep([Outcome(job, result, time.perf_counter() - began, batch=1)], store)
         lines.done([job], [found])
         yield Transfer(kind, source, target, n, found)
 
 
-def stills(names: Iterable[str]) -> dict[str, Float[np.ndarray, "3 height width"]]:
-    """Pictures by name; of a clip of one frame, such as `bunny[0:1,20:148,60:252]`, the frame.
-    Raises `ValueError` for a clip of more frames, and as `images.load`."""
-    found = {}
-    for name in names:
-        x = named_images.load(name)
-        if x.ndim == 4 and x.shape[1] > 1:
-            raise ValueError(f"{name} has {x.shape[1]} frames; name one, as in "
-                             "bunny[0:1,0:96,0:128]")
-        found[name] = x[:, 0] if x.ndim == 4 else x
-    return found
-
-
-def sent_loss(transfer: Transfer) -> float:
-    """RD loss with the bits that a decoder needs which has the source's networks."""
-    found = transfer.record
-    return latents_loss(found) if transfer.kind == "frozen" else found.loss
-
-
-def latents_only(transfer: Transfer) -> float:
-    """RD loss without any networks' bits."""
-    return latents_loss(transfer.record)
-
-
 def rises(results: Iterable[Transfer], kind: str, steps: int,
-          loss: Callable[[Transfer], float] = latents_only) -> dict[tuple[str, str], float]:
-    """By (source, target): a loss against that of the target's own fit, in percent.
+          sent: bool = False) -> dict[tuple[str, str], float]:
+    """By (source, target): the RD loss against that of the target's own fit of most steps, in
+    percent; without networks' bits, or with those that are `sent` to a decoder that has the
+    source's. Fits that failed are left out."""
+    def loss(r):
+        return r.record.loss if sent and r.kind != "frozen" else latents_loss(r.record)
 
-    The own fit is the one of most steps, so that "own" at fewer steps is a rise too. Fits that
-    failed are left out.
-    """
     results = [r for r in results if r.record.error is None]
     own = {r.target: r for r in sorted(results, key=lambda r: r.steps) if r.kind == "own"}
     return {(r.source, r.target): 100 * (loss(r) / loss(own[r.target]) - 1)
@@ -150,7 +121,7 @@ def summary(results: Iterable[Transfer]) -> TextTable:
     for kind, steps in sorted({(r.kind, r.steps) for r in results},
                               key=lambda pair: (list(KINDS).index(pair[0]), -pair[1])):
         latents = np.array(list(rises(results, kind, steps).values()))
-        sent = np.array(list(rises(results, kind, steps, sent_loss).values()))
+        sent = np.array(list(rises(results, kind, steps, sent=True).values()))
         if latents.size:
             rows.append((KINDS[kind], str(steps), str(latents.size), *(
                 number(v, 1, sign=True) for v in

@@ -1,8 +1,5 @@
-"""What stands in for rounding while latents are fitted, and how stable a fit is with it.
-
-Rows beyond the paper's Tables 3 and 11: each ingredient alone, constant against annealed, and
-rounding from the first step on.
-"""
+"""What stands in for rounding while latents are fitted, and how stable a fit is with it: rows
+beyond the paper's Tables 3 and 11."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,12 +33,9 @@ STAND_INS = (*HELD, *NOISES, *HARD)  # all rows but the base
 
 
 def stand_ins(base: Config) -> list[Row]:
-    """The base, then the rows of `STAND_INS`.
-
-    Rows that round from the first step are a stage 2 alone, as long as both stages of the base and
-    from the learning rate that stage 1 starts with; it falls when a hundredth of the steps (at
-    least stage 2's usual patience) bring nothing.
-    """
+    """The base, then the rows of `STAND_INS`. Those that round from the first step are a stage 2
+    alone, as long as both stages of the base and from stage 1's first learning rate; it falls when
+    a hundredth of the steps (at least stage 2's usual patience) bring nothing."""
     anneals = {"temperature": base.temperature, "noise_shape": base.noise_shape}
     held = {name: {field: (1 - p) * anneal.start + p * anneal.end
                    for field, anneal in anneals.items()} for name, p in HELD.items()}
@@ -61,11 +55,8 @@ def latents_loss(record: Record) -> float:
 
 
 def jump_percent(record: Record) -> float:
-    """How much the loss rises when rounding takes the place of its stand-in, in percent.
-
-    The first loss of stage 2 against the mean of the last five stored ones of stage 1. NaN for a
-    fit without both stages.
-    """
+    """How much the loss rises at rounding, in percent: the first of stage 2 against the mean of the
+    last five stored ones of stage 1. NaN for a fit without both stages."""
     steps = np.asarray(record.history.get("step", ()))
     soft = np.flatnonzero(steps < record.config["steps"])
     if not soft.size or soft.size == steps.size:
@@ -92,11 +83,9 @@ class Stability(NamedTuple):
 
 
 def stability(results: Iterable[Result]) -> list[Stability]:
-    """How each row's losses compare with the base's, and how they scatter over seeds.
-
-    In the order in which rows first appear, the base first. Raises `ValueError` when the base has
-    no finished fit for an image and rate weight that another row has.
-    """
+    """How each row's losses compare with the base's, which comes first, and how they scatter over
+    seeds. Raises `ValueError` when the base has no finished fit for an image and rate weight that
+    another row has."""
     cells: dict[str, dict[tuple[str, float], list[Record]]] = {BASE: {}}
     for r in results:
         cells.setdefault(r.row, {}).setdefault((r.image, r.rd_weight), []).append(r.record)
@@ -130,7 +119,7 @@ def _stability(row, cells: Mapping[tuple, Sequence[Record]], base: Mapping[tuple
 
 
 def stability_table(rows: Iterable[Stability]) -> TextTable:
-    """What `stability` found, for people."""
+    """For people."""
     return TextTable(
         ("row", "RD loss of the latents %", "spread over seeds %", "jump at rounding %", "fits",
          "failed", "collapsed"),

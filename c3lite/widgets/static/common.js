@@ -346,31 +346,17 @@ const bitmap = (picture) => createImageBitmap(new Blob([picture.bytes], { type: 
 
 const FRAME_BYTES = 16e6;  // of decoded frames in memory
 
-// Frames of a clip as bitmaps, by number: those of `clip.frames` that Python sent at once, and others
-// when they are asked for; until they come they are undefined, and then `arrived` is called.
-function clipFrames(ui, model, clip, arrived) {
-  const kept = new Map(), asked = new Set();
-  const most = Math.max(4, Math.floor(FRAME_BYTES / (4 * clip.width * clip.height)));
-  const keep = (t, image) => {
-    kept.set(t, image);
-    while (kept.size > most) {
-      const [oldest, old] = kept.entries().next().value;
-      old.close();
-      kept.delete(oldest);
-    }
-  };
-  ui.on("msg:custom", async (message, buffers) => {
-    if (message.frame === undefined) return;
-    const image = await bitmap({ mime: message.mime, bytes: buffers[0] });
-    asked.delete(message.frame);
-    keep(message.frame, image);
-    arrived(message.frame);
-  });
+// Frames of a clip as bitmaps, by number; those that were looked at last are kept.
+function clipFrames(clip) {
+  const kept = new Map(), most = Math.max(4, Math.floor(FRAME_BYTES / (4 * clip.width * clip.height)));
   return async (t) => {
-    if (!kept.has(t) && clip.frames[t]) keep(t, await bitmap(clip.frames[t]));
-    else if (!kept.has(t) && !model.exported && !asked.has(t)) {
-      asked.add(t);
-      model.send({ frame: t });
+    if (!kept.has(t)) {
+      kept.set(t, await bitmap(clip.frames[t]));
+      if (kept.size > most) {
+        const [oldest, old] = kept.entries().next().value;
+        old.close();
+        kept.delete(oldest);
+      }
     }
     return kept.get(t);
   };

@@ -140,11 +140,11 @@ export default explorer("The decoder builds the picture from all grids together.
 
   // of the frame that is shown, when it has come
   let original = { t: -1, rgba: null };
-  const frameOf = clipFrames(ui, model, data.clip, (t) => { if (t === state.frame) findOriginal(); });
+  const frameOf = clipFrames(data.clip);
   const findOriginal = ui.guard(async () => {
     const t = state.frame;
     if (original.t === t) return;
-    // frames that a slider only passes are not asked for
+    // frames that a slider only passes are not decoded
     if (frames > 1) await new Promise((done) => setTimeout(done, 100));
     const image = t === state.frame && await frameOf(t);
     if (!image || t !== state.frame) return;

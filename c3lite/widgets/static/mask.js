@@ -6,13 +6,13 @@ export default explorer("The map says how much weight each offset got in a short
   "mask. Drag the box, or use arrow keys.", async (ui, model) => {
   const data = await unpack(model.get("data")), window = data.heat_maps[0].shape[0], center = window >> 1;
   const { boxes, size: [boxHeight, boxWidth], truth, clip } = data;
-  const state = { n: 0, box: boxes[0].slice(), t: clip ? clip.count - 1 : 0, at: clip ? [clip.height >> 1, clip.width >> 1] : null };
+  const state = { n: 0, box: boxes[0].slice(), t: clip.count - 1, at: [clip.height >> 1, clip.width >> 1] };
 
   const controls = ui.row(ui.body, "c3-row c3-controls");
   ui.choice(controls, "Grid", boxes.map((_, n) => `${n}${n ? "" : " (finest)"}`), 0, (n) => {
     state.n = n;
     state.box = boxes[n].slice();
-    state.t = clip ? Math.max(state.t, lag()) : 0;
+    state.t = Math.max(state.t, lag());
     draw();
   });
   ui.button(controls, "learned box", "Put the box back where the sum is largest", () => {
@@ -43,38 +43,34 @@ export default explorer("The map says how much weight each offset got in a short
 
   // ------------------------------------------------------------ the clip
   const lag = () => 2 ** (data.exponents[state.n]);  // frames between a latent frame and the one before
-  const whole = clip ? Math.ceil(250 / clip.width) : 1;  // screen pixels a pixel, unzoomed
+  const whole = Math.ceil(250 / clip.width);  // screen pixels a pixel, unzoomed
   state.zoom = Math.ceil(3 / whole);  // so that a latent of the finest grid is seen
-  const frame = clip && clipFrames(ui, model, clip, () => draw());
-  let slider, before, now, title;
-  if (clip) {
-    const bar = ui.row(right, "c3-row c3-controls");
-    slider = ui.slider(bar, { label: "Frame", min: 0, max: clip.count - 1, value: state.t }, (t) => { state.t = t; draw(); });
-    ui.player(bar, "Play the clip", () => { state.t = (state.t + 1) % clip.count; draw(); }, () => 120);
-    ui.slider(right, { label: "Zoom", min: 1, max: 8, value: state.zoom, show: (v) => `${v}×` }, (v) => {
-      state.zoom = v;
-      draw();
-    });
-    title = make("b");
-    const both = ui.row(right, "c3-side c3-even");
-    right.insertBefore(title, both);
-    // drawn as large as a frame enlarged, for thin lines
-    const show = (name, note) => {
-      const column = ui.row(both, "c3-column");
-      const canvas = ui.picture(column, name, clip.width * whole, clip.height * whole, { hint: "Click, or focus and use the arrow keys",
-        move: (dx, dy) => moveTarget(state.at[0] + dy, state.at[1] + dx),
-        point: (x, y) => {
-          const { scale, top, left } = view();
-          moveTarget(top + y / scale, left + x / scale);
-        } });
-      canvas.style.imageRendering = "auto";
-      canvas.style.maxHeight = "300px";
-      column.append(make("div", { class: "c3-note" }, note));
-      return canvas;
-    };
-    before = show("The frame before", "The frame before, with the mask (blue); dashed: the same place");
-    now = show("This frame", "This frame: a latent (orange) and its context");
-  }
+  const frame = clipFrames(clip);
+  const bar = ui.row(right, "c3-row c3-controls");
+  const slider = ui.slider(bar, { label: "Frame", min: 0, max: clip.count - 1, value: state.t }, (t) => { state.t = t; draw(); });
+  ui.player(bar, "Play the clip", () => { state.t = (state.t + 1) % clip.count; draw(); }, () => 120);
+  ui.slider(right, { label: "Zoom", min: 1, max: 8, value: state.zoom, show: (v) => `${v}×` }, (v) => {
+    state.zoom = v;
+    draw();
+  });
+  const title = make("b"), both = ui.row(right, "c3-side c3-even");
+  right.insertBefore(title, both);
+  // drawn as large as a frame enlarged, for thin lines
+  const show = (name, note) => {
+    const column = ui.row(both, "c3-column");
+    const canvas = ui.picture(column, name, clip.width * whole, clip.height * whole, { hint: "Click, or focus and use the arrow keys",
+      move: (dx, dy) => moveTarget(state.at[0] + dy, state.at[1] + dx),
+      point: (x, y) => {
+        const { scale, top, left } = view();
+        moveTarget(top + y / scale, left + x / scale);
+      } });
+    canvas.style.imageRendering = "auto";
+    canvas.style.maxHeight = "300px";
+    column.append(make("div", { class: "c3-note" }, note));
+    return canvas;
+  };
+  const before = show("The frame before", "The frame before, with the mask (blue); dashed: the same place");
+  const now = show("This frame", "This frame: a latent (orange) and its context");
 
   // the part of a frame that is seen: around the latent and the box, if both fit in
   function view() {
@@ -153,7 +149,7 @@ export default explorer("The map says how much weight each offset got in a short
       (truth ? `\nTrue displacement dy ${number(truth[0])}, dx ${number(truth[1])}: ${inside ? "inside" : "outside"} the box` : "");
     say(words);
     heat.setAttribute("aria-label", `Heat map of first-layer weights. ${words}`);
-    if (clip) ui.guard(drawClip)();
+    ui.guard(drawClip)();
   }
 
   // axes with signs around the map, and what its colors mean
@@ -205,8 +201,7 @@ export default explorer("The map says how much weight each offset got in a short
     title.textContent = `frame ${t}, ` + (t < step ? "which has none to look back at" : `looking back at frame ${t - step}`);
     const [top, low] = [Math.floor(y / unit) * unit, Math.floor(x / unit) * unit];
     const current = await frame(t), previous = t >= step ? await frame(t - step) : null;
-    // asked for: what is seen stays until it has come
-    if (t !== state.t || !current || (t >= step && !previous)) return;
+    if (t !== state.t) return;
     const pen = now.getContext("2d"), seen = view(), { scale } = seen, big = unit * scale;
     const outline = (pen, color, dy, dx, h = 1, w = 1) => {
       const place = [(low + dx * unit - seen.left) * scale, (top + dy * unit - seen.top) * scale, w * big, h * big];

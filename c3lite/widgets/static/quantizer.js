@@ -62,9 +62,9 @@ const MOST_SLOPE = 12;  // of the gradient's axis, which stays, so that growth i
 
 export default explorer("A latent z is soft-rounded, noise is added, and the sum is soft-rounded again. Play stage 1, or set T " +
   "and a; drag z in a chart.", async (ui, model) => {
-  const { temperature: ends, noise_shape: shapes, second_is_s: startsAsS } = model.get("data");
-  const along = ([start, end], progress) => (start === null ? Infinity : start + (end - start) * progress);
-  const state = { T: along(ends, 0), a: along(shapes, 0), z: 0.3, secondIsS: startsAsS };
+  const { temperature: ends, noise_shape: shapes } = model.get("data");
+  const along = ([start, end], progress) => start + (end - start) * progress;
+  const state = { T: along(ends, 0), a: along(shapes, 0), z: 0.3, secondIsS: false };
   const sign = (v) => number(v, 3);
   const showT = (T) => (T === Infinity ? "∞: none" : T.toFixed(3));
 
