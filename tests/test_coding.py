@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 import c3lite as c3
-from c3lite.coding import BitstreamError, files, header, order
-from c3lite.coding import integer_entropy as integer
-from c3lite.coding.header import Coded, Contents, array_infos
+from c3lite.coding import BitstreamError, files, header
+from c3lite.coding import payload as integer
+from c3lite.coding.header import Coded, Contents
 from c3lite.coding.rangecoder import BACKENDS, RangeCoderError, resolve_backend
 from c3lite.config import coded_fields
 from c3lite.fitting import parameters
@@ -57,7 +57,8 @@ def test_round_trip(name):
     data = c3.encode(fit)
     contents = files.read(data).coded
     np.testing.assert_array_equal(contents.symbols, fit.coded.symbols)
-    for ours, theirs in zip(contents.networks, jax.tree.leaves(fit.coded.networks), strict=True):
+    for ours, theirs in zip(*map(jax.tree.leaves, (contents.networks, fit.coded.networks)),
+                            strict=True):
         np.testing.assert_array_equal(ours, theirs)
     image = c3.decode(data)
     assert image.dtype == np.float32
@@ -126,7 +127,7 @@ def test_extreme_latents_and_parameters_come_back():
     fit = dataclasses.replace(fit, coded=fit.coded._replace(networks=extreme))
     contents = files.read(c3.encode(fit)).coded
     np.testing.assert_array_equal(contents.symbols, symbols)
-    for ours, theirs in zip(contents.networks, jax.tree.leaves(extreme), strict=True):
+    for ours, theirs in zip(*map(jax.tree.leaves, (contents.networks, extreme)), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -165,7 +166,7 @@ def typical():
     fit = dataclasses.replace(fit, coded=fit.coded._replace(networks=smaller))
     contents = files._contents(fit)
     unknown = contents.coded._replace(symbols=None, networks=None)
-    drawn = order.walk(Sampler(files.written(contents)), contents._replace(coded=unknown))
+    drawn = integer.walk(Sampler(files.written(contents)), contents._replace(coded=unknown))
     return dataclasses.replace(
         fit, coded=fit.coded._replace(symbols=drawn.coded.symbols.astype(np.int32)))
 
@@ -277,7 +278,7 @@ def header_with(config, shape):
 ])
 def test_limits_hold_before_anything_is_allocated(changes, shape, monkeypatch):
     data = header_with(c3.edit(c3.C3, **changes), shape)
-    monkeypatch.setattr(order, "Plan", None)
+    monkeypatch.setattr(integer, "Plan", None)
     monkeypatch.setattr(files, "walk", None)
     with pytest.raises(BitstreamError, match=r"limit|sides|frames|farther|one entropy"):
         c3.decode(data)
@@ -396,5 +397,6 @@ def test_the_array_order_is_that_of_jax():
         networks = jax.eval_shape(lambda c=config, s=shape: parameters.networks_of(
             Codec(c, s, key=jax.random.key(0))))
         paths = jax.tree_util.tree_flatten_with_path(networks)[0]
-        assert [(i.part, i.shape, i.is_bias) for i in array_infos(config, len(shape))] == [
+        infos, _ = header.flatten(header.structure(config, len(shape)))
+        assert [(i.part, i.shape, i.is_bias) for i in infos] == [
             (path[0].name, leaf.shape, parameters.is_bias(path)) for path, leaf in paths]

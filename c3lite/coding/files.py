@@ -27,8 +27,7 @@ from jaxtyping import Float
 
 from c3lite.coding import header
 from c3lite.coding.header import BitstreamError, Coded, Contents
-from c3lite.coding.integer_entropy import MAX_INTEGER, Reader, Writer
-from c3lite.coding.order import walk
+from c3lite.coding.payload import MAX_INTEGER, Reader, Writer, walk
 from c3lite.coding.pixels import synthesize
 from c3lite.data.atomic import write_atomically
 from c3lite.data.patches import join_patches, patch_slices
@@ -63,9 +62,8 @@ def encode(fit: Any, *, backend: str = "auto") -> bytes:
     contents = _contents(fit)
     data = header.pack(contents, written(contents).finish(backend))
     decoded, ours = read(data, backend), contents.coded
-    same = (decoded.config == contents.config
-            and np.array_equal(decoded.coded.symbols, ours.symbols)
-            and all(map(np.array_equal, decoded.coded.networks, ours.networks)))
+    same = decoded.config == contents.config and all(map(
+        np.array_equal, jax.tree.leaves(decoded.coded), jax.tree.leaves(ours)))
     if not same:
         raise BitstreamError("the decoder does not give back what was encoded; please report this")
     return data
@@ -77,7 +75,7 @@ def _contents(fit: Any) -> Contents:
     header.check_limits(fit.config, shape)
     arrays = [np.asarray(a) for a in jax.tree.leaves(coded.networks)]
     for array in arrays:
-        if not (np.isfinite(array).all() and np.abs(array).max(initial=0) <= MAX_INTEGER):
+        if not np.abs(array).max(initial=0) <= MAX_INTEGER:  # nor NaN, which fails comparisons
             raise BitstreamError("a network's weights are not finite, or too large for the format")
     symbols = np.asarray(coded.symbols)
     if np.abs(symbols.astype(np.int64)).max(initial=0) > header.MAX_SYMBOL:

@@ -16,25 +16,15 @@ import math
 import struct
 import typing
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Array, Integer, PyTree
 
-from c3lite.config import (
-    ADAPTIVE_CLIC,
-    ADAPTIVE_KODAK,
-    ADAPTIVE_UVG,
-    C3,
-    C3_CLIC,
-    COOL_CHIC,
-    COOL_CHIC_V2,
-    Config,
-    coded_fields,
-    edit,
-    field_types,
-)
+from c3lite import config as presets
+from c3lite.config import C3, Config, coded_fields, edit, field_types
 from c3lite.ingredients.upsampling import UPSAMPLINGS
 from c3lite.model.context import ancestors, check_mask, context_count, masked_count
 from c3lite.model.latents import exponents
@@ -71,8 +61,8 @@ class Coded(NamedTuple):
     symbols: Integer[Array | np.ndarray, " latents"] | None
     """Quantized latents in step units, grids one after another, finest first."""
     networks: PyTree
-    """Whole numbers, leaves in the order of `array_infos`; times the steps they are the networks
-    that the decoder has. Of a fit: `parameters.Networks`. Read from a file: a list."""
+    """Whole numbers; times the steps they are the networks that the decoder has. Of a fit:
+    `parameters.Networks`. Read from a file: `Arrays`, whose leaves have the same order."""
     weight_step: float
     bias_step: float
     entropy_weight_step: float | None = None
@@ -101,50 +91,19 @@ class Contents(NamedTuple):
 
 
 class ArrayInfo(NamedTuple):
-    """One array of the networks, in the order of the file."""
+    """One array of the networks."""
 
     part: str
     """"upsampling", "synthesis" or "entropy"."""
     shape: tuple[int, ...]
-    is_bias: bool
-
-
-def array_infos(config: Config, ndim: int) -> Iterator[ArrayInfo]:
-    """All coded arrays, in the order of `jax.tree.leaves` of `parameters.Networks`."""
-    kernel, total = UPSAMPLINGS[config.upsampling], len(exponents(config))
-    if kernel.is_learned:
-        yield ArrayInfo("upsampling", kernel.kernel_shape(config.num_grids, ndim), False)
-    yield from _dense("synthesis", config.num_grids, *config.synthesis_widths, 3)
-    size = (1, 3, 3) if config.synthesis_per_frame and ndim == 3 else (3,) * ndim
-    for _ in range(config.synthesis_residual_convs):
-        yield ArrayInfo("synthesis", (3, 3, *size), False)
-        yield ArrayInfo("synthesis", (3,), True)
-    if config.linear_branches:
-        yield from _dense("synthesis", config.num_grids, 3)
-    contexts = [context_count(config, ndim, n)
-                for n in range(total if config.entropy_per_grid else 1)]
-    for n_in in contexts:
-        yield from _dense("entropy", n_in, *config.entropy_widths, 2)
-    for width in config.entropy_widths if config.entropy_film else ():
-        yield ArrayInfo("entropy", (total, width), False)
-        yield ArrayInfo("entropy", (total, width), True)
-    for n_in in contexts if config.linear_branches else ():
-        yield from _dense("entropy", n_in, 2)
-    for n in range(total):
-        if sources := ancestors(config, n):
-            yield from _dense("entropy", len(sources), config.grid_features)
-
-
-def _dense(part, *widths):
-    for n_in, n_out in itertools.pairwise(widths):
-        yield ArrayInfo(part, (n_out, n_in), False)
-        yield ArrayInfo(part, (n_out,), True)
+    is_bias: bool = False
 
 
 class Arrays(NamedTuple):
-    """A flat list of the coded arrays, taken apart into pairs of weight and bias."""
+    """All coded arrays, or what is known of each, by their roles; pairs are (weight, bias)."""
 
-    upsampling: np.ndarray | None
+    upsampling: Any
+    """The learned kernel; None: there is none."""
     layers: list[tuple]
     """Synthesis' 1x1 layers."""
     convs: list[tuple]
@@ -161,22 +120,40 @@ class Arrays(NamedTuple):
     """The features of each grid that has some."""
 
 
-def take_apart(config: Config, arrays: Sequence[np.ndarray]) -> Arrays:
-    """Arrays in the order of `array_infos`, by their roles."""
-    left = iter(arrays)
+def structure(config: Config, ndim: int) -> Arrays:
+    """All coded arrays as `ArrayInfo`; their order is that of `parameters.Networks`' leaves."""
+    def pair(part, weight, bias):
+        return ArrayInfo(part, weight), ArrayInfo(part, bias, is_bias=True)
 
-    def pairs(n):
-        return [(next(left), next(left)) for _ in range(n)]
+    def dense(part, *widths):
+        return [pair(part, (n_out, n_in), (n_out,)) for n_in, n_out in itertools.pairwise(widths)]
 
-    hidden, total = len(config.entropy_widths), len(exponents(config))
-    count = total if config.entropy_per_grid else 1
+    kernel, total = UPSAMPLINGS[config.upsampling], len(exponents(config))
+    size = (1, 3, 3) if config.synthesis_per_frame and ndim == 3 else (3,) * ndim
+    contexts = [context_count(config, ndim, n)
+                for n in range(total if config.entropy_per_grid else 1)]
+    sources = [len(ancestors(config, n)) for n in range(total)]
     return Arrays(
-        next(left) if UPSAMPLINGS[config.upsampling].is_learned else None,
-        pairs(len(config.synthesis_widths) + 1), pairs(config.synthesis_residual_convs),
-        pairs(config.linear_branches),
-        [pairs(hidden + 1) for _ in range(count)],
-        pairs(hidden * config.entropy_film), pairs(count * config.linear_branches),
-        pairs(sum(bool(ancestors(config, n)) for n in range(total))))
+        ArrayInfo("upsampling", kernel.kernel_shape(config.num_grids, ndim))
+        if kernel.is_learned else None,
+        dense("synthesis", config.num_grids, *config.synthesis_widths, 3),
+        [pair("synthesis", (3, 3, *size), (3,))] * config.synthesis_residual_convs,
+        dense("synthesis", config.num_grids, 3) if config.linear_branches else [],
+        [dense("entropy", n, *config.entropy_widths, 2) for n in contexts],
+        [pair("entropy", (total, width), (total, width))
+         for width in config.entropy_widths if config.entropy_film],
+        [dense("entropy", n, 2)[0] for n in contexts if config.linear_branches],
+        [dense("entropy", n, config.grid_features)[0] for n in sources if n])
+
+
+def flatten(arrays: PyTree) -> tuple[list, Any]:
+    """Arrays, or infos, in the order of the file, and the structure for `jax.tree.unflatten`."""
+    return jax.tree.flatten(arrays, is_leaf=lambda leaf: isinstance(leaf, ArrayInfo))
+
+
+def take_apart(config: Config, arrays: Sequence[np.ndarray]) -> Arrays:
+    """Arrays in the order of the file, by their roles."""
+    return jax.tree.unflatten(flatten(structure(config, 2))[1], arrays)
 
 
 # Numbers ----------------------------------------------------------------------------------------
@@ -266,7 +243,8 @@ class Input:
 
 # The config -------------------------------------------------------------------------------------
 
-_KNOWN = (C3, C3_CLIC, COOL_CHIC, COOL_CHIC_V2, *ADAPTIVE_KODAK, *ADAPTIVE_CLIC, *ADAPTIVE_UVG)
+_KNOWN = (C3, presets.C3_CLIC, presets.COOL_CHIC, presets.COOL_CHIC_V2, *presets.ADAPTIVE_KODAK,
+          *presets.ADAPTIVE_CLIC, *presets.ADAPTIVE_UVG)
 """Configs that a file names by one byte instead of writing them out. Append only: with this the
 presets are part of the format, and a test holds what each stands for."""
 _EXTENDED = 127
@@ -564,7 +542,7 @@ def check_limits(config: Config, shape: tuple[int, ...]) -> None:
     if max(len(config.synthesis_widths), len(config.entropy_widths),
            config.synthesis_residual_convs) > 15:
         raise BitstreamError("a network has more than 15 hidden layers or residual convolutions")
-    parameters = sum(math.prod(info.shape) for info in array_infos(config, ndim))
+    parameters = sum(math.prod(info.shape) for info in flatten(structure(config, ndim))[0])
     if parameters > MAX_PARAMETERS:
         raise BitstreamError(f"{parameters} parameters are more than the limit of {MAX_PARAMETERS}")
 

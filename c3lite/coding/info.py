@@ -125,7 +125,8 @@ def _info(head):
     contents = files.read_payload(head)
     config, shape, coded = contents
     bits = files.written(contents).bits()
-    parts = dict.fromkeys(array.part for array in header.array_infos(config, len(shape)))
+    infos, _ = header.flatten(header.structure(config, len(shape)))
+    parts = dict.fromkeys(info.part for info in infos)
     return Info(head.version, shape, config, coded.weight_step, coded.bias_step,
                 coded.entropy_steps, head.bytes, len(head.payload),
                 {part: bits[part] for part in parts},

@@ -17,7 +17,7 @@ from jaxtyping import ArrayLike, Float, Integer, PRNGKeyArray
 
 from c3lite.coding import encode
 from c3lite.coding.pixels import synthesize
-from c3lite.config import C3_FAST, Config
+from c3lite.config import C3_FAST, Config, edit
 from c3lite.evaluation import report
 from c3lite.evaluation.metrics import quality
 from c3lite.fitting import collapse, parameters
@@ -25,7 +25,7 @@ from c3lite.fitting.checkpoint import beside, resumed
 from c3lite.fitting.loop import chunks
 from c3lite.fitting.parameters import Coded, Networks
 from c3lite.fitting.seconds import scheduled
-from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax
+from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax, with_codec
 from c3lite.fitting.warm_up import best_start, from_window
 from c3lite.model import latents
 from c3lite.model.codec import Codec
@@ -120,6 +120,7 @@ def fit(
     config: Config = C3_FAST,
     *,
     seconds: float | int | None = None,
+    start: Codec | None = None,
     key: PRNGKeyArray | None = None,
     progress: bool = True,
     callback: Callable[[State], None] | None = None,
@@ -135,7 +136,8 @@ def fit(
 
     With `seconds`, the config's schedule is as long as fits into that time, compilation, search and
     file included. `fit.config` has the numbers of steps, and with it the fit can be repeated; a
-    checkpoint, which goes on with steps that are known, excludes it.
+    checkpoint, which goes on with steps that are known, excludes it. With `start`, a codec for data
+    of this shape, it is from there that the fit goes on, without a warm-up or a window.
 
     A fit that has collapsed (`Fit.collapsed`) is a warning; with `on_collapse="restart"` it begins
     again with `clip_gradient="straight_through"` as soon as that is seen, and says so in a warning.
@@ -151,8 +153,10 @@ def fit(
                              "time is measured at every start; give steps instead")
         config = scheduled(x, config, key, seconds, began)
     watch = collapse.Watch(x, config, on_collapse)
-    store, state, past = resumed(checkpoint, [x], [config], [key], begin(x, config, key))
-    interrupted = False
+    state, interrupted = begin(x, config, key), False
+    if start is not None:
+        config, state = edit(config, warmup_starts=1, window=None), with_codec(state, start)
+    store, state, past = resumed(checkpoint, [x], [config], [key], state)
     try:
         state = best_start(x, config, state, past, progress=progress)
         state = from_window(x, config, state, progress=progress)
@@ -165,8 +169,9 @@ def fit(
         interrupted = True
     if not interrupted and watch.sees_collapse(past):  # also of a fit resumed at its end
         left = None if seconds is None else seconds - (time.perf_counter() - began)
-        result = fit(x, collapse.restarted(config), seconds=left, key=key, progress=progress,
-                     callback=callback, checkpoint=beside(checkpoint, "restarted"))
+        result = fit(x, collapse.restarted(config), seconds=left, start=start, key=key,
+                     progress=progress, callback=callback,
+                     checkpoint=beside(checkpoint, "restarted"))
         result = dataclasses.replace(result, seconds=time.perf_counter() - began)
     else:
         result = finish(x, config, best_codec(state), joined(past), began, interrupted)

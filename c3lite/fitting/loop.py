@@ -59,14 +59,14 @@ def chunks(
     x: Float[ArrayLike, "*batch 3 *shape"], config: Config, state: State,
     past: list[History] | None = None, *, progress: bool = False,
     store: Checkpoint | None = None, advance: Callable = run_chunk,
-    most: Callable[[], float] = lambda: math.inf,
+    most: Callable[[], float] = lambda: math.inf, label: str | None = None,
 ) -> Iterator[tuple[State, History]]:
     """The fit as a generator: the state after each chunk of steps, and what the steps measured.
 
-    Everything that fits (`fit`, batches, the live widget) is a loop over this. Chunks grow to about
-    `SECONDS_A_CHUNK`; their size does not change the result. `past` grows by each history, `store`
-    is kept up to date, and `progress` prints a bar. `advance` is `run_chunk`, or that of a batch.
-    `most()` is asked before each chunk how many steps it may have.
+    Everything that fits (`fit`, batches, windows, the live widget) is a loop over this. Chunks grow
+    to about `SECONDS_A_CHUNK`; their size does not change the result. `past` grows by each history,
+    `store` is kept up to date, and `progress` prints a bar with the `label`. `advance` is
+    `run_chunk`, or that of a batch. `most()` is asked before each chunk how many steps it may have.
     Raises `FitError` when the loss of a single fit stops being finite.
     """
     past = [] if past is None else past
@@ -83,7 +83,7 @@ def chunks(
             past.append(history)
             if history.loss.ndim == 1 and (error := diverged(past)):
                 raise error
-            show_progress(bar, state, history)
+            show_progress(bar, state, history, label)
             if store is not None:
                 store.save_sometimes(state, past)
             yield state, history

@@ -65,12 +65,6 @@ def path_matrix(sides: tuple[int, ...], method: str) -> Float[np.ndarray, "n_out
     return functools.reduce(lambda done, step: step @ done, steps, start)
 
 
-def _apply_along(matrix, grid, axis):
-    # the interpolation weights are exact in float32 only if the product is, also on a GPU
-    moved = jnp.tensordot(matrix, grid, axes=((1,), (axis,)), precision="highest")
-    return jnp.moveaxis(moved, 0, axis)
-
-
 def split(
     flat: Num[Array | np.ndarray, " latents"], shapes: Sequence[tuple[int, ...]]
 ) -> tuple[Num[Array | np.ndarray, "..."], ...]:
@@ -97,9 +91,10 @@ def _resize(grid, paths, method):
         whole = shortcut and len(path) == 2 and path[1] % path[0] == 0
         if whole and (axis == 0 or not on_cpu()):
             moved = shortcut(jnp.moveaxis(grid, axis, 0), path[1] // path[0])
-            grid = jnp.moveaxis(moved, 0, axis)
-        else:
-            grid = _apply_along(path_matrix(path, method), grid, axis)
+        else:  # the weights are exact in float32 only if the product is, also on a GPU
+            moved = jnp.tensordot(path_matrix(path, method), grid, axes=((1,), (axis,)),
+                                  precision="highest")
+        grid = jnp.moveaxis(moved, 0, axis)
     return grid
 
 

@@ -61,24 +61,17 @@ def is_residual(config, n_in: int, n_out: int) -> bool:
 
 
 def run_layers(
-    config, layers: Sequence[Dense], x: Float[Array, "n_in n"]
+    config, layers: Sequence[Dense], x: Float[Array, "n_in n"], branch: Dense | None = None
 ) -> Float[Array, "n_out n"]:
-    """All layers in turn, an activation after each but the last."""
-    act = ACTIVATIONS[config.activation].train
+    """All layers in turn, an activation after each but the last; and beside them the branch."""
+    act, y = ACTIVATIONS[config.activation].train, x
     for layer in layers[:-1]:
-        y = layer(x)
-        x = act(x + y if is_residual(config, *layer.weight.shape[::-1]) else y)
-    return layers[-1](x)
+        z = layer(y)
+        y = act(y + z if is_residual(config, *layer.weight.shape[::-1]) else z)
+    y = layers[-1](y)
+    return y if branch is None else y + branch(x)
 
 
 def linear_branch(weight: Float[Array, "n_out n_in"]) -> Dense:
     """A linear map beside a network, its bias zero at the start."""
     return Dense(weight, jnp.zeros(len(weight)))
-
-
-def run_network(
-    config, layers: Sequence[Dense], branch: Dense | None, x: Float[Array, "n_in n"]
-) -> Float[Array, "n_out n"]:
-    """The layers, and beside them the branch if there is one."""
-    y = run_layers(config, layers, x)
-    return y if branch is None else y + branch(x)
