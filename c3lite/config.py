@@ -387,6 +387,7 @@ def edit(config: Config, **changes) -> Config:
         elif hint is float and _has_type(value, float):
             value = float(value)  # so that 1 and 1.0 are one program and one hash
         values[name] = _tuples(value)
+        _check_type(name, values[name])
     return dataclasses.replace(config, **values)
 
 

@@ -83,8 +83,9 @@ def _contents(fit: Any) -> Contents:
     steps = [float(np.float32(step)) for step in coded.steps]
     if len(steps) != (4 if fit.config.steps_per_network else 2):
         raise BitstreamError("steps_per_network and the number of quantization steps do not fit")
+    networks = header.take_apart(fit.config, [a.astype(np.int64) for a in arrays])
     return Contents(header.as_decoded(fit.config, len(shape)), shape,
-                    Coded(symbols, [a.astype(np.int64) for a in arrays], *steps))
+                    Coded(symbols, networks, *steps))
 
 
 def written(contents: Contents) -> Writer:

@@ -90,43 +90,42 @@ class Contents(NamedTuple):
     coded: Coded
 
 
-class ArrayInfo(NamedTuple):
-    """One array of the networks."""
-
-    part: str
-    """"upsampling", "synthesis" or "entropy"."""
-    shape: tuple[int, ...]
-    is_bias: bool = False
-
-
 class Arrays(NamedTuple):
-    """All coded arrays, or what is known of each, by their roles; pairs are (weight, bias)."""
+    """All coded arrays, or their shapes, by their roles; what there is none of is empty.
+
+    Pairs are (weight, bias). The order is that of the file, and of `parameters.Networks`' leaves.
+    """
 
     upsampling: Any
-    """The learned kernel; None: there is none."""
+    """The learned kernel, or None."""
     layers: list[tuple]
     """Synthesis' 1x1 layers."""
     convs: list[tuple]
     """Its residual convolutions."""
     branch: list[tuple]
-    """Its linear branch, if there is one."""
+    """Its linear branch."""
     networks: list[list[tuple]]
     """The layers of each entropy network."""
     film: list[tuple]
     """(scale - 1, shift) of each hidden layer, a row a grid."""
     branches: list[tuple]
-    """The linear branch of each entropy network, if there are any."""
+    """The linear branch of each entropy network."""
     features: list[tuple]
     """The features of each grid that has some."""
 
 
-def structure(config: Config, ndim: int) -> Arrays:
-    """All coded arrays as `ArrayInfo`; their order is that of `parameters.Networks`' leaves."""
-    def pair(part, weight, bias):
-        return ArrayInfo(part, weight), ArrayInfo(part, bias, is_bias=True)
+PART_OF = dict(zip(
+    Arrays._fields, ("upsampling", *3 * ("synthesis",), *4 * ("entropy",)), strict=True))
+"""By role: the part of the networks that an array belongs to."""
 
-    def dense(part, *widths):
-        return [pair(part, (n_out, n_in), (n_out,)) for n_in, n_out in itertools.pairwise(widths)]
+
+def array_shapes(config: Config, ndim: int) -> Arrays:
+    """The shapes (`jax.ShapeDtypeStruct`) of all coded arrays."""
+    def pair(weight, bias):
+        return jax.ShapeDtypeStruct(weight, np.int32), jax.ShapeDtypeStruct(bias, np.int32)
+
+    def dense(*widths):
+        return [pair((n_out, n_in), (n_out,)) for n_in, n_out in itertools.pairwise(widths)]
 
     kernel, total = UPSAMPLINGS[config.upsampling], len(exponents(config))
     size = (1, 3, 3) if config.synthesis_per_frame and ndim == 3 else (3,) * ndim
@@ -134,26 +133,19 @@ def structure(config: Config, ndim: int) -> Arrays:
                 for n in range(total if config.entropy_per_grid else 1)]
     sources = [len(ancestors(config, n)) for n in range(total)]
     return Arrays(
-        ArrayInfo("upsampling", kernel.kernel_shape(config.num_grids, ndim))
-        if kernel.is_learned else None,
-        dense("synthesis", config.num_grids, *config.synthesis_widths, 3),
-        [pair("synthesis", (3, 3, *size), (3,))] * config.synthesis_residual_convs,
-        dense("synthesis", config.num_grids, 3) if config.linear_branches else [],
-        [dense("entropy", n, *config.entropy_widths, 2) for n in contexts],
-        [pair("entropy", (total, width), (total, width))
-         for width in config.entropy_widths if config.entropy_film],
-        [dense("entropy", n, 2)[0] for n in contexts if config.linear_branches],
-        [dense("entropy", n, config.grid_features)[0] for n in sources if n])
-
-
-def flatten(arrays: PyTree) -> tuple[list, Any]:
-    """Arrays, or infos, in the order of the file, and the structure for `jax.tree.unflatten`."""
-    return jax.tree.flatten(arrays, is_leaf=lambda leaf: isinstance(leaf, ArrayInfo))
+        pair(kernel.kernel_shape(config.num_grids, ndim), ())[0] if kernel.is_learned else None,
+        dense(config.num_grids, *config.synthesis_widths, 3),
+        [pair((3, 3, *size), (3,))] * config.synthesis_residual_convs,
+        dense(config.num_grids, 3) if config.linear_branches else [],
+        [dense(n, *config.entropy_widths, 2) for n in contexts],
+        [pair((total, n), (total, n)) for n in config.entropy_widths if config.entropy_film],
+        [dense(n, 2)[0] for n in contexts if config.linear_branches],
+        [dense(n, config.grid_features)[0] for n in sources if n])
 
 
 def take_apart(config: Config, arrays: Sequence[np.ndarray]) -> Arrays:
     """Arrays in the order of the file, by their roles."""
-    return jax.tree.unflatten(flatten(structure(config, 2))[1], arrays)
+    return jax.tree.unflatten(jax.tree.structure(array_shapes(config, 2)), arrays)
 
 
 # Numbers ----------------------------------------------------------------------------------------
@@ -542,7 +534,7 @@ def check_limits(config: Config, shape: tuple[int, ...]) -> None:
     if max(len(config.synthesis_widths), len(config.entropy_widths),
            config.synthesis_residual_convs) > 15:
         raise BitstreamError("a network has more than 15 hidden layers or residual convolutions")
-    parameters = sum(math.prod(info.shape) for info in flatten(structure(config, ndim))[0])
+    parameters = sum(math.prod(a.shape) for a in jax.tree.leaves(array_shapes(config, ndim)))
     if parameters > MAX_PARAMETERS:
         raise BitstreamError(f"{parameters} parameters are more than the limit of {MAX_PARAMETERS}")
 

@@ -125,9 +125,7 @@ def _info(head):
     contents = files.read_payload(head)
     config, shape, coded = contents
     bits = files.written(contents).bits()
-    infos, _ = header.flatten(header.structure(config, len(shape)))
-    parts = dict.fromkeys(info.part for info in infos)
     return Info(head.version, shape, config, coded.weight_step, coded.bias_step,
                 coded.entropy_steps, head.bytes, len(head.payload),
-                {part: bits[part] for part in parts},
+                {part: bits[part] for part in header.PART_OF.values() if bits[part]},
                 tuple(bits[n] for n in range(len(exponents(config)))))

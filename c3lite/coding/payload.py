@@ -41,7 +41,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, Real
 
-from c3lite.coding.header import Arrays, BitstreamError, Contents, flatten, structure
+from c3lite.coding.header import PART_OF, Arrays, BitstreamError, Contents, array_shapes
 from c3lite.coding.pixels import product
 from c3lite.coding.rangecoder import Decoder, Table, encode_intervals
 from c3lite.ingredients.activations import ACTIVATIONS
@@ -485,7 +485,7 @@ class Tables(dict[int, Table]):
 
 # Coders -----------------------------------------------------------------------------------------
 
-LABELS = (*range(16), "upsampling", "synthesis", "entropy")
+LABELS = (*range(16), *dict.fromkeys(PART_OF.values()))
 """What symbols are counted under: grids, then the parts of the networks."""
 
 
@@ -529,7 +529,8 @@ class Reader:
         self._decoder = Decoder(data, backend=backend)
 
     def code(self, tables, symbols, label):
-        return np.array(self._decoder.decode_many(self._tables, tables), np.int64)
+        chosen = [self._tables[number] for number in tables.tolist()]
+        return np.array(self._decoder.decode_many(chosen, range(len(chosen))), np.int64)
 
 
 # Integers as symbols: written or read by the same functions, so that the two cannot drift apart ---
@@ -647,14 +648,17 @@ def walk(coder: Any, contents: Contents) -> Contents:
 
 def _code_networks(coder, config, ndim, arrays) -> Arrays:
     """The integers of all network arrays: written, or read where there are none."""
-    infos, tree = flatten(structure(config, ndim))
-    known = [np.zeros(info.shape, np.int64) for info in infos] if arrays is None else flatten(
-        arrays)[0]
-    coded = [code_array(coder, values.reshape(-1), LABELS.index(info.part)).reshape(info.shape)
-             for info, values in zip(infos, known, strict=True)]
-    if max(np.abs(array).max(initial=0) for array in coded) > MAX_INTEGER:
-        raise BitstreamError("a network's weight is beyond all limits; the file is damaged")
-    return jax.tree.unflatten(tree, coded)
+    shapes = array_shapes(config, ndim)
+    if arrays is None:
+        arrays = jax.tree.map(lambda a: np.zeros(a.shape, np.int64), shapes)
+
+    def code(path, like, values):
+        array = code_array(coder, values.reshape(-1), LABELS.index(PART_OF[path[0].name]))
+        if np.abs(array).max(initial=0) > MAX_INTEGER:
+            raise BitstreamError("a network's weight is beyond all limits; the file is damaged")
+        return array.reshape(like.shape)
+
+    return jax.tree_util.tree_map_with_path(code, shapes, arrays)
 
 
 def put(buffer: Float[np.ndarray, " size"], plan: Plan, places: slice, values) -> None:
