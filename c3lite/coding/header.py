@@ -33,8 +33,7 @@ MAGIC = b"C3l"
 VERSION = 3
 OLDEST = 2
 FIRST_OF_VERSION_3 = 22
-"""Number of the first config field that version 2 did not know. It is all that version 3 added:
-files of both are read by the same rules."""
+"""Number of the first config field that version 2 did not know: all that version 3 added."""
 
 MAX_SIDE = 2**14
 MAX_FRAMES = 2**12
@@ -189,10 +188,9 @@ class Output:
 
 
 class Input:
-    """Bytes of a header, as they are read. Raises `BitstreamError` at their end.
+    """Bytes of a header, as they are read; raises `BitstreamError` at their end.
 
-    The calls are those of `Output`, whose arguments are not used here: one function can write and
-    read.
+    The calls are those of `Output`, arguments unused, so that one function can write and read.
     """
 
     def __init__(self, data: bytes):
@@ -203,10 +201,6 @@ class Input:
             raise BitstreamError("the file ends within its header")
         self.at += n
         return self.data[self.at - n : self.at]
-
-    def crc(self) -> int:
-        """A checksum of four bytes."""
-        return struct.unpack("<I", self.take(4))[0]
 
     def byte(self, _=None) -> int:
         return self.take(1)[0]
@@ -428,7 +422,7 @@ class Header(NamedTuple):
 
     contents: Contents
     """Latents and networks are None: they are in the payload."""
-    latents_crc: int
+    latents_crc: bytes
     payload: bytes
     bytes: int
     """Everything but the payload."""
@@ -444,7 +438,7 @@ def pack(contents: Contents, payload: bytes) -> bytes:
         out.float(step)
     for side in contents.shape:
         out.unsigned(side)
-    out.data += struct.pack("<I", latents_crc(coded.symbols))
+    out.data += latents_crc(coded.symbols)
     return with_crc(MAGIC, version_of(contents.config), bytes(out.data) + payload)
 
 
@@ -464,9 +458,9 @@ def checksum(rest: bytes | memoryview, version: int) -> bytes:
     return struct.pack("<I", zlib.crc32(rest, version if version > 2 else 0))
 
 
-def latents_crc(symbols: Integer[np.ndarray, " latents"]) -> int:
+def latents_crc(symbols: Integer[np.ndarray, " latents"]) -> bytes:
     """Catches a decoder whose integers differ from the encoder's."""
-    return zlib.crc32(np.asarray(symbols, "<i4").tobytes())
+    return checksum(np.asarray(symbols, "<i4").tobytes(), OLDEST)
 
 
 def unpack(data: bytes) -> Header:
@@ -491,7 +485,7 @@ def unpack(data: bytes) -> Header:
         raise BitstreamError("a quantization step in the header is not between 0 and 1")
     shape = tuple(source.unsigned() for _ in range(ndim))
     check_limits(config, shape)
-    crc = source.crc()
+    crc = source.take(4)
     return Header(Contents(config, shape, Coded(None, None, *steps)), crc, data[source.at :],
                   source.at, version)
 

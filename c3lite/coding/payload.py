@@ -41,6 +41,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, Real
 
+from c3lite.arrays.kernels import Offset
 from c3lite.coding.header import PART_OF, Arrays, BitstreamError, Contents, array_shapes
 from c3lite.coding.pixels import product
 from c3lite.coding.rangecoder import Decoder, Table, encode_intervals
@@ -48,7 +49,6 @@ from c3lite.ingredients.activations import ACTIVATIONS
 from c3lite.ingredients.activations import FRACTION_BITS as ACTIVATION_BITS
 from c3lite.model import context as ctx
 from c3lite.model import latents
-from c3lite.model.kernels import Offset
 from c3lite.model.networks import is_residual
 
 # The order --------------------------------------------------------------------------------------
@@ -100,10 +100,8 @@ class Plan:
     displacements: tuple[Int[np.ndarray, " context"], ...]
     """Of each grid's context in the buffer, in the order of the network's inputs."""
     per_grid: bool
-    """Whether grids differ in network or context, so that a step holds latents of one grid only."""
-    mixed: bool
-    """Whether it holds those of several all the same, as with features: each grid's are predicted
-    by themselves, and all are coded together."""
+    """Whether grids differ in network or context, so that each one's latents are predicted apart:
+    a step holds those of one grid only, or with features of several, which are coded together."""
     unit: int
     """What a latent of 1 is in the buffer."""
     size: int
@@ -136,12 +134,12 @@ class Plan:
                 delay += sum(slopes) + 1 + reach * sum(slopes)
                 halving.append(_linear(grid_shape, slopes, delay - reach * sum(slopes)))
             ranks.append(_linear(grid_shape, slopes, delay))
-        self.mixed = config.grid_features > 0
-        self.per_grid = (config.entropy_per_grid or config.entropy_film or len(set(own)) > 1
-                         or self.mixed)
+        apart = config.entropy_per_grid or config.entropy_film or len(set(own)) > 1
+        self.per_grid = apart or config.grid_features > 0
         self._firsts = np.cumsum([0, *map(math.prod, self.shapes)])
         self._ancestors = [self._places_above(config, n) for n in range(count)]
-        self._sort(np.concatenate(ranks))
+        # grids with different networks take turns within a rank
+        self._sort(np.concatenate(ranks), take_turns=apart and not config.grid_features)
         self._plan_halving(halving, plane)
 
     def _lay_out(self, offsets):
@@ -178,14 +176,12 @@ class Plan:
     def _flat(self, offset):
         return _dot(offset, self.strides)
 
-    def _sort(self, ranks):
+    def _sort(self, ranks, take_turns):
         counts = [math.prod(s) for s in self.shapes]
         positions = np.concatenate([_linear(s, self.strides, start)
                                     for s, start in zip(self.shapes, self.starts, strict=True)])
         grid = np.repeat(np.arange(len(counts)), counts)
-        # grids with different networks take turns within a rank
-        apart = self.per_grid and not self.mixed
-        keys = ranks * len(counts) + grid if apart else ranks
+        keys = ranks * len(counts) + grid if take_turns else ranks
         if keys.max() < 2**16:
             keys = keys.astype(np.uint16)  # sorted by radix: ten times faster
         self.order = np.argsort(keys, kind="stable")
@@ -225,8 +221,8 @@ class Plan:
             first, halved = end, halved_end
 
     def parts(self, step: slice) -> list[slice]:
-        """A step's latents, those of each grid apart if grids differ in features."""
-        if not self.mixed:
+        """A step's latents, those of each grid apart if grids differ."""
+        if not self.per_grid:
             return [step]
         ends = step.start + 1 + np.flatnonzero(np.diff(self.grid[step]))
         edges = [step.start, *ends.tolist(), step.stop]

@@ -94,10 +94,9 @@ class Fit:
 
     @functools.cached_property
     def collapsed(self) -> bool | None:
-        """Whether the reconstruction is hardly better than one color; None where not judged.
+        """Whether the reconstruction is less than 5 dB above the best constant color.
 
-        That is less than 5 dB above the best constant color. Not judged: pictures that are nearly
-        of one color themselves, and fits of fewer than 300 steps (`collapse.py`).
+        None: not judged, of pictures that are nearly of one color and fits of fewer than 300 steps.
         """
         return collapse.judge(self.image, self.mse, len(self.history.loss))
 

@@ -22,8 +22,7 @@ CHUNK = 100
 """Most steps of one compiled call: the grain of progress, checkpoints and interruption."""
 
 SECONDS_A_CHUNK = 1.0
-"""Chunks are sized to take about this long, so that progress moves and Ctrl-C is answered."""
-
+"""About what a chunk takes, so that progress moves and Ctrl-C is answered."""
 FIRST_CHUNK = 10
 """Steps of the first chunk, which is timed to size the others, and of each in a warm-up."""
 

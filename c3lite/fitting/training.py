@@ -19,12 +19,12 @@ import numpy as np
 import optax
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray, PyTree
 
+from c3lite.arrays.blocks import on_cpu
 from c3lite.coding.header import check_reach
 from c3lite.config import C3
 from c3lite.fitting.parameters import networks_of, with_networks
 from c3lite.ingredients.noise import NOISES
 from c3lite.ingredients.optimizers import NETWORK_OPTIMIZERS
-from c3lite.model.blocks import on_cpu
 from c3lite.model.codec import Codec, rate_distortion
 from c3lite.model.quantize import hard_round, noisy_round
 

@@ -52,14 +52,8 @@ class Codec(eqx.Module):
     shape: tuple[int, ...] = eqx.field(static=True)
     """Shape of the data: (height, width) or (frames, height, width)."""
 
-    def __init__(
-        self,
-        config,
-        shape: tuple[int, ...],
-        *,
-        key: PRNGKeyArray,
-        mean_rgb: Float[Array, "3"] | None = None,
-    ):
+    def __init__(self, config, shape: tuple[int, ...], *, key: PRNGKeyArray,
+                 mean_rgb: Float[Array, "3"] | None = None):
         synthesis_key, entropy_key = jr.split(key)
         ndim = len(shape)
         self.shape = tuple(shape)

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 import scipy.fft
 from jaxtyping import Array, Float
 
+from c3lite.arrays.kernels import Offset, gather
 from c3lite.model import latents
-from c3lite.model.kernels import Offset, gather
 
 
 def window_offsets(size: Sequence[int], origin: Sequence[int] | None = None) -> tuple[Offset, ...]:

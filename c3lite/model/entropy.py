@@ -15,10 +15,11 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from c3lite.arrays import blocks
 from c3lite.ingredients.activations import ACTIVATIONS
-from c3lite.model import blocks, latents
 from c3lite.model import context as ctx
-from c3lite.model.networks import Dense, dense_layers, linear_branch, run_layers
+from c3lite.model import latents
+from c3lite.model.networks import Dense, dense_layers, linear, run_layers
 
 WIDE = 256
 """A mask of more entries is not gathered but transformed (`context.correlate`)."""
@@ -32,8 +33,8 @@ def laplace_bits(
 ) -> Float[Array, "*shape"]:
     """-log2 of a Laplace distribution integrated over x +- 1/2, at most 16 (Eqs. 1, 12).
 
-    All in step units. Away from mu both ends of the bin lie in one tail, where the difference of
-    two distribution functions would cancel: there it is exp(-(d - 1/2)/s) (1 - exp(-1/s)) / 2.
+    All in step units. Where both ends of the bin lie in one tail, the difference of two
+    distribution functions would cancel: there it is exp(-(d - 1/2)/s) (1 - exp(-1/s)) / 2.
     """
 
     def tail(t):
@@ -89,11 +90,11 @@ class EntropyModel(eqx.Module):
             (jnp.zeros((total, w)), jnp.zeros((total, w)))
             for w in config.entropy_widths) if config.entropy_film else ()
         self.branches = tuple(
-            linear_branch(jr.normal(jr.fold_in(k, 2**16), (2, n)) / 4)
+            linear(jr.normal(jr.fold_in(k, 2**16), (2, n)) / 4)
             for k, n in zip(keys, counts, strict=True) if config.linear_branches)
         sources = [len(ctx.ancestors(config, n)) for n in range(total)]
         self.features = tuple(
-            linear_branch(jr.normal(jr.fold_in(key, 2**16 + n), (config.grid_features, k)) / 36)
+            linear(jr.normal(jr.fold_in(key, 2**16 + n), (config.grid_features, k)) / 36)
             for n, k in enumerate(sources) if k)
 
     def network(self, grid: int) -> tuple[Dense, ...]:
@@ -144,8 +145,7 @@ class EntropyModel(eqx.Module):
     def context(
         self, config, grids: tuple[Float[Array, "..."], ...], n: int
     ) -> Float[Array, "context latents"]:
-        """The context of every latent of grid n: the mask's box, its own grid, the halved finer,
-        the features of the coarser ones."""
+        """Of every latent of grid n: the mask's box, its own grid, the halved finer, features."""
         near = self._near_context(config, grids, n)
         boxes = [jnp.stack(ctx.views(moved, ctx.box_starts(config.mask_shape), grids[n].shape))
                  for moved in box_sources(config, grids[n], n)]
@@ -162,8 +162,8 @@ class EntropyModel(eqx.Module):
     def features_of(
         self, config, grids: tuple[Float[Array, "..."], ...], n: int
     ) -> Float[Array, "features ..."]:
-        """What grid n learns from the coarser grids: A r + b once for all that share a parent, of
-        the coarser latents r there; zeros for a grid without features."""
+        """What grid n learns from the coarser latents r: A r + b once for all that share a parent;
+        zeros for a grid without features."""
         shape, sources = grids[n].shape, ctx.ancestors(config, n)
         if not sources:
             return jnp.zeros((config.grid_features, *shape))
@@ -188,8 +188,7 @@ def box_sources(config, grid: Float[Array, "..."], n: int) -> list[Float[Array, 
 def near_sources(
     config, grids: tuple[Float[Array, "..."], ...], n: int
 ) -> Iterator[tuple[Float[Array, "..."], tuple[ctx.Offset, ...]]]:
-    """What else grid n's context is read from, and at which offsets: itself, the finer grid halved.
-    """
+    """What else its context is read from, and at which offsets: itself, the finer grid halved."""
     grid = grids[n]
     yield grid, ctx.own_offsets(config, grid.ndim)
     if offsets := ctx.previous_offsets(config, grid.ndim):

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from c3lite.arrays.kernels import affine
 from c3lite.ingredients.activations import ACTIVATIONS
 from c3lite.ingredients.initialization import INITIALIZATIONS
-from c3lite.model.kernels import affine
 
 
 def initial_weight(
@@ -46,12 +46,10 @@ def dense_layers(
     """
     layers = []
     for i, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
-        weight = initial_weight(config, jr.fold_in(key, i), n_out, n_in,
-                                fan_in if i == 0 else None)
-        hidden = i < len(widths) - 2
-        if hidden and is_residual(config, n_in, n_out):
+        weight = initial_weight(config, jr.fold_in(key, i), n_out, n_in, None if i else fan_in)
+        if i < len(widths) - 2 and is_residual(config, n_in, n_out):
             weight = jnp.zeros_like(weight)
-        layers.append(Dense(weight, jnp.zeros(n_out)))
+        layers.append(linear(weight))
     return tuple(layers)
 
 
@@ -72,6 +70,6 @@ def run_layers(
     return y if branch is None else y + branch(x)
 
 
-def linear_branch(weight: Float[Array, "n_out n_in"]) -> Dense:
-    """A linear map beside a network, its bias zero at the start."""
+def linear(weight: Float[Array, "n_out n_in"]) -> Dense:
+    """A layer, or a linear map beside a network, its bias zero at the start."""
     return Dense(weight, jnp.zeros(len(weight)))
