@@ -49,13 +49,10 @@ def encode(fit: Any, *, backend: str = "auto") -> bytes:
     """The file of a fit, or of all patches of a clip. It is decoded before it is returned.
 
     Of a fit its `config`, `shape` and `coded` are read, of a clip its `fits`, `shape` and `patch`.
+    `backend` is that of the range coder: "auto", "range-coder" or "python"; the bytes are the same.
 
-    Args:
-        backend: of the range coder: "auto", "range-coder" or "python"; the bytes are the same.
-
-    Raises:
-        BitstreamError: when a fit is beyond the format's limits (parameters that are not finite,
-            sides), or the decoder does not give back its config, latents and networks.
+    Raises `BitstreamError` when a fit is beyond the format's limits (parameters that are not
+    finite, sides), or the decoder does not give back its config, latents and networks.
     """
     if hasattr(fit, "fits"):
         return _encode_clip(fit, backend)
@@ -96,10 +93,7 @@ def written(contents: Contents) -> Writer:
 
 
 def read(data: bytes, backend: str = "auto") -> Contents:
-    """All that a fit's file says, its networks as a list of integer arrays.
-
-    Raises `BitstreamError` for bytes that are not a whole and undamaged file.
-    """
+    """All that a fit's file says. Raises `BitstreamError` unless it is whole and undamaged."""
     return read_payload(header.unpack(bytes(data)), backend)
 
 
@@ -228,10 +222,8 @@ def decode(
     """The image or video of a file: float32 multiples of 1/255, (3, *shape).
 
     The same as the fit's `reconstruction`. With `skip_damaged`, patches of a video that cannot be
-    read are gray (0.5), and a warning names each.
-
-    Raises:
-        BitstreamError: for bytes that are not a whole and undamaged file; it names the patch.
+    read are gray (0.5), and a warning names each. Raises `BitstreamError` for bytes that are not a
+    whole and undamaged file; it names the patch.
     """
     if not is_video(data):
         return _pixels(header.unpack(bytes(data)), backend)
@@ -278,8 +270,7 @@ def decode_frames(
 ) -> Iterator[Float[np.ndarray, "3 height width"]]:
     """The frames of a video in turn: those of `decode`, with the memory of one row of patches.
 
-    Raises:
-        BitstreamError: as `decode`, when the damaged patch is reached.
+    Raises `BitstreamError` as `decode`, when the damaged patch is reached.
     """
     if not is_video(data):
         frames = decode(data, backend=backend)

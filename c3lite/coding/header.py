@@ -259,9 +259,9 @@ def as_decoded(config: Config, ndim: int) -> Config:
 
 def decoder_fields(config: Config, ndim: int) -> dict[str, Any]:
     """The marked fields of a config; those of masks only where there are some."""
-    masked = config.mask_shape is not None and ndim == 3
-    return {name: getattr(config, name) for name in coded_fields()
-            if masked or name not in ("mask_shape", "masked_grids", "mask_origins")}
+    left_out = () if config.mask_shape is not None and ndim == 3 else (
+        "mask_shape", "masked_grids", "mask_origins")
+    return {name: getattr(config, name) for name in coded_fields() if name not in left_out}
 
 
 def write_config(out: Output, config: Config, ndim: int) -> None:
@@ -304,14 +304,9 @@ def read_config(source: Input) -> tuple[Config, int]:
 @functools.cache
 def _known(ndim: int) -> list[bytes]:
     """What the numbers 1, 2, ... stand for, written out."""
-    return list(dict.fromkeys(
-        _written_out(as_decoded(_anywhere(config), ndim), ndim) for config in _KNOWN))
-
-
-def _anywhere(config):
-    """With some place for the masks of a config that has none yet."""
-    count = masked_count(config) if config.mask_shape else 0
-    return edit(config, mask_origins=((0, 0),) * count)
+    somewhere = (edit(config, mask_origins=((0, 0),) * masked_count(config))
+                 if config.mask_shape else config for config in _KNOWN)  # none have a place yet
+    return list(dict.fromkeys(_written_out(as_decoded(c, ndim), ndim) for c in somewhere))
 
 
 def _written_out(config: Config, ndim: int) -> bytes:

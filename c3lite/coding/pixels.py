@@ -197,9 +197,8 @@ def double(
     return out[(slice(None), *(slice(n) for n in shape))]
 
 
-# Matrix products, in parts too small for BLAS to start threads: a second thread brings little to
-# products of this size, and on a busy machine it costs much, as BLAS's threads wait for each other
-# in a loop, at full load.
+# Matrix products, in parts too small for BLAS to start threads: a second one brings little here,
+# and on a busy machine it costs much, as they wait for each other in a loop, at full load.
 
 LARGEST = 2**18
 """Multiplications of one product: OpenBLAS uses threads beyond it."""

@@ -108,8 +108,8 @@ def config_axes(configs: Sequence[Config]) -> Config:
                 raise ValueError(f"fits in one batch need equal {name}")
 
     def axis(path, *values):
-        same = len(set(values)) == 1
-        return None if same and (on_cpu() or path[0].name in COMMON) else 0
+        same = len(set(values)) == 1 and (on_cpu() or path[0].name in COMMON)
+        return None if same else 0
 
     return jax.tree_util.tree_map_with_path(axis, *configs)
 

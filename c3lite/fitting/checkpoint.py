@@ -80,10 +80,9 @@ class Checkpoint:
         write_atomically(self.path, write)
 
     def save_sometimes(self, state: State, past: Sequence[History]) -> None:
-        """Save a fit under way if the last save is `SECONDS_BETWEEN` ago.
+        """Save a fit under way, beside it, if the last save is `SECONDS_BETWEEN` ago.
 
-        The fit goes on meanwhile. Raises what went wrong with the save before, as `OSError` for a
-        full disk.
+        Raises what went wrong with the save before, as `OSError` for a full disk.
         """
         if time.monotonic() - self._saved_at < SECONDS_BETWEEN:
             return

@@ -134,9 +134,9 @@ def fit(
     stop button) ends the fit early with the best so far, `interrupted=True`.
 
     With `seconds`, the config's schedule is as long as fits into that time, compilation, search and
-    file included. `fit.config` has the numbers of steps, and with it the fit can be repeated; a
-    checkpoint, which goes on with steps that are known, excludes it. With `start`, a codec for data
-    of this shape, it is from there that the fit goes on, without a warm-up or a window.
+    file included; `fit.config` has the numbers of steps, and with it the fit can be repeated. With
+    `start`, a codec for data of this shape, it is from there that the fit goes on, without a
+    warm-up or a window. A checkpoint excludes both.
 
     A fit that has collapsed (`Fit.collapsed`) is a warning; with `on_collapse="restart"` it begins
     again with `clip_gradient="straight_through"` as soon as that is seen, and says so in a warning.
@@ -146,10 +146,12 @@ def fit(
     """
     x, began = check_image(x), time.perf_counter()
     key = jax.random.key(0) if key is None else key
+    if start is not None and checkpoint is not None:
+        raise ValueError("start and checkpoint exclude each other: it does not know its codec")
+    if seconds is not None and checkpoint is not None:
+        raise ValueError("seconds and checkpoint exclude each other: how many steps fit into a "
+                         "time is measured at every start; give steps instead")
     if seconds is not None:
-        if checkpoint is not None:
-            raise ValueError("seconds and checkpoint exclude each other: how many steps fit into a "
-                             "time is measured at every start; give steps instead")
         config = scheduled(x, config, key, seconds, began)
     watch = collapse.Watch(x, config, on_collapse)
     state, interrupted = begin(x, config, key), False

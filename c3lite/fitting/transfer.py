@@ -33,18 +33,11 @@ def begin(
     """
     state = training.begin(x, config, key)
     ours, theirs = parameters.networks_of(state.codec), jax.tree.map(jax.numpy.asarray, networks)
-    if _shapes(ours) != _shapes(theirs):
+    wanted, given = ([leaf.shape for leaf in jax.tree.leaves(n)] for n in (ours, theirs))
+    if jax.tree.structure(ours) != jax.tree.structure(theirs) or wanted != given:
         raise ValueError("the given networks do not fit the config: it asks for arrays of "
-                         f"{_sizes(ours)}, they are {_sizes(theirs)}")
+                         f"{wanted}, they are {given}")
     return training.with_codec(state, parameters.with_networks(state.codec, theirs))
-
-
-def _shapes(networks):
-    return jax.tree.structure(networks), _sizes(networks)
-
-
-def _sizes(networks) -> list[tuple[int, ...]]:
-    return [leaf.shape for leaf in jax.tree.leaves(networks)]
 
 
 @plain_jax()
