@@ -27,7 +27,7 @@ from c3lite.fitting.parameters import Coded, Networks
 from c3lite.fitting.seconds import scheduled
 from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax, with_codec
 from c3lite.fitting.warm_up import best_start, from_window
-from c3lite.model import latents
+from c3lite.model import entropy, latents
 from c3lite.model.codec import Codec
 
 
@@ -119,7 +119,7 @@ def fit(
     config: Config = C3_FAST,
     *,
     seconds: float | int | None = None,
-    start: Codec | None = None,
+    start: Codec | Fit | None = None,
     key: PRNGKeyArray | None = None,
     progress: bool = True,
     callback: Callable[[State], None] | None = None,
@@ -135,8 +135,8 @@ def fit(
 
     With `seconds`, the config's schedule is as long as fits into that time, compilation, search and
     file included; `fit.config` has the numbers of steps, and with it the fit can be repeated. With
-    `start`, a codec for data of this shape, it is from there that the fit goes on, without a
-    warm-up or a window. A checkpoint excludes both.
+    `start`, a codec for data of this shape, or a fit whose networks (as its file has them) fit the
+    config, it begins there, without a warm-up or a window. A checkpoint excludes both.
 
     A fit that has collapsed (`Fit.collapsed`) is a warning; with `on_collapse="restart"` it begins
     again with `clip_gradient="straight_through"` as soon as that is seen, and says so in a warning.
@@ -156,7 +156,9 @@ def fit(
     watch = collapse.Watch(x, config, on_collapse)
     state, interrupted = begin(x, config, key), False
     if start is not None:
-        config, state = edit(config, warmup_starts=1, window=None), with_codec(state, start)
+        config = edit(config, warmup_starts=1, window=None)  # which would replace the networks
+        state = with_codec(state, start if isinstance(start, Codec) else
+                           parameters.with_networks(state.codec, start.networks))
     store, state, past = resumed(checkpoint, [x], [config], [key], state)
     try:
         state = best_start(x, config, state, past, progress=progress)
@@ -175,7 +177,8 @@ def fit(
                      checkpoint=beside(checkpoint, "restarted"))
         result = dataclasses.replace(result, seconds=time.perf_counter() - began)
     else:
-        result = finish(x, config, best_codec(state), joined(past), began, interrupted)
+        source = start if config.frozen_networks and isinstance(start, Fit) else None
+        result = finish(x, config, best_codec(state), joined(past), began, interrupted, source)
     if store is not None:
         store.settle() if result.interrupted else store.remove()
     return result
@@ -183,23 +186,24 @@ def fit(
 
 def finish(
     x: Float[np.ndarray, "3 *shape"], config: Config, codec: Codec, history: History,
-    began: float, interrupted: bool = False,
+    began: float, interrupted: bool = False, source: Fit | None = None,
 ) -> Fit:
-    """Quantize the networks of a fitted codec and measure the result."""
-    found = parameters.search(codec, config, jnp.asarray(x))
-    coded = jax.tree.map(np.asarray, found.best)
-    coded = Coded(*coded[:2], *map(float, coded.steps))
-    bits = {"latents": float(found.latent_bits)}
-    bits |= {name: float(part) for name, part in found.network_bits._asdict().items()
-             if getattr(coded.networks, name) is not None}
-    return measure(x, config, codec, coded, bits, history, began, interrupted)
+    """Quantize a fitted codec and measure the result. Warns when it has collapsed.
 
-
-def measure(
-    x: Float[np.ndarray, "3 *shape"], config: Config, codec: Codec, coded: Coded,
-    bits: dict[str, float], history: History, began: float, interrupted: bool = False,
-) -> Fit:
-    """The result of a fit whose networks are quantized. Warns when it has collapsed."""
+    With `source`, the networks are those of another fit, whose integers and steps they keep.
+    """
+    if source is not None:
+        symbols = np.rint(np.asarray(codec.scaled_latents(config)))
+        coded = source.coded._replace(symbols=symbols.astype(np.int32))
+        latent_bits = _latent_bits(source.networks.entropy, config, symbols, codec.shape)
+        bits = source.bits | {"latents": float(latent_bits.sum())}
+    else:
+        found = parameters.search(codec, config, jnp.asarray(x))
+        coded = jax.tree.map(np.asarray, found.best)
+        coded = Coded(*coded[:2], *map(float, coded.steps))
+        bits = {"latents": float(found.latent_bits)}
+        bits |= {name: float(part) for name, part in found.network_bits._asdict().items()
+                 if getattr(coded.networks, name) is not None}
     # what a file decodes to, so that decode(encode(fit)) is this exactly
     reconstruction = synthesize(
         config, codec.shape, coded.symbols, jax.tree.leaves(coded.networks), coded.weight_step,
@@ -209,6 +213,9 @@ def measure(
     if result.collapsed:
         warnings.warn(collapse.message(x, result.mse, config), stacklevel=2)
     return result
+
+
+_latent_bits = jax.jit(entropy.latent_bits, static_argnums=3)
 
 
 def check_image(x) -> Float[np.ndarray, "3 *shape"]:

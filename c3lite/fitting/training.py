@@ -203,11 +203,8 @@ def choose(predicate: Bool[Array, ""], f: Callable, g: Callable, x: PyTree) -> P
 def where(mask: Bool[ArrayLike, "*fits"], new: PyTree, old: PyTree) -> PyTree:
     """All arrays of `new`, or all of `old`; of a batch, for each fit by itself."""
     mask = jnp.asarray(mask)
-
-    def choose(new, old):
-        return jnp.where(mask.reshape(mask.shape + (1,) * (new.ndim - mask.ndim)), new, old)
-
-    return jax.tree.map(choose, new, old)
+    return jax.tree.map(lambda a, b: jnp.where(
+        mask.reshape(mask.shape + (1,) * (a.ndim - mask.ndim)), a, b), new, old)
 
 
 def joined(past: Sequence[History]) -> History:
