@@ -1,8 +1,7 @@
 """The payload of a file: in which order latents are coded, and by which probabilities (App. B.3).
 
-First the networks' integers, then the latents, each with a frequency table that the entropy network
-names. `walk` is handed a coder that either writes the symbols it is given or reads them, so that
-encoder and decoder cannot drift apart.
+First the networks' integers, then the latents. `walk` is handed a coder that either writes the
+symbols it is given or reads them, so that encoder and decoder cannot drift apart.
 
 **The order.** A latent can be decoded once its whole context is. rank = a . position, with the
 smallest integers a such that a . offset <= -1 for every offset of the context, says when: all
@@ -15,15 +14,13 @@ it has features of the coarser grids, those have the same slopes and are ahead o
 
 **The probabilities.** Encoder and decoder have to agree on every one to the last bit, and
 floating-point networks do not: batches of another size or another machine sum in another order.
-Here every product and sum is of whole numbers below 2^53, which float64 holds exactly, so that
-BLAS gives one result in any order. Fixed point: weights have 16 fractional bits, activations 12.
-The network's answer is rounded to mu in 1/16 of a bin and ln(scale) in 1/16, a pair that names one
-of finitely many frequency tables (Eqs. 1, 2, 12).
-
-Two things need more than products: a network's own numbers (an integer times a step) are scaled by
-single float64 operations, which IEEE 754 rounds the same everywhere; and the exponentials in the
-tables of GELU and Laplace are rounded to whole numbers from which no machine's `exp` is far enough
-off (a test measures the distance to the nearest tie).
+Here every product and sum is of whole numbers below 2^53, which float64 holds exactly in any order.
+Fixed point: weights have 16 fractional bits, activations 12. The network's answer is rounded to mu
+in 1/16 of a bin and ln(scale) in 1/16, a pair that names one of finitely many frequency tables
+(Eqs. 1, 2, 12). A network's own numbers (an integer times a step) are scaled by single float64
+operations, which IEEE 754 rounds the same everywhere; and the exponentials in the tables of GELU
+and Laplace are rounded to whole numbers from which no machine's `exp` is far enough off (a test
+measures the distance to the nearest tie).
 
 Units: symbols in step units; mu and scale here in bins, too, that is divided by q.
 """
