@@ -91,10 +91,9 @@ def chunks(
 def diverged(past: Sequence[History]) -> FitError | None:
     """The error of a single fit whose loss is not finite, or None."""
     history = joined(past)
-    bad = np.flatnonzero(~np.isfinite(history.loss))
-    if not bad.size:
+    if np.isfinite(history.loss).all():
         return None
-    i = bad[0]
+    i = np.argmin(np.isfinite(history.loss))
     last_good = history.loss[i - 1] if i else np.nan
     return FitError(
         f"the loss is {history.loss[i]} at step {i} (learning rate "
