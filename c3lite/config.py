@@ -62,10 +62,9 @@ class Anneal(eqx.Module):
 
 
 def _field(default, *, coded: int | None = None, above=None, least=None, static=False):
-    """A field of `Config`.
+    """A field of `Config`, a number `above` a limit or at `least` one.
 
     `coded` marks what a decoder needs: the field's number in files, never used for another one.
-    `above` and `least` are limits of a number: greater than, and at least.
     """
     return eqx.field(default=default, static=static, metadata={
         "coded": coded, "above": above, "least": least})
@@ -118,8 +117,8 @@ class Config(eqx.Module):
     mean_rgb_bias: bool = _static(False)
     """Start the last 1x1 layer's bias at the mean color (Table 6, S1 and S2)."""
     clip_gradient: Literal["zero", "straight_through"] = _static("zero")
-    """Of the clip of pixels to [0, 1], outside of it: zero (the release), or as if there were none.
-    With zero a bright picture can end as one of one color."""
+    """Outside of the clip of pixels to [0, 1]: zero, with which a bright picture can end as one of
+    one color (the release), or as if there were no clip."""
 
     # Entropy model, App. A.1.4 and A.3
     entropy_widths: tuple[int, ...] = _static((18, 18), coded=9)
@@ -130,8 +129,8 @@ class Config(eqx.Module):
     """So many of the frame's own causal latents alone, 1 to 14 by priority (`context.PRIORITY`); 0:
     all of the window's."""
     grid_features: int = _static(0, coded=24, least=0)
-    """Numbers that a latent of the `featured_grids` learns from all coarser grids where it lies; 0:
-    none (Cool-Chic 5: 6). Grids are then decoded from coarse to fine."""
+    """Numbers that a latent of the `featured_grids` finest grids learns from all coarser ones where
+    it lies; 0: none (Cool-Chic 5: 6)."""
     featured_grids: int = _static(3, coded=25, least=0)
     """How many of the finest grids have these features."""
     hyper_grids: int = _static(0, coded=26, least=0)
@@ -170,12 +169,11 @@ class Config(eqx.Module):
 
     # Warm-up of COOL-CHIC
     warmup_starts: int = _static(1, least=1)
-    """So many random networks take the first steps, and the one of least loss goes on."""
+    """Random networks that take the first steps; the one of least loss goes on."""
     warmup_steps: int = _field(200, least=0)
     """The first steps of each start, though no more than a tenth of stage 1."""
     window: tuple[int, int] | None = _static(None)
-    """(height, width) of a window of a large picture. The networks start from a fit of it of as
-    many steps. None: the networks start at random."""
+    """(height, width) of a window of a large picture, from a fit of which the networks start."""
 
     # Stage 1, App. A.2
     steps: int = _field(100_000, least=0)
@@ -238,20 +236,20 @@ class Config(eqx.Module):
             name, value, limits = field.name, getattr(self, field.name), field.metadata
             _check_type(name, value)
             # NaN fails every comparison, so it is refused here too
-            if limits["above"] is not None:
-                _require(name, value, value > limits["above"], f"greater than {limits['above']}")
-            if limits["least"] is not None:
-                _require(name, value, value >= limits["least"], f"{limits['least']} or more")
+            if limits["above"] is not None and not value > limits["above"]:
+                raise ValueError(f"{name} must be greater than {limits['above']}, got {value!r}")
+            if limits["least"] is not None and not value >= limits["least"]:
+                raise ValueError(f"{name} must be {limits['least']} or more, got {value!r}")
         for name, holds, wish in (
             ("num_grids", lambda v: 1 <= v <= 16, "in 1..16"),
             # beyond 16, float32 loses the noise to cancellation, until it is a constant -1/2
             ("noise_shape", lambda a: all(1 <= v <= 16 or v == math.inf for v in (a.start, a.end)),
              "1 (uniform) to 16, or inf (none)"),
-            ("noise_shape", _finite_or_not, "finite at both ends or inf at both"),
-            ("temperature", _finite_or_not, "finite at both ends or inf at both"),
+            *((name, lambda a: math.isinf(a.start) == math.isinf(a.end),
+               "finite at both ends or inf at both") for name in ("noise_shape", "temperature")),
             ("temperature", lambda t: t.start > 0 and t.end > 0, "greater than 0"),
-            ("learning_rate", _finite, "0 or more, and finite"),
-            ("noise_sigma", _finite, "0 or more, and finite"),
+            *((name, lambda a: 0 <= a.start < math.inf and 0 <= a.end < math.inf,
+               "0 or more, and finite") for name in ("learning_rate", "noise_sigma")),
             ("scale_max", lambda v: v > self.scale_min, "above scale_min"),
             ("context_size", lambda v: len(v) in (2, 3) and all(k > 0 and k % 2 for k in v),
              "two or three odd numbers, (height, width) or (frames, height, width)"),
@@ -259,14 +257,15 @@ class Config(eqx.Module):
             ("hyper_grids", lambda v: v <= min(self.num_grids, 16 - self.num_grids),
              "no more than num_grids, and 16 with them"),
             ("previous_grid_size", lambda v: v == 0 or v % 2 == 1, "0 or an odd number"),
-            ("synthesis_widths", _are_widths, "widths in 1..1024"),
-            ("entropy_widths", _are_widths, "widths in 1..1024"),
-            ("mask_shape", lambda v: v is None or min(v) > 0, "two numbers above 0, or None"),
-            ("window", lambda v: v is None or min(v) > 0, "two numbers above 0, or None"),
+            *((name, lambda v: all(0 < width <= 1024 for width in v), "widths in 1..1024")
+              for name in ("synthesis_widths", "entropy_widths")),
+            *((name, lambda v: v is None or min(v) > 0, "two numbers above 0, or None")
+              for name in ("mask_shape", "window")),
             ("parameter_steps", lambda v: len(v) > 0 and all(0 < s < 1 for s in v),
              "one or more steps in (0, 1)"),
         ):
-            _require(name, getattr(self, name), holds(getattr(self, name)), wish)
+            if not holds(getattr(self, name)):
+                raise ValueError(f"{name} must be {wish}, got {getattr(self, name)!r}")
         if self.warmup_starts > 1 and self.window is not None:
             raise ValueError("warmup_starts and window exclude each other")
         for one, other in (
@@ -287,7 +286,7 @@ class Config(eqx.Module):
 
     def to_json(self) -> str:
         """The config as JSON, to be read back by `Config.from_json`."""
-        return json.dumps({"version": FORMAT_VERSION, **_plain(self)})
+        return json.dumps({"version": FORMAT_VERSION, **dataclasses.asdict(self)})
 
     def canonical_json(self) -> str:
         """What names a fit in a store or a checkpoint: the fields off their defaults, sorted.
@@ -295,7 +294,9 @@ class Config(eqx.Module):
         A field that is added later, with a default that changes nothing, leaves old names as they
         are; 1 and 1.0 are one config.
         """
-        mine, default = (_floats(_plain(config)) for config in (self, Config()))
+        mine, default = (json.loads(
+            json.dumps(dataclasses.asdict(config), default=float), parse_int=float)
+            for config in (self, Config()))
         changed = {name: value for name, value in mine.items() if value != default[name]}
         return json.dumps(changed, sort_keys=True)
 
@@ -308,23 +309,6 @@ class Config(eqx.Module):
             raise ValueError(f"this config was written by version {version} of the config format; "
                              f"this c3lite reads version {FORMAT_VERSION}")
         return edit(Config(), **values)
-
-
-def _require(name: str, value, holds: bool, wish: str):
-    if not holds:
-        raise ValueError(f"{name} must be {wish}, got {value!r}")
-
-
-def _finite_or_not(anneal: Anneal) -> bool:
-    return math.isinf(anneal.start) == math.isinf(anneal.end)
-
-
-def _finite(anneal: Anneal) -> bool:
-    return 0 <= anneal.start < math.inf and 0 <= anneal.end < math.inf
-
-
-def _are_widths(widths: tuple[int, ...]) -> bool:
-    return all(0 < width <= 1024 for width in widths)
 
 
 @functools.cache
@@ -369,22 +353,6 @@ def _has_type(value, hint) -> bool:
     return isinstance(value, hint)
 
 
-def _plain(value) -> Any:
-    """Dataclasses to dictionaries, for JSON."""
-    if dataclasses.is_dataclass(value):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    return value
-
-
-def _floats(value):
-    """Integers to floats, inside of mappings and sequences too."""
-    if isinstance(value, Mapping):
-        return {name: _floats(v) for name, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_floats(v) for v in value]
-    return float(value) if _has_type(value, int) else value
-
-
 def _tuples(value):
     return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
 
@@ -404,35 +372,31 @@ def edit(config: Config, **changes) -> Config:
     Raises `ValueError` for an unknown name (naming the nearest) or an impossible value,
     `TypeError` for a value of the wrong type.
     """
-    types_, values = field_types(), {}
+    values: dict[str, Any] = {}
     for name, value in changes.items():
         name, _, end = name.replace("__", ".").partition(".")
-        if name not in types_:
-            raise ValueError(f"no config field {name!r}{nearest(name, types_)}")
-        if types_[name] is Anneal:
-            value = _edit_anneal(values.get(name, getattr(config, name)), name, end, value)
-        elif end:
-            raise ValueError(f"{name} has no part {end!r}")
-        elif types_[name] is float and _has_type(value, float):
+        if name not in field_types():
+            raise ValueError(f"no config field {name!r}{nearest(name, field_types())}")
+        hint = field_types()[name]
+        if end and (hint is not Anneal or end not in ("start", "end")):
+            raise ValueError(f"{name} has no part {end!r}: annealed fields have start and end")
+        if end:
+            value = dataclasses.replace(values.get(name, getattr(config, name)), **{end: value})
+        elif hint is Anneal:
+            value = _annealed(name, value)
+        elif hint is float and _has_type(value, float):
             value = float(value)  # so that 1 and 1.0 are one program and one hash
         values[name] = _tuples(value)
         _check_type(name, values[name])
     return dataclasses.replace(config, **values)
 
 
-def _edit_anneal(old: Anneal, name: str, end: str, value) -> Anneal:
-    if isinstance(value, Mapping):
-        value = Anneal(**value)
-    if end:
-        if end not in ("start", "end"):
-            raise ValueError(f"{name} has no part {end!r}: it has start and end")
-        return dataclasses.replace(old, **{end: value})
-    if isinstance(value, Anneal):
-        return value
-    if isinstance(value, list | tuple) and len(value) == 2:
-        return Anneal(float(value[0]), float(value[1]))
-    if _has_type(value, float):
-        return Anneal(float(value), float(value))
+def _annealed(name: str, value) -> Anneal:
+    if isinstance(value, Anneal | Mapping):
+        return value if isinstance(value, Anneal) else Anneal(**value)
+    ends = (value, value) if _has_type(value, float) else value
+    if isinstance(ends, list | tuple) and len(ends) == 2:
+        return Anneal(*map(float, ends))
     raise TypeError(f"{name} must be a number or a pair (start, end), got {value!r}")
 
 

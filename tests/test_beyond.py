@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import c3lite as c3
 from c3lite.coding import files, header
-from c3lite.coding import integer_entropy as integer
-from c3lite.coding.order import Plan, wavefront_weights
+from c3lite.coding import payload as integer
+from c3lite.coding.payload import Plan, wavefront_weights
 from c3lite.coding.pixels import synthesize
 from c3lite.fitting import parameters
 from c3lite.ingredients.upsampling import UPSAMPLINGS, raise_separably
@@ -236,7 +236,7 @@ def test_macs_and_parameters_are_those_counted_by_hand():
     smoothing = sum(14 * 4.0**-n for n in range(6))
     doubling = sum((4 / 2 + 4) * (6 - n) * 4.0**-n for n in range(6))
     assert macs.upsampling == pytest.approx(smoothing + doubling) == pytest.approx(64, abs=0.1)
-    arrays = sum(math.prod(info.shape) for info in header.array_infos(HOP, 2))
+    arrays = sum(math.prod(a.shape) for a in jax.tree.leaves(header.array_shapes(HOP, 2)))
     synthesis, kernel = 8 * 48 + 49 * 3 + 8 * 3 + 2 * 84, 6 * 8
     assert arrays == 882 + 42 + 6 * (7 + 6 + 5) + synthesis + kernel
     assert UPSAMPLINGS["separable"].kernel_shape(7, 2) == (6, 2, 4)

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import c3lite as c3
-from c3lite.model import blocks, codec, entropy
+from c3lite.arrays import blocks
+from c3lite.model import codec, entropy
 from c3lite.model.quantize import hard_round
 from tests.coded import CONFIGS
 

@@ -1,11 +1,13 @@
 """Files: whatever goes in comes out, estimates hold, and no damage goes unnoticed."""
 
 import dataclasses
+import graphlib
 import os
 import random
 import subprocess
 import sys
 import zlib
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,9 +17,9 @@ import numpy as np
 import pytest
 
 import c3lite as c3
-from c3lite.coding import BitstreamError, files, header, order
-from c3lite.coding import integer_entropy as integer
-from c3lite.coding.header import Coded, Contents, array_infos
+from c3lite.coding import BitstreamError, files, header
+from c3lite.coding import payload as integer
+from c3lite.coding.header import Coded, Contents
 from c3lite.coding.rangecoder import BACKENDS, RangeCoderError, resolve_backend
 from c3lite.config import coded_fields
 from c3lite.fitting import parameters
@@ -57,7 +59,8 @@ def test_round_trip(name):
     data = c3.encode(fit)
     contents = files.read(data).coded
     np.testing.assert_array_equal(contents.symbols, fit.coded.symbols)
-    for ours, theirs in zip(contents.networks, jax.tree.leaves(fit.coded.networks), strict=True):
+    for ours, theirs in zip(*map(jax.tree.leaves, (contents.networks, fit.coded.networks)),
+                            strict=True):
         np.testing.assert_array_equal(ours, theirs)
     image = c3.decode(data)
     assert image.dtype == np.float32
@@ -126,7 +129,7 @@ def test_extreme_latents_and_parameters_come_back():
     fit = dataclasses.replace(fit, coded=fit.coded._replace(networks=extreme))
     contents = files.read(c3.encode(fit)).coded
     np.testing.assert_array_equal(contents.symbols, symbols)
-    for ours, theirs in zip(contents.networks, jax.tree.leaves(extreme), strict=True):
+    for ours, theirs in zip(*map(jax.tree.leaves, (contents.networks, extreme)), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
@@ -165,7 +168,7 @@ def typical():
     fit = dataclasses.replace(fit, coded=fit.coded._replace(networks=smaller))
     contents = files._contents(fit)
     unknown = contents.coded._replace(symbols=None, networks=None)
-    drawn = order.walk(Sampler(files.written(contents)), contents._replace(coded=unknown))
+    drawn = integer.walk(Sampler(files.written(contents)), contents._replace(coded=unknown))
     return dataclasses.replace(
         fit, coded=fit.coded._replace(symbols=drawn.coded.symbols.astype(np.int32)))
 
@@ -277,7 +280,7 @@ def header_with(config, shape):
 ])
 def test_limits_hold_before_anything_is_allocated(changes, shape, monkeypatch):
     data = header_with(c3.edit(c3.C3, **changes), shape)
-    monkeypatch.setattr(order, "Plan", None)
+    monkeypatch.setattr(integer, "Plan", None)
     monkeypatch.setattr(files, "walk", None)
     with pytest.raises(BitstreamError, match=r"limit|sides|frames|farther|one entropy"):
         c3.decode(data)
@@ -390,11 +393,42 @@ def test_python_coder_decodes_the_same_image(typical):
     np.testing.assert_array_equal(c3.decode(data, backend="python"), c3.decode(data))
 
 
+@pytest.mark.parametrize("name", ["kodim23_64x96", "golden_uvg6"])
+def test_from_bytes_to_pixels_without_back_and_forth(name):
+    """Through five files at most, each called by two others at most and by none that it calls."""
+    data = (Path(__file__).parent / "files" / f"{name}.c3").read_bytes()
+    package, calls = str(Path(c3.__file__).parent), set()
+
+    def seen(frame, event, _):
+        caller, callee = frame.f_back, Path(frame.f_code.co_filename)
+        if event != "call" or callee.parent != Path(files.__file__).parent:
+            return
+        while not caller.f_code.co_filename.startswith((package, __file__)):
+            caller = caller.f_back  # what checks types stands between
+        source = Path(caller.f_code.co_filename).stem
+        if source != callee.stem:
+            calls.add((source, callee.stem))
+
+    sys.setprofile(seen)
+    try:
+        c3.decode(data)
+    finally:
+        sys.setprofile(None)
+    assert len({callee for _, callee in calls}) <= 5
+    assert max(Counter(callee for _, callee in calls).values()) <= 2, calls
+    graph = graphlib.TopologicalSorter()
+    for call in calls:
+        graph.add(*call)
+    graph.prepare()  # raises where there is a circle
+
+
 def test_the_array_order_is_that_of_jax():
     for name, config in CONFIGS.items():
         shape = shape_of(name)
         networks = jax.eval_shape(lambda c=config, s=shape: parameters.networks_of(
             Codec(c, s, key=jax.random.key(0))))
         paths = jax.tree_util.tree_flatten_with_path(networks)[0]
-        assert [(i.part, i.shape, i.is_bias) for i in array_infos(config, len(shape))] == [
-            (path[0].name, leaf.shape, parameters.is_bias(path)) for path, leaf in paths]
+        ours = jax.tree_util.tree_flatten_with_path(header.array_shapes(config, len(shape)))[0]
+        # a bias is the second of a pair, and there is one kernel of upsampling
+        assert [(leaf.shape, len(path) > 1 and path[-1].idx == 1) for path, leaf in ours] == [
+            (leaf.shape, parameters.is_bias(path)) for path, leaf in paths]

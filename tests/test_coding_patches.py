@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import c3lite as c3
-from c3lite.coding import BitstreamError, files, header, order
+from c3lite.coding import BitstreamError, files, header, payload
 from c3lite.data.patches import patch_slices
 from tests.coded import CONFIGS, coded
 from tests.test_coding import mutated
@@ -162,7 +162,7 @@ def with_table(sides, patches=()):
     with_table((2**12, 2**14, 2**14, 2**12, 2**14, 2**14), [(5, 0)]),
     with_table((1, 1, 1, 1, 1, 1), [(9, 0)])])
 def test_limits_hold_before_anything_is_allocated(data, monkeypatch):
-    monkeypatch.setattr(order, "Plan", None)
+    monkeypatch.setattr(payload, "Plan", None)
     monkeypatch.setattr(files, "join_patches", None)
     with pytest.raises(BitstreamError, match=r"limit|larger|ends within|too large|not complete"):
         c3.decode(data)

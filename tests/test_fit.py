@@ -133,6 +133,16 @@ def test_six_functions_lead_from_fit_to_the_formula(photo, warmup_starts, monkey
     assert stack == [["fit", way, "run_chunk", "body", "step"]]  # and rate_distortion
 
 
+def test_a_fit_goes_on_from_a_codec(photo, small_fit, tmp_path):
+    """Without a warm-up, which would replace it; no step changes it here."""
+    config = c3.edit(SMALL, steps=0, stage2_steps=0, warmup_starts=2)
+    again = c3.fit(photo, config, start=small_fit.codec, progress=False)
+    assert same_arrays(again.codec, small_fit.codec) and again.config.warmup_starts == 1
+    np.testing.assert_array_equal(again.reconstruction, small_fit.reconstruction)
+    with pytest.raises(ValueError, match="start and checkpoint exclude each other"):
+        c3.fit(photo, config, start=small_fit.codec, checkpoint=tmp_path / "fit.ckpt")
+
+
 def large(config, photo):
     """With a window that the photo is large enough for."""
     height, width = photo.shape[-2:]

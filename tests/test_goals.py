@@ -100,7 +100,7 @@ def test_a_straight_line_is_met_at_once(slope, offset, goal):
 def test_a_goal_out_of_reach_is_said(picture, monkeypatch):
     """The made-up fit has 30 dB whatever lambda is."""
     fit = c3.fit(picture, c3.edit(SMALL, steps=20, stage2_steps=2), progress=False)
-    monkeypatch.setattr(goals, "_fit", lambda *_: fit)
+    monkeypatch.setattr(goals, "fit", lambda *_, **__: fit)
     with pytest.warns(UserWarning, match="90 dB was not reached: the nearest fit has"):
         assert c3.fit_to(picture, SMALL, psnr=90.0).psnr == fit.psnr
 

@@ -13,8 +13,9 @@ import pytest
 import c3lite as c3
 from c3lite import ablation
 from c3lite.ablation import jobs
+from c3lite.arrays import blocks
 from c3lite.fitting import batch, checkpoint, loop, training
-from c3lite.model import blocks, codec, latents
+from c3lite.model import codec, latents
 from c3lite.model.quantize import hard_round
 from tests.coded import CONFIGS
 from tests.small import SMALL, pictures

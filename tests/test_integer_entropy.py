@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import c3lite as c3
-from c3lite.coding import integer_entropy as integer
-from c3lite.coding.order import Plan, put
+from c3lite.coding import payload as integer
+from c3lite.coding.header import take_apart
+from c3lite.coding.payload import Plan, put
 from c3lite.fitting import parameters
 from c3lite.ingredients.activations import ACTIVATIONS, FRACTION_BITS
 from c3lite.model import latents
@@ -22,7 +23,7 @@ RNG = np.random.default_rng(0)
 def network_of(config, shape=(31, 50), seed=0):
     fit = coded(config, shape, seed=seed)
     plan = Plan(config, shape)
-    arrays = jax.tree.leaves(fit.coded.networks)
+    arrays = take_apart(config, jax.tree.leaves(fit.coded.networks))
     nets = integer.networks(config, arrays, STEP, STEP, plan.unit, plan.per_grid)
     return nets, plan, fit
 

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from c3lite import C3, COOL_CHIC, COOL_CHIC_V2, edit
+from c3lite.arrays.kernels import affine
 from c3lite.ingredients.activations import gelu
-from c3lite.model.kernels import affine
 from c3lite.model.networks import dense_layers, initial_weight, run_layers
 
 reference = lambda x: jax.nn.gelu(x, approximate=True)  # noqa: E731

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from c3lite import C3, COOL_CHIC, COOL_CHIC_V2, edit
-from c3lite.model.kernels import small_conv
+from c3lite.arrays.kernels import small_conv
 from c3lite.model.synthesis import Synthesis
 
 # compiled whole: an operation at a time, every new shape would compile a dozen programs

@@ -23,7 +23,7 @@ from nbconvert import HTMLExporter
 
 import c3lite as c3
 from c3lite import plots, widgets
-from c3lite.coding.order import Plan
+from c3lite.coding.payload import Plan
 from c3lite.config import ADAPTIVE_UVG
 from c3lite.evaluation import anchors as codecs
 from c3lite.fitting import loop

@@ -8,7 +8,7 @@ import subprocess
 import jax
 import psutil
 
-from c3lite.model.blocks import on_cpu
+from c3lite.arrays.blocks import on_cpu
 
 BYTES_FIXED = 700e6  # of a process that fits, without the fit (measured on a CPU)
 BYTES_A_PIXEL = {"cpu": 2200.0, "gpu": 1400.0}

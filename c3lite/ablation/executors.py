@@ -36,7 +36,7 @@ from c3lite.ablation.jobs import (
 )
 from c3lite.ablation.rows import check_name
 from c3lite.ablation.store import Record, Store
-from c3lite.model.blocks import on_cpu
+from c3lite.arrays.blocks import on_cpu
 
 TRIES = 3  # a group of fits that so often ended its process, or its Slurm job, is given up
 SECONDS_BETWEEN_LOOKS = 2.0  # how often to look into the store for fits of a cluster's jobs

@@ -1,7 +1,7 @@
 """Fits as files: `encode`, `decode`, and what is in a file (App. B.3).
 
-From bytes to pixels: `files`, `header` (all that comes before the payload), `order` (the walk
-through the payload) with `integer_entropy` and `rangecoder`, `pixels`. `info` counts the bits.
+From bytes to pixels: `files`, `header` (all that comes before the payload), `payload` (the walk
+through it) with `rangecoder`, `pixels`. `info` counts the bits.
 """
 
 from c3lite.coding.files import decode, decode_frames, decode_patch, encode, load, save

@@ -27,8 +27,7 @@ from jaxtyping import Float
 
 from c3lite.coding import header
 from c3lite.coding.header import BitstreamError, Coded, Contents
-from c3lite.coding.integer_entropy import MAX_INTEGER, Reader, Writer
-from c3lite.coding.order import walk
+from c3lite.coding.payload import MAX_INTEGER, Reader, Writer, walk
 from c3lite.coding.pixels import synthesize
 from c3lite.data.atomic import write_atomically
 from c3lite.data.patches import join_patches, patch_slices
@@ -50,22 +49,18 @@ def encode(fit: Any, *, backend: str = "auto") -> bytes:
     """The file of a fit, or of all patches of a clip. It is decoded before it is returned.
 
     Of a fit its `config`, `shape` and `coded` are read, of a clip its `fits`, `shape` and `patch`.
+    `backend` is that of the range coder: "auto", "range-coder" or "python"; the bytes are the same.
 
-    Args:
-        backend: of the range coder: "auto", "range-coder" or "python"; the bytes are the same.
-
-    Raises:
-        BitstreamError: when a fit is beyond the format's limits (parameters that are not finite,
-            sides), or the decoder does not give back its config, latents and networks.
+    Raises `BitstreamError` when a fit is beyond the format's limits (parameters that are not
+    finite, sides), or the decoder does not give back its config, latents and networks.
     """
     if hasattr(fit, "fits"):
         return _encode_clip(fit, backend)
     contents = _contents(fit)
     data = header.pack(contents, written(contents).finish(backend))
     decoded, ours = read(data, backend), contents.coded
-    same = (decoded.config == contents.config
-            and np.array_equal(decoded.coded.symbols, ours.symbols)
-            and all(map(np.array_equal, decoded.coded.networks, ours.networks)))
+    same = decoded.config == contents.config and all(map(
+        np.array_equal, jax.tree.leaves(decoded.coded), jax.tree.leaves(ours)))
     if not same:
         raise BitstreamError("the decoder does not give back what was encoded; please report this")
     return data
@@ -77,7 +72,7 @@ def _contents(fit: Any) -> Contents:
     header.check_limits(fit.config, shape)
     arrays = [np.asarray(a) for a in jax.tree.leaves(coded.networks)]
     for array in arrays:
-        if not (np.isfinite(array).all() and np.abs(array).max(initial=0) <= MAX_INTEGER):
+        if not np.abs(array).max(initial=0) <= MAX_INTEGER:  # nor NaN, which fails comparisons
             raise BitstreamError("a network's weights are not finite, or too large for the format")
     symbols = np.asarray(coded.symbols)
     if np.abs(symbols.astype(np.int64)).max(initial=0) > header.MAX_SYMBOL:
@@ -85,8 +80,9 @@ def _contents(fit: Any) -> Contents:
     steps = [float(np.float32(step)) for step in coded.steps]
     if len(steps) != (4 if fit.config.steps_per_network else 2):
         raise BitstreamError("steps_per_network and the number of quantization steps do not fit")
+    networks = header.take_apart(fit.config, [a.astype(np.int64) for a in arrays])
     return Contents(header.as_decoded(fit.config, len(shape)), shape,
-                    Coded(symbols, [a.astype(np.int64) for a in arrays], *steps))
+                    Coded(symbols, networks, *steps))
 
 
 def written(contents: Contents) -> Writer:
@@ -97,10 +93,7 @@ def written(contents: Contents) -> Writer:
 
 
 def read(data: bytes, backend: str = "auto") -> Contents:
-    """All that a fit's file says, its networks as a list of integer arrays.
-
-    Raises `BitstreamError` for bytes that are not a whole and undamaged file.
-    """
+    """All that a fit's file says. Raises `BitstreamError` unless it is whole and undamaged."""
     return read_payload(header.unpack(bytes(data)), backend)
 
 
@@ -229,10 +222,8 @@ def decode(
     """The image or video of a file: float32 multiples of 1/255, (3, *shape).
 
     The same as the fit's `reconstruction`. With `skip_damaged`, patches of a video that cannot be
-    read are gray (0.5), and a warning names each.
-
-    Raises:
-        BitstreamError: for bytes that are not a whole and undamaged file; it names the patch.
+    read are gray (0.5), and a warning names each. Raises `BitstreamError` for bytes that are not a
+    whole and undamaged file; it names the patch.
     """
     if not is_video(data):
         return _pixels(header.unpack(bytes(data)), backend)
@@ -279,8 +270,7 @@ def decode_frames(
 ) -> Iterator[Float[np.ndarray, "3 height width"]]:
     """The frames of a video in turn: those of `decode`, with the memory of one row of patches.
 
-    Raises:
-        BitstreamError: as `decode`, when the damaged patch is reached.
+    Raises `BitstreamError` as `decode`, when the damaged patch is reached.
     """
     if not is_video(data):
         frames = decode(data, backend=backend)

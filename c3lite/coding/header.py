@@ -16,25 +16,15 @@ import math
 import struct
 import typing
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Array, Integer, PyTree
 
-from c3lite.config import (
-    ADAPTIVE_CLIC,
-    ADAPTIVE_KODAK,
-    ADAPTIVE_UVG,
-    C3,
-    C3_CLIC,
-    COOL_CHIC,
-    COOL_CHIC_V2,
-    Config,
-    coded_fields,
-    edit,
-    field_types,
-)
+from c3lite import config as presets
+from c3lite.config import C3, Config, coded_fields, edit, field_types
 from c3lite.ingredients.upsampling import UPSAMPLINGS
 from c3lite.model.context import ancestors, check_mask, context_count, masked_count
 from c3lite.model.latents import exponents
@@ -43,8 +33,7 @@ MAGIC = b"C3l"
 VERSION = 3
 OLDEST = 2
 FIRST_OF_VERSION_3 = 22
-"""Number of the first config field that version 2 did not know. It is all that version 3 added:
-files of both are read by the same rules."""
+"""Number of the first config field that version 2 did not know: all that version 3 added."""
 
 MAX_SIDE = 2**14
 MAX_FRAMES = 2**12
@@ -71,8 +60,8 @@ class Coded(NamedTuple):
     symbols: Integer[Array | np.ndarray, " latents"] | None
     """Quantized latents in step units, grids one after another, finest first."""
     networks: PyTree
-    """Whole numbers, leaves in the order of `array_infos`; times the steps they are the networks
-    that the decoder has. Of a fit: `parameters.Networks`. Read from a file: a list."""
+    """Whole numbers; times the steps they are the networks that the decoder has. Of a fit:
+    `parameters.Networks`. Read from a file: `Arrays`, whose leaves have the same order."""
     weight_step: float
     bias_step: float
     entropy_weight_step: float | None = None
@@ -100,83 +89,62 @@ class Contents(NamedTuple):
     coded: Coded
 
 
-class ArrayInfo(NamedTuple):
-    """One array of the networks, in the order of the file."""
-
-    part: str
-    """"upsampling", "synthesis" or "entropy"."""
-    shape: tuple[int, ...]
-    is_bias: bool
-
-
-def array_infos(config: Config, ndim: int) -> Iterator[ArrayInfo]:
-    """All coded arrays, in the order of `jax.tree.leaves` of `parameters.Networks`."""
-    kernel, total = UPSAMPLINGS[config.upsampling], len(exponents(config))
-    if kernel.is_learned:
-        yield ArrayInfo("upsampling", kernel.kernel_shape(config.num_grids, ndim), False)
-    yield from _dense("synthesis", config.num_grids, *config.synthesis_widths, 3)
-    size = (1, 3, 3) if config.synthesis_per_frame and ndim == 3 else (3,) * ndim
-    for _ in range(config.synthesis_residual_convs):
-        yield ArrayInfo("synthesis", (3, 3, *size), False)
-        yield ArrayInfo("synthesis", (3,), True)
-    if config.linear_branches:
-        yield from _dense("synthesis", config.num_grids, 3)
-    contexts = [context_count(config, ndim, n)
-                for n in range(total if config.entropy_per_grid else 1)]
-    for n_in in contexts:
-        yield from _dense("entropy", n_in, *config.entropy_widths, 2)
-    for width in config.entropy_widths if config.entropy_film else ():
-        yield ArrayInfo("entropy", (total, width), False)
-        yield ArrayInfo("entropy", (total, width), True)
-    for n_in in contexts if config.linear_branches else ():
-        yield from _dense("entropy", n_in, 2)
-    for n in range(total):
-        if sources := ancestors(config, n):
-            yield from _dense("entropy", len(sources), config.grid_features)
-
-
-def _dense(part, *widths):
-    for n_in, n_out in itertools.pairwise(widths):
-        yield ArrayInfo(part, (n_out, n_in), False)
-        yield ArrayInfo(part, (n_out,), True)
-
-
 class Arrays(NamedTuple):
-    """A flat list of the coded arrays, taken apart into pairs of weight and bias."""
+    """All coded arrays, or their shapes, by their roles; what there is none of is empty.
 
-    upsampling: np.ndarray | None
+    Pairs are (weight, bias). The order is that of the file, and of `parameters.Networks`' leaves.
+    """
+
+    upsampling: Any
+    """The learned kernel, or None."""
     layers: list[tuple]
     """Synthesis' 1x1 layers."""
     convs: list[tuple]
     """Its residual convolutions."""
     branch: list[tuple]
-    """Its linear branch, if there is one."""
+    """Its linear branch."""
     networks: list[list[tuple]]
     """The layers of each entropy network."""
     film: list[tuple]
     """(scale - 1, shift) of each hidden layer, a row a grid."""
     branches: list[tuple]
-    """The linear branch of each entropy network, if there are any."""
+    """The linear branch of each entropy network."""
     features: list[tuple]
     """The features of each grid that has some."""
 
 
-def take_apart(config: Config, arrays: Sequence[np.ndarray]) -> Arrays:
-    """Arrays in the order of `array_infos`, by their roles."""
-    left = iter(arrays)
+PART_OF = dict(zip(
+    Arrays._fields, ("upsampling", *3 * ("synthesis",), *4 * ("entropy",)), strict=True))
+"""By role: the part of the networks that an array belongs to."""
 
-    def pairs(n):
-        return [(next(left), next(left)) for _ in range(n)]
 
-    hidden, total = len(config.entropy_widths), len(exponents(config))
-    count = total if config.entropy_per_grid else 1
+def array_shapes(config: Config, ndim: int) -> Arrays:
+    """The shapes (`jax.ShapeDtypeStruct`) of all coded arrays."""
+    def pair(weight, bias):
+        return jax.ShapeDtypeStruct(weight, np.int32), jax.ShapeDtypeStruct(bias, np.int32)
+
+    def dense(*widths):
+        return [pair((n_out, n_in), (n_out,)) for n_in, n_out in itertools.pairwise(widths)]
+
+    kernel, total = UPSAMPLINGS[config.upsampling], len(exponents(config))
+    size = (1, 3, 3) if config.synthesis_per_frame and ndim == 3 else (3,) * ndim
+    contexts = [context_count(config, ndim, n)
+                for n in range(total if config.entropy_per_grid else 1)]
+    sources = [len(ancestors(config, n)) for n in range(total)]
     return Arrays(
-        next(left) if UPSAMPLINGS[config.upsampling].is_learned else None,
-        pairs(len(config.synthesis_widths) + 1), pairs(config.synthesis_residual_convs),
-        pairs(config.linear_branches),
-        [pairs(hidden + 1) for _ in range(count)],
-        pairs(hidden * config.entropy_film), pairs(count * config.linear_branches),
-        pairs(sum(bool(ancestors(config, n)) for n in range(total))))
+        pair(kernel.kernel_shape(config.num_grids, ndim), ())[0] if kernel.is_learned else None,
+        dense(config.num_grids, *config.synthesis_widths, 3),
+        [pair((3, 3, *size), (3,))] * config.synthesis_residual_convs,
+        dense(config.num_grids, 3) if config.linear_branches else [],
+        [dense(n, *config.entropy_widths, 2) for n in contexts],
+        [pair((total, n), (total, n)) for n in config.entropy_widths if config.entropy_film],
+        [dense(n, 2)[0] for n in contexts if config.linear_branches],
+        [dense(n, config.grid_features)[0] for n in sources if n])
+
+
+def take_apart(config: Config, arrays: Sequence[np.ndarray]) -> Arrays:
+    """Arrays in the order of the file, by their roles."""
+    return jax.tree.unflatten(jax.tree.structure(array_shapes(config, 2)), arrays)
 
 
 # Numbers ----------------------------------------------------------------------------------------
@@ -220,10 +188,9 @@ class Output:
 
 
 class Input:
-    """Bytes of a header, as they are read. Raises `BitstreamError` at their end.
+    """Bytes of a header, as they are read; raises `BitstreamError` at their end.
 
-    The calls are those of `Output`, whose arguments are not used here: one function can write and
-    read.
+    The calls are those of `Output`, arguments unused, so that one function can write and read.
     """
 
     def __init__(self, data: bytes):
@@ -234,10 +201,6 @@ class Input:
             raise BitstreamError("the file ends within its header")
         self.at += n
         return self.data[self.at - n : self.at]
-
-    def crc(self) -> int:
-        """A checksum of four bytes."""
-        return struct.unpack("<I", self.take(4))[0]
 
     def byte(self, _=None) -> int:
         return self.take(1)[0]
@@ -266,7 +229,8 @@ class Input:
 
 # The config -------------------------------------------------------------------------------------
 
-_KNOWN = (C3, C3_CLIC, COOL_CHIC, COOL_CHIC_V2, *ADAPTIVE_KODAK, *ADAPTIVE_CLIC, *ADAPTIVE_UVG)
+_KNOWN = (C3, presets.C3_CLIC, presets.COOL_CHIC, presets.COOL_CHIC_V2, *presets.ADAPTIVE_KODAK,
+          *presets.ADAPTIVE_CLIC, *presets.ADAPTIVE_UVG)
 """Configs that a file names by one byte instead of writing them out. Append only: with this the
 presets are part of the format, and a test holds what each stands for."""
 _EXTENDED = 127
@@ -295,9 +259,9 @@ def as_decoded(config: Config, ndim: int) -> Config:
 
 def decoder_fields(config: Config, ndim: int) -> dict[str, Any]:
     """The marked fields of a config; those of masks only where there are some."""
-    masked = config.mask_shape is not None and ndim == 3
-    return {name: getattr(config, name) for name in coded_fields()
-            if masked or name not in ("mask_shape", "masked_grids", "mask_origins")}
+    left_out = () if config.mask_shape is not None and ndim == 3 else (
+        "mask_shape", "masked_grids", "mask_origins")
+    return {name: getattr(config, name) for name in coded_fields() if name not in left_out}
 
 
 def write_config(out: Output, config: Config, ndim: int) -> None:
@@ -340,14 +304,9 @@ def read_config(source: Input) -> tuple[Config, int]:
 @functools.cache
 def _known(ndim: int) -> list[bytes]:
     """What the numbers 1, 2, ... stand for, written out."""
-    return list(dict.fromkeys(
-        _written_out(as_decoded(_anywhere(config), ndim), ndim) for config in _KNOWN))
-
-
-def _anywhere(config):
-    """With some place for the masks of a config that has none yet."""
-    count = masked_count(config) if config.mask_shape else 0
-    return edit(config, mask_origins=((0, 0),) * count)
+    somewhere = (edit(config, mask_origins=((0, 0),) * masked_count(config))
+                 if config.mask_shape else config for config in _KNOWN)  # none have a place yet
+    return list(dict.fromkeys(_written_out(as_decoded(c, ndim), ndim) for c in somewhere))
 
 
 def _written_out(config: Config, ndim: int) -> bytes:
@@ -458,7 +417,7 @@ class Header(NamedTuple):
 
     contents: Contents
     """Latents and networks are None: they are in the payload."""
-    latents_crc: int
+    latents_crc: bytes
     payload: bytes
     bytes: int
     """Everything but the payload."""
@@ -474,7 +433,7 @@ def pack(contents: Contents, payload: bytes) -> bytes:
         out.float(step)
     for side in contents.shape:
         out.unsigned(side)
-    out.data += struct.pack("<I", latents_crc(coded.symbols))
+    out.data += latents_crc(coded.symbols)
     return with_crc(MAGIC, version_of(contents.config), bytes(out.data) + payload)
 
 
@@ -494,9 +453,9 @@ def checksum(rest: bytes | memoryview, version: int) -> bytes:
     return struct.pack("<I", zlib.crc32(rest, version if version > 2 else 0))
 
 
-def latents_crc(symbols: Integer[np.ndarray, " latents"]) -> int:
+def latents_crc(symbols: Integer[np.ndarray, " latents"]) -> bytes:
     """Catches a decoder whose integers differ from the encoder's."""
-    return zlib.crc32(np.asarray(symbols, "<i4").tobytes())
+    return checksum(np.asarray(symbols, "<i4").tobytes(), OLDEST)
 
 
 def unpack(data: bytes) -> Header:
@@ -521,7 +480,7 @@ def unpack(data: bytes) -> Header:
         raise BitstreamError("a quantization step in the header is not between 0 and 1")
     shape = tuple(source.unsigned() for _ in range(ndim))
     check_limits(config, shape)
-    crc = source.crc()
+    crc = source.take(4)
     return Header(Contents(config, shape, Coded(None, None, *steps)), crc, data[source.at :],
                   source.at, version)
 
@@ -564,7 +523,7 @@ def check_limits(config: Config, shape: tuple[int, ...]) -> None:
     if max(len(config.synthesis_widths), len(config.entropy_widths),
            config.synthesis_residual_convs) > 15:
         raise BitstreamError("a network has more than 15 hidden layers or residual convolutions")
-    parameters = sum(math.prod(info.shape) for info in array_infos(config, ndim))
+    parameters = sum(math.prod(a.shape) for a in jax.tree.leaves(array_shapes(config, ndim)))
     if parameters > MAX_PARAMETERS:
         raise BitstreamError(f"{parameters} parameters are more than the limit of {MAX_PARAMETERS}")
 

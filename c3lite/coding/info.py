@@ -125,8 +125,7 @@ def _info(head):
     contents = files.read_payload(head)
     config, shape, coded = contents
     bits = files.written(contents).bits()
-    parts = dict.fromkeys(array.part for array in header.array_infos(config, len(shape)))
     return Info(head.version, shape, config, coded.weight_step, coded.bias_step,
                 coded.entropy_steps, head.bytes, len(head.payload),
-                {part: bits[part] for part in parts},
+                {part: bits[part] for part in header.PART_OF.values() if bits[part]},
                 tuple(bits[n] for n in range(len(exponents(config)))))

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Integer, Real
 
-from c3lite.coding.header import Arrays, array_infos, take_apart
+from c3lite.coding.header import Arrays, take_apart
 from c3lite.config import Config
 from c3lite.ingredients.activations import ACTIVATIONS
 from c3lite.ingredients.upsampling import UPSAMPLINGS, raise_separably
@@ -27,7 +27,7 @@ def synthesize(
     config: Config,
     shape: tuple[int, ...],
     symbols: Integer[np.ndarray, " latents"],
-    arrays: Sequence[Real[np.ndarray, "..."]],
+    arrays: Arrays | Sequence[Real[np.ndarray, "..."]],
     weight_step: float,
     bias_step: float,
 ) -> Float[np.ndarray, "3 *shape"]:
@@ -35,21 +35,27 @@ def synthesize(
 
     Args:
         symbols: latents in step units, grids one after another, finest first.
-        arrays: the networks' integers, in the order of `array_infos`.
+        arrays: the networks' integers, as `Arrays` or in the order of the file.
     """
-    parts = real_arrays(config, shape, arrays, weight_step, bias_step)
+    parts = real_arrays(config, arrays, weight_step, bias_step)
     return to_pixels(config, upsampled(config, shape, symbols, parts.upsampling), parts)
 
 
 def real_arrays(
-    config: Config, shape: tuple[int, ...], arrays: Sequence[Real[np.ndarray, "..."]],
-    weight_step: float, bias_step: float,
+    config: Config, arrays: Arrays | Sequence[Real[np.ndarray, "..."]], weight_step: float,
+    bias_step: float,
 ) -> Arrays:
-    """The networks, float32, from their integers."""
-    infos = array_infos(config, len(shape))
-    return take_apart(config, [
-        np.float32(k) * np.float32(bias_step if info.is_bias else weight_step)
-        for k, info in zip(arrays, infos, strict=True)])
+    """What pixels need of the networks, float32, from their integers."""
+    parts = arrays if isinstance(arrays, Arrays) else take_apart(config, arrays)
+
+    def real(pairs):
+        return [(np.float32(weight) * np.float32(weight_step), np.float32(bias) *
+                 np.float32(bias_step)) for weight, bias in pairs]
+
+    kernel = parts.upsampling
+    return parts._replace(
+        upsampling=None if kernel is None else np.float32(kernel) * np.float32(weight_step),
+        layers=real(parts.layers), convs=real(parts.convs), branch=real(parts.branch))
 
 
 def upsampled(
@@ -191,9 +197,8 @@ def double(
     return out[(slice(None), *(slice(n) for n in shape))]
 
 
-# Matrix products, in parts too small for BLAS to start threads: a second thread brings little to
-# products of this size, and on a busy machine it costs much, as BLAS's threads wait for each other
-# in a loop, at full load.
+# Matrix products, in parts too small for BLAS to start threads: a second one brings little here,
+# and on a busy machine it costs much, as they wait for each other in a loop, at full load.
 
 LARGEST = 2**18
 """Multiplications of one product: OpenBLAS uses threads beyond it."""

@@ -1,7 +1,7 @@
 """Range coding: symbols and integer frequency tables to bytes, and back.
 
-A range coder keeps an interval [base, base + width) of 32-bit numbers. Coding a symbol with the
-cumulative frequencies [lower, upper) out of total shrinks the interval in proportion,
+A range coder (G. N. N. Martin, 1979) keeps an interval [base, base + width) of 32-bit numbers.
+A symbol of the cumulative frequencies [lower, upper) out of total shrinks it in proportion,
 
     step = width // total,    base += step * lower,    width = step * (upper - lower),
 
@@ -9,20 +9,14 @@ and whenever width falls below 2^24 the top byte of base is settled (up to a car
 last symbol of a table, upper = total, also gets the remainder of the division: its width is
 width - step * lower. So a table whose likeliest symbol is the last one costs least.
 
-Two backends write the same bytes and read them alike, garbage included:
+Two backends write the same bytes and read them alike, garbage included: "range-coder", the C++
+package of that name (wheels: Linux x86_64, CPython 3.11 and 3.12), and "python", the code at the
+end of this file, 10 to 30 % slower to read. How a stream starts and ends was found by experiment on
+the package. All checks happen here: given a bad argument it hangs, crashes, or writes without end.
 
-- "range-coder": the C++ package of that name (wheels: Linux x86_64, CPython 3.11 and 3.12);
-- "python": the code at the end of this file, about as fast (10 to 30 % slower to read). It follows
-  the description above (G. N. N. Martin's coder, 1979); how a stream starts and ends was found by
-  experiment on the package.
-
-All checks happen here, before the package is called: given a bad argument it hangs, crashes, or
-writes without end.
-
-What a stream does not have is a length, a checksum, or an end mark. **Truncated, extended or random
-bytes decode to symbols, not to an error.** Past the end of its data a decoder reads bytes 0xFF, and
-an encoder ends its stream relying on that: a decoder must be given exactly the stream's bytes, and
-knowing that they are right (a CRC) is the caller's part.
+A stream has no length, checksum, or end mark. **Truncated, extended or random bytes decode to
+symbols, not to an error.** Past the end of its data a decoder reads bytes 0xFF, and an encoder ends
+its stream relying on that: a decoder must be given exactly the stream's bytes.
 
 Tables are integers that rise strictly from 0 to the total; symbols count from 0. Different decoders
 may be used in different threads; one may not.
@@ -90,19 +84,10 @@ def encode_intervals(
 ) -> bytes:
     """The stream of n symbols given by their intervals, [table[s], table[s + 1]) of table[-1].
 
-    Args:
-        low, high: n integers each, 0 <= low < high <= total.
-        total: one total for all, or n of them.
-        backend: as for `resolve_backend`; the bytes are the same.
-
-    Returns:
-        At least one byte. Nothing may follow it when it is decoded. That range-coder wrote all of
-        it is known only when it is decoded again, as `encode` does.
-
-    Raises:
-        RangeCoderError: for intervals that are empty or not inside [0, total], totals over the
-            limit, different lengths, or a backend that is not there.
-        OSError: when range-coder's file in memory could not be written.
+    0 <= low < high <= total, which is one for all or n of them; at least one byte comes back. That
+    range-coder wrote all of it is known only when it is decoded again, as `encode` does. Raises
+    `RangeCoderError` for other intervals, totals over the limit, different lengths, or a `backend`
+    (of `resolve_backend`) that is not there; `OSError` when a file in memory cannot be written.
     """
     backend = resolve_backend(backend)
     low, high = _integers("low", low), _integers("high", high)
@@ -117,13 +102,10 @@ def encode_intervals(
 
 
 class Decoder:
-    """Reads symbols from a stream, in the order in which they were encoded.
+    """Reads symbols from exactly the bytes that `encode_intervals` returned, in their order.
 
-    Args:
-        data: exactly the bytes that `encode_intervals` returned. Others decode too, to garbage.
-        backend: as for `resolve_backend`; the symbols are the same.
-
-    Raises `OSError` when range-coder is used and its file in memory cannot be written.
+    Other bytes decode too, to garbage. `backend` is as for `resolve_backend`. Raises `OSError` when
+    a file in memory cannot be written.
     """
 
     def __init__(self, data: bytes | memoryview, *, backend: str = "auto"):
@@ -138,11 +120,8 @@ class Decoder:
     ) -> list[int]:
         """The next n symbols, each with its own table: the i-th by tables[index[i]].
 
-        Sorting them so that one call serves equal tables was measured and does not pay: batches
-        of some 140 latents hold nearly as many different tables.
-
-        A dict of `tables` may make missing ones (`__missing__`). Raises `RangeCoderError` for a
-        number that is negative or has no table, or something that is not a `Table`.
+        Raises `RangeCoderError` for a number that is negative or has no table, or something that is
+        not a `Table`.
         """
         numbers = _integers("table numbers", index)
         if numbers.size and numbers.min() < 0:

@@ -39,9 +39,15 @@ def fit_best(
         raise ValueError("there is nothing to choose from: give at least one config")
     key = jax.random.key(0) if key is None else key
     tried, best, store = 0, None, None
+
+    def like(notes):
+        config = Config.from_json(notes["config"])
+        codec = jax.eval_shape(lambda: Codec(config, x.shape[1:], key=jax.random.key(0)))
+        return codec, history_like(notes["steps"])
+
     if checkpoint is not None:
         store = Checkpoint(checkpoint, [x] * len(configs), configs, [key] * len(configs))
-        if found := store.load(lambda notes: _like(notes, x)):
+        if found := store.load(like):
             (codec, history), notes = found
             tried = notes["tried"]
             best = finish(x, Config.from_json(notes["config"]), codec, History(*history),
@@ -57,9 +63,3 @@ def fit_best(
             store.save((best.codec, np.stack(best.history)), tried=n, seconds=best.seconds,
                        config=best.config.to_json(), steps=len(best.history.loss))
     return best
-
-
-def _like(notes, x):
-    config = Config.from_json(notes["config"])
-    codec = jax.eval_shape(lambda: Codec(config, x.shape[1:], key=jax.random.key(0)))
-    return codec, history_like(notes["steps"])

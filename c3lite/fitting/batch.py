@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
 
+from c3lite.arrays.blocks import on_cpu
 from c3lite.config import Config
 from c3lite.fitting import training
 from c3lite.fitting.checkpoint import resumed
@@ -22,7 +23,6 @@ from c3lite.fitting.fit import Fit, check_image, finish
 from c3lite.fitting.loop import FitError, chunks, diverged, run_chunk
 from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax
 from c3lite.fitting.warm_up import best_start, from_window
-from c3lite.model.blocks import on_cpu
 
 STATE_AXES = State(codec=0, optimizer=0, step=None, key=0, learning_rate=0, waited=0, best=0)
 """Of a batch of fits; the step is common to all, so that stages are chosen once, not per fit."""
@@ -108,8 +108,8 @@ def config_axes(configs: Sequence[Config]) -> Config:
                 raise ValueError(f"fits in one batch need equal {name}")
 
     def axis(path, *values):
-        same = len(set(values)) == 1
-        return None if same and (on_cpu() or path[0].name in COMMON) else 0
+        same = len(set(values)) == 1 and (on_cpu() or path[0].name in COMMON)
+        return None if same else 0
 
     return jax.tree_util.tree_map_with_path(axis, *configs)
 

@@ -63,7 +63,7 @@ class Checkpoint:
             with open(self.path, "rb") as file:
                 notes = json.loads(file.readline())
                 if notes.pop("identity") == self.identity:
-                    return eqx.tree_deserialise_leaves(file, like(notes), _read), notes
+                    return eqx.tree_deserialise_leaves(file, like(notes)), notes
         except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError,
                 RuntimeError) as error:
             raise ValueError(f"{self.path} is not a readable checkpoint; move it away to start "
@@ -75,21 +75,20 @@ class Checkpoint:
         """Save arrays, and notes that JSON can hold; atomically."""
         def write(file):
             file.write(json.dumps({"identity": self.identity} | notes).encode() + b"\n")
-            eqx.tree_serialise_leaves(file, arrays, _write)
+            eqx.tree_serialise_leaves(file, arrays)
 
         write_atomically(self.path, write)
 
     def save_sometimes(self, state: State, past: Sequence[History]) -> None:
-        """Save a fit under way if the last save is `SECONDS_BETWEEN` ago.
+        """Save a fit under way, beside it, if the last save is `SECONDS_BETWEEN` ago.
 
-        The fit goes on meanwhile. Raises what went wrong with the save before, as `OSError` for a
-        full disk.
+        Raises what went wrong with the save before, as `OSError` for a full disk.
         """
         if time.monotonic() - self._saved_at < SECONDS_BETWEEN:
             return
         _wait(self.path)
         history = np.stack(joined(past))
-        arrays = jax.device_get(eqx.tree_at(lambda s: s.key, state, jax.random.key_data(state.key)))
+        arrays = jax.device_get(_with_plain_key(state))
         _UNDER_WAY[self.path] = _WRITER.submit(
             self.save, (arrays, history), steps=history.shape[1])
         self._saved_at = time.monotonic()
@@ -127,11 +126,17 @@ def resumed(
     if path is None:
         return None, state, []
     store = Checkpoint(path, images, configs, keys)
-    found = store.load(lambda notes: (state, history_like(notes["steps"], state)))
+    found = store.load(lambda notes: (_with_plain_key(state), history_like(notes["steps"], state)))
     if found is None:
         return store, state, []
-    (state, history), _ = found
-    return store, state, [History(*history)]
+    (saved, history), _ = found
+    key = jax.random.wrap_key_data(saved.key, impl=jax.random.key_impl(state.key))
+    return store, saved._replace(key=key), [History(*history)]
+
+
+def _with_plain_key(state: State) -> State:
+    """A state of arrays that can be written."""
+    return state._replace(key=jax.random.key_data(state.key))
 
 
 def history_like(steps: int, state: State | None = None) -> np.ndarray:
@@ -164,19 +169,3 @@ def _identity(
         identity.update(np.asarray(jax.random.key_data(key)).tobytes())
         identity.update(repr(x.shape).encode() + x.tobytes())
     return identity.hexdigest()
-
-
-def _is_key(leaf) -> bool:
-    return isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _write(file, leaf) -> None:
-    leaf = jax.random.key_data(leaf) if _is_key(leaf) else leaf
-    eqx.default_serialise_filter_spec(file, leaf)
-
-
-def _read(file, like):
-    if not _is_key(like):
-        return eqx.default_deserialise_filter_spec(file, like)
-    data = eqx.default_deserialise_filter_spec(file, jax.random.key_data(like))
-    return jax.random.wrap_key_data(data, impl=jax.random.key_impl(like))

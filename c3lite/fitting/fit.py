@@ -17,7 +17,7 @@ from jaxtyping import ArrayLike, Float, Integer, PRNGKeyArray
 
 from c3lite.coding import encode
 from c3lite.coding.pixels import synthesize
-from c3lite.config import C3_FAST, Config
+from c3lite.config import C3_FAST, Config, edit
 from c3lite.evaluation import report
 from c3lite.evaluation.metrics import quality
 from c3lite.fitting import collapse, parameters
@@ -25,9 +25,9 @@ from c3lite.fitting.checkpoint import beside, resumed
 from c3lite.fitting.loop import chunks
 from c3lite.fitting.parameters import Coded, Networks
 from c3lite.fitting.seconds import scheduled
-from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax
+from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax, with_codec
 from c3lite.fitting.warm_up import best_start, from_window
-from c3lite.model import latents
+from c3lite.model import entropy, latents
 from c3lite.model.codec import Codec
 
 
@@ -94,10 +94,9 @@ class Fit:
 
     @functools.cached_property
     def collapsed(self) -> bool | None:
-        """Whether the reconstruction is hardly better than one color; None where not judged.
+        """Whether the reconstruction is less than 5 dB above the best constant color.
 
-        That is less than 5 dB above the best constant color. Not judged: pictures that are nearly
-        of one color themselves, and fits of fewer than 300 steps (`collapse.py`).
+        None: not judged, of pictures that are nearly of one color and fits of fewer than 300 steps.
         """
         return collapse.judge(self.image, self.mse, len(self.history.loss))
 
@@ -120,6 +119,7 @@ def fit(
     config: Config = C3_FAST,
     *,
     seconds: float | int | None = None,
+    start: Codec | Fit | None = None,
     key: PRNGKeyArray | None = None,
     progress: bool = True,
     callback: Callable[[State], None] | None = None,
@@ -134,8 +134,9 @@ def fit(
     stop button) ends the fit early with the best so far, `interrupted=True`.
 
     With `seconds`, the config's schedule is as long as fits into that time, compilation, search and
-    file included. `fit.config` has the numbers of steps, and with it the fit can be repeated; a
-    checkpoint, which goes on with steps that are known, excludes it.
+    file included; `fit.config` has the numbers of steps, and with it the fit can be repeated. With
+    `start`, a codec for data of this shape, or a fit whose networks (as its file has them) fit the
+    config, it begins there, without a warm-up or a window. A checkpoint excludes both.
 
     A fit that has collapsed (`Fit.collapsed`) is a warning; with `on_collapse="restart"` it begins
     again with `clip_gradient="straight_through"` as soon as that is seen, and says so in a warning.
@@ -145,14 +146,20 @@ def fit(
     """
     x, began = check_image(x), time.perf_counter()
     key = jax.random.key(0) if key is None else key
+    if start is not None and checkpoint is not None:
+        raise ValueError("start and checkpoint exclude each other: it does not know its codec")
+    if seconds is not None and checkpoint is not None:
+        raise ValueError("seconds and checkpoint exclude each other: how many steps fit into a "
+                         "time is measured at every start; give steps instead")
     if seconds is not None:
-        if checkpoint is not None:
-            raise ValueError("seconds and checkpoint exclude each other: how many steps fit into a "
-                             "time is measured at every start; give steps instead")
         config = scheduled(x, config, key, seconds, began)
     watch = collapse.Watch(x, config, on_collapse)
-    store, state, past = resumed(checkpoint, [x], [config], [key], begin(x, config, key))
-    interrupted = False
+    state, interrupted = begin(x, config, key), False
+    if start is not None:
+        config = edit(config, warmup_starts=1, window=None)  # which would replace the networks
+        state = with_codec(state, start if isinstance(start, Codec) else
+                           parameters.with_networks(state.codec, start.networks))
+    store, state, past = resumed(checkpoint, [x], [config], [key], state)
     try:
         state = best_start(x, config, state, past, progress=progress)
         state = from_window(x, config, state, progress=progress)
@@ -165,11 +172,13 @@ def fit(
         interrupted = True
     if not interrupted and watch.sees_collapse(past):  # also of a fit resumed at its end
         left = None if seconds is None else seconds - (time.perf_counter() - began)
-        result = fit(x, collapse.restarted(config), seconds=left, key=key, progress=progress,
-                     callback=callback, checkpoint=beside(checkpoint, "restarted"))
+        result = fit(x, collapse.restarted(config), seconds=left, start=start, key=key,
+                     progress=progress, callback=callback,
+                     checkpoint=beside(checkpoint, "restarted"))
         result = dataclasses.replace(result, seconds=time.perf_counter() - began)
     else:
-        result = finish(x, config, best_codec(state), joined(past), began, interrupted)
+        source = start if config.frozen_networks and isinstance(start, Fit) else None
+        result = finish(x, config, best_codec(state), joined(past), began, interrupted, source)
     if store is not None:
         store.settle() if result.interrupted else store.remove()
     return result
@@ -177,23 +186,24 @@ def fit(
 
 def finish(
     x: Float[np.ndarray, "3 *shape"], config: Config, codec: Codec, history: History,
-    began: float, interrupted: bool = False,
+    began: float, interrupted: bool = False, source: Fit | None = None,
 ) -> Fit:
-    """Quantize the networks of a fitted codec and measure the result."""
-    found = parameters.search(codec, config, jnp.asarray(x))
-    coded = jax.tree.map(np.asarray, found.best)
-    coded = Coded(*coded[:2], *map(float, coded.steps))
-    bits = {"latents": float(found.latent_bits)}
-    bits |= {name: float(part) for name, part in found.network_bits._asdict().items()
-             if getattr(coded.networks, name) is not None}
-    return measure(x, config, codec, coded, bits, history, began, interrupted)
+    """Quantize a fitted codec and measure the result. Warns when it has collapsed.
 
-
-def measure(
-    x: Float[np.ndarray, "3 *shape"], config: Config, codec: Codec, coded: Coded,
-    bits: dict[str, float], history: History, began: float, interrupted: bool = False,
-) -> Fit:
-    """The result of a fit whose networks are quantized. Warns when it has collapsed."""
+    With `source`, the networks are those of another fit, whose integers and steps they keep.
+    """
+    if source is not None:
+        symbols = np.rint(np.asarray(codec.scaled_latents(config)))
+        coded = source.coded._replace(symbols=symbols.astype(np.int32))
+        latent_bits = _latent_bits(source.networks.entropy, config, symbols, codec.shape)
+        bits = source.bits | {"latents": float(latent_bits.sum())}
+    else:
+        found = parameters.search(codec, config, jnp.asarray(x))
+        coded = jax.tree.map(np.asarray, found.best)
+        coded = Coded(*coded[:2], *map(float, coded.steps))
+        bits = {"latents": float(found.latent_bits)}
+        bits |= {name: float(part) for name, part in found.network_bits._asdict().items()
+                 if getattr(coded.networks, name) is not None}
     # what a file decodes to, so that decode(encode(fit)) is this exactly
     reconstruction = synthesize(
         config, codec.shape, coded.symbols, jax.tree.leaves(coded.networks), coded.weight_step,
@@ -203,6 +213,9 @@ def measure(
     if result.collapsed:
         warnings.warn(collapse.message(x, result.mse, config), stacklevel=2)
     return result
+
+
+_latent_bits = jax.jit(entropy.latent_bits, static_argnums=3)
 
 
 def check_image(x) -> Float[np.ndarray, "3 *shape"]:

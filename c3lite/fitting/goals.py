@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 import time
@@ -14,19 +13,9 @@ from jaxtyping import ArrayLike, Float, PRNGKeyArray
 
 from c3lite.config import C3_FAST, Config, edit
 from c3lite.fitting.collapse import restarted
-from c3lite.fitting.fit import Fit, check_image, finish
-from c3lite.fitting.loop import chunks
+from c3lite.fitting.fit import Fit, check_image, fit
 from c3lite.fitting.parameters import networks_of, with_networks
-from c3lite.fitting.training import (
-    begin,
-    best_codec,
-    finished,
-    joined,
-    plain_jax,
-    with_codec,
-)
-from c3lite.fitting.warm_up import best_start, from_window
-from c3lite.model.codec import Codec
+from c3lite.fitting.training import begin, plain_jax
 
 SHORT = 5
 """The fits that look for lambda take this part of the steps, and a correction takes as many."""
@@ -71,30 +60,30 @@ def fit_to(
     x, began = check_image(x), time.perf_counter()
     key = jax.random.key(0) if key is None else key
 
-    def value(fit):
-        return math.log(fit.bpp) if psnr is None else fit.psnr
+    def value(found):
+        return math.log(found.bpp) if psnr is None else found.psnr
 
-    def checked(fit):
-        floor = fit.bpp - fit.bits["latents"] / fit.pixels
-        if bpp is not None and bpp <= floor:
-            raise ValueError(f"{bpp:g} bpp cannot be reached: the networks alone take "
-                             f"{floor:.3g} bpp of a picture of this size")
-        return fit
+    def fitted(config, codec):
+        return fit(x, edit(config, rd_weight=weight), start=codec, key=key, progress=progress)
 
     steps = max(int(config.steps) // SHORT, FEWEST_STEPS)
     short = edit(config, steps=steps, stage2_steps=steps // 10)
     line = _Line(slope=-0.5 if psnr is None else -2.5)
     weight, codec = float(config.rd_weight), None
     for _ in range(TRIES):
-        fit = checked(_fit(x, edit(short, rd_weight=weight), key, progress, codec))
-        if fit.collapsed and config.clip_gradient == "zero":
+        found = fitted(short, codec)
+        floor = found.bpp - found.bits["latents"] / found.pixels
+        if bpp is not None and bpp <= floor:
+            raise ValueError(f"{bpp:g} bpp cannot be reached: the networks alone take "
+                             f"{floor:.3g} bpp of a picture of this size")
+        if found.collapsed and config.clip_gradient == "zero":
             return fit_to(x, restarted(config), bpp=bpp, psnr=psnr, key=key, progress=progress)
-        codec = with_networks(begin(x, config, key).codec, networks_of(fit.codec))
-        line.add(weight, value(fit))
+        codec = with_networks(begin(x, config, key).codec, networks_of(found.codec))
+        line.add(weight, value(found))
         weight = line.weight_at(goal)
-        if fit.interrupted or abs(value(fit) - goal) < 5 * tolerance:
+        if found.interrupted or abs(value(found) - goal) < 5 * tolerance:
             break
-    fits = [_fit(x, edit(config, rd_weight=weight), key, progress, codec)]
+    fits = [fitted(config, codec)]
     line.points.clear()  # a longer fit has another line, of about the same slope
     nearer = edit(short, learning_rate=config.learning_rate.start / 4)
     nearer = edit(nearer, learning_rate__end=config.learning_rate.end,
@@ -105,8 +94,8 @@ def fit_to(
         if fits[-1].interrupted or abs(value(fits[-1]) - goal) < tolerance:
             break
         weight = line.weight_at(goal)
-        fits.append(_fit(x, edit(nearer, rd_weight=weight), key, progress, fits[-1].codec))
-    best = min(fits, key=lambda fit: abs(value(fit) - goal))
+        fits.append(fitted(nearer, fits[-1].codec))
+    best = min(fits, key=lambda found: abs(value(found) - goal))
     if abs(value(best) - goal) > 2 * tolerance and not best.interrupted:
         wish = f"{bpp:g} bpp" if psnr is None else f"{psnr:g} dB"
         warnings.warn(f"{wish} was not reached: the nearest fit has {best.bpp:.4g} bpp and "
@@ -134,20 +123,6 @@ class _Line:
     def weight_at(self, goal: float) -> float:
         x, y = self.points[-1]
         return float(np.clip(math.exp(x + (goal - y) / self.slope), LOWEST, HIGHEST))
-
-
-def _fit(x, config: Config, key, progress: bool, codec: Codec | None) -> Fit:
-    """A fit that starts from a codec, if there is one."""
-    began, past, state = time.perf_counter(), [], begin(x, config, key)
-    if codec is not None:
-        config = edit(config, warmup_starts=1, window=None)
-        state = with_codec(state, codec)
-    with contextlib.suppress(KeyboardInterrupt):
-        state = best_start(x, config, state, past, progress=progress)
-        state = from_window(x, config, state, progress=progress)
-        for state, _ in chunks(x, config, state, past, progress=progress):  # noqa: B007, B020
-            pass
-    return finish(x, config, best_codec(state), joined(past), began, not finished(state, config))
 
 
 def _positive(name: str, value: float | int) -> float:

@@ -22,8 +22,7 @@ CHUNK = 100
 """Most steps of one compiled call: the grain of progress, checkpoints and interruption."""
 
 SECONDS_A_CHUNK = 1.0
-"""Chunks are sized to take about this long, so that progress moves and Ctrl-C is answered."""
-
+"""About what a chunk takes, so that progress moves and Ctrl-C is answered."""
 FIRST_CHUNK = 10
 """Steps of the first chunk, which is timed to size the others, and of each in a warm-up."""
 
@@ -59,14 +58,14 @@ def chunks(
     x: Float[ArrayLike, "*batch 3 *shape"], config: Config, state: State,
     past: list[History] | None = None, *, progress: bool = False,
     store: Checkpoint | None = None, advance: Callable = run_chunk,
-    most: Callable[[], float] = lambda: math.inf,
+    most: Callable[[], float] = lambda: math.inf, label: str | None = None,
 ) -> Iterator[tuple[State, History]]:
     """The fit as a generator: the state after each chunk of steps, and what the steps measured.
 
-    Everything that fits (`fit`, batches, the live widget) is a loop over this. Chunks grow to about
-    `SECONDS_A_CHUNK`; their size does not change the result. `past` grows by each history, `store`
-    is kept up to date, and `progress` prints a bar. `advance` is `run_chunk`, or that of a batch.
-    `most()` is asked before each chunk how many steps it may have.
+    Everything that fits (`fit`, batches, windows, the live widget) is a loop over this. Chunks grow
+    to about `SECONDS_A_CHUNK`; their size does not change the result. `past` grows by each history,
+    `store` is kept up to date, and `progress` prints a bar with the `label`. `advance` is
+    `run_chunk`, or that of a batch. `most()` is asked before each chunk how many steps it may have.
     Raises `FitError` when the loss of a single fit stops being finite.
     """
     past = [] if past is None else past
@@ -83,7 +82,7 @@ def chunks(
             past.append(history)
             if history.loss.ndim == 1 and (error := diverged(past)):
                 raise error
-            show_progress(bar, state, history)
+            show_progress(bar, state, history, label)
             if store is not None:
                 store.save_sometimes(state, past)
             yield state, history
@@ -92,10 +91,9 @@ def chunks(
 def diverged(past: Sequence[History]) -> FitError | None:
     """The error of a single fit whose loss is not finite, or None."""
     history = joined(past)
-    bad = np.flatnonzero(~np.isfinite(history.loss))
-    if not bad.size:
+    if np.isfinite(history.loss).all():
         return None
-    i = bad[0]
+    i = np.argmin(np.isfinite(history.loss))
     last_good = history.loss[i - 1] if i else np.nan
     return FitError(
         f"the loss is {history.loss[i]} at step {i} (learning rate "

@@ -58,26 +58,26 @@ def is_bias(path) -> bool:
     return last.idx == 1 if in_film else getattr(last, "name", None) == "bias"
 
 
-def steps_tree(networks: Networks, *steps) -> Networks:
-    """The step of every array; `steps` are those of weights and biases, and maybe two more of the
-    entropy model's."""
-    def step_of(path, _):
-        own = 2 if len(steps) == 4 and path[0].name == "entropy" else 0
-        return steps[own + is_bias(path)]
-
-    return jax.tree_util.tree_map_with_path(step_of, networks)
-
-
 def to_integers(networks: Networks, *steps) -> Networks:
-    """Each array divided by its step (`steps_tree`) and rounded; still floats, whole numbers."""
-    return jax.tree.map(lambda array, step: jnp.round(array / step), networks,
-                        steps_tree(networks, *steps))
+    """Each array divided by its step and rounded; still floats, whole numbers.
+
+    `steps` are those of weights and biases, and maybe two more of the entropy model's.
+    """
+    return _by_steps(lambda array, step: jnp.round(array / step), networks, steps)
 
 
 def from_integers(integers: Networks, *steps) -> Networks:
-    """The networks that the decoder sees: integers times steps (`steps_tree`)."""
-    return jax.tree.map(lambda k, step: k * jnp.float32(step), integers,
-                        steps_tree(integers, *steps))
+    """The networks that the decoder sees: integers times steps (as for `to_integers`)."""
+    return _by_steps(lambda k, step: k * jnp.float32(step), integers, steps)
+
+
+def _by_steps(f, networks, steps):
+    """f(array, step) of every array."""
+    def apply(path, array):
+        own = 2 if len(steps) == 4 and path[0].name == "entropy" else 0
+        return f(array, steps[own + is_bias(path)])
+
+    return jax.tree_util.tree_map_with_path(apply, networks)
 
 
 def laplace_array_scale(integers: Float[Array, "*shape"]) -> Float[Array, ""]:
@@ -108,16 +108,14 @@ def network_bits(integers: Networks) -> Networks:
 
 
 class Search(NamedTuple):
-    """The outcome of trying all pairs of steps; entry [i, j]: weight step i, bias step j."""
+    """The outcome of trying all pairs of steps, at the least loss but for the losses themselves."""
 
     loss: Float[Array, "weights biases"]
     """MSE of the 8-bit output + lambda (all bits) / pixels (Eq. 24)."""
     best: Coded
-    """At the least loss."""
     latent_bits: Float[Array, ""]
-    """At the least loss."""
     network_bits: Networks
-    """At the least loss: bits of the upsampling kernel, of synthesis and of the entropy model."""
+    """Of the upsampling kernel, of synthesis and of the entropy model."""
 
 
 @jax.jit

@@ -1,8 +1,7 @@
 """One step of fitting: stages 1 and 2 (App. A.2.2-A.2.3).
 
-Both stages run the same compiled step. It differs only in the quantizer handed to
-`rate_distortion` and in where the learning rate comes from, and a predicate chooses; so there is
-one compilation, not one a stage.
+Both stages run the same step. It differs only in the quantizer handed to `rate_distortion` and in
+where the learning rate comes from, and a predicate chooses: one compilation, not one a stage.
 """
 
 from __future__ import annotations
@@ -20,30 +19,14 @@ import numpy as np
 import optax
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray, PyTree
 
+from c3lite.arrays.blocks import on_cpu
 from c3lite.coding.header import check_reach
 from c3lite.config import C3
 from c3lite.fitting.parameters import networks_of, with_networks
 from c3lite.ingredients.noise import NOISES
 from c3lite.ingredients.optimizers import NETWORK_OPTIMIZERS
-from c3lite.model.blocks import on_cpu
 from c3lite.model.codec import Codec, rate_distortion
 from c3lite.model.quantize import hard_round, noisy_round
-
-
-@contextlib.contextmanager
-def plain_jax() -> Iterator[None]:
-    """JAX as fits need it, for a while, whatever the program around them has set.
-
-    All is float32, so that a fit and its file do not depend on `jax_enable_x64`; types and ranks
-    are promoted as usual; and a NaN raises nothing, since histories have some on purpose (a loss
-    that is not finite is a `FitError`). On a GPU products are of float32 too, unless
-    `jax_default_matmul_precision` says otherwise: JAX rounds their factors to 10 bits there (TF32).
-    """
-    precision = jax.config.jax_default_matmul_precision or (None if on_cpu() else "highest")
-    with (jax.enable_x64(False), jax.numpy_dtype_promotion("standard"),
-          jax.numpy_rank_promotion("allow"), jax.debug_nans(False),
-          jax.default_matmul_precision(precision)):
-        yield
 
 
 class Best(NamedTuple):
@@ -81,11 +64,72 @@ class History(NamedTuple):
     learning_rate: Float[Array, " steps"]
 
 
-def joined(past: Sequence[History]) -> History:
-    """The history of all chunks."""
-    if not past:
-        return History(*(np.zeros(0, np.float32) for _ in History._fields))
-    return History(*map(np.concatenate, zip(*past, strict=True)))
+def begin(x: Float[np.ndarray, "3 *shape"], config, key: PRNGKeyArray) -> State:
+    """The state before the first step. Raises `ValueError` for masks that cannot be."""
+    check_reach(config)
+    return start(config, x.shape[1:], key, x.reshape(3, -1).mean(1))
+
+
+def with_codec(state: State, codec: Codec) -> State:
+    """`state`, which is before the first step, with another codec."""
+    return state._replace(codec=codec, best=state.best._replace(codec=codec))
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def start(
+    config, shape: tuple[int, ...], key: PRNGKeyArray, mean_rgb: Float[ArrayLike, "3"]
+) -> State:
+    """`begin` of data of a shape and a mean color."""
+    init_key, noise_key = jr.split(key)
+    codec = Codec(config, shape, key=init_key, mean_rgb=mean_rgb)
+    optimizer = _optimizer(config).init(codec)
+    # of a definite type, here and below: a weakly typed state would compile the loop twice
+    best = Best(jnp.array(jnp.inf, jnp.float32), codec, optimizer)
+    learning_rate = jnp.asarray(config.stage2_learning_rate, jnp.float32)
+    return State(codec, optimizer, jnp.int32(0), noise_key, learning_rate, jnp.int32(0), best)
+
+
+def step(state: State, config, x: Float[Array, "3 *shape"]) -> tuple[State, History]:
+    """One step, of either stage: rate and distortion, gradient, clip, keep the best, update."""
+    in_stage1 = state.step < config.steps
+    quantize = quantizer(config, state.step, state.key)
+    (loss, cost), gradient = jax.value_and_grad(rate_distortion, has_aux=True)(
+        state.codec, config, x, quantize)
+    scale = jnp.where(in_stage1, config.latent_gradient_scale,
+                      config.stage2_latent_gradient_scale)
+    gradient = eqx.tree_at(lambda c: c.grids, gradient, tuple(scale * g for g in gradient.grids))
+
+    cosine = config.learning_rate.cosine(stage1_progress(config, state.step))
+    learning_rate = jnp.where(in_stage1, cosine, state.learning_rate)
+    record = History(loss, cost.bits, cost.mse, learning_rate)
+    state = choose(in_stage1, lambda s: s, lambda s: keep_best(s, config, loss), state)
+    # A rate that stage 2 has just decayed comes with restored parameters, whose gradient this is
+    # not: that step restores and does not update.
+    restored = (state.waited == 0) & (state.best.loss < loss) & ~in_stage1
+
+    steps, optimizer = _optimizer(config).update(
+        gradient, state.optimizer, state.codec, step=state.step)
+    codec = jax.tree.map(lambda p, s: p - learning_rate * s, state.codec, steps)
+    if config.frozen_networks:
+        codec = with_networks(codec, networks_of(state.codec))
+    codec, optimizer = where(restored, (state.codec, state.optimizer), (codec, optimizer))
+    return state._replace(codec=codec, optimizer=optimizer, step=state.step + 1), record
+
+
+def keep_best(state: State, config, loss: Float[Array, ""]) -> State:
+    """Stage 2's bookkeeping: remember the best, and go back to it after too long without one."""
+    # in a batch, a fit that has ended waits for the others and must not change
+    better = (loss < state.best.loss) & (state.learning_rate >= config.stage2_min_learning_rate)
+    best = where(better, Best(loss, state.codec, state.optimizer), state.best)
+    waited = jnp.where(better, 0, state.waited + 1)
+    decay = waited >= config.stage2_patience
+    codec, optimizer = where(
+        decay, (best.codec, best.optimizer), (state.codec, state.optimizer))
+    return state._replace(
+        codec=codec, optimizer=optimizer, best=best,
+        waited=jnp.where(decay, 0, waited),
+        learning_rate=jnp.where(decay, state.learning_rate * config.stage2_decay,
+                                state.learning_rate))
 
 
 def _optimizer(config) -> optax.GradientTransformationExtraArgs:
@@ -114,58 +158,6 @@ def _kinds(codec: Codec) -> PyTree:
     return eqx.tree_at(lambda c: c.grids, kinds, ("latents",) * len(codec.grids))
 
 
-def begin(x: Float[np.ndarray, "3 *shape"], config, key: PRNGKeyArray) -> State:
-    """The state before the first step. Raises `ValueError` for masks that cannot be."""
-    check_reach(config)
-    return start(config, x.shape[1:], key, x.reshape(3, -1).mean(1))
-
-
-def with_codec(state: State, codec: Codec) -> State:
-    """`state`, which is before the first step, with another codec."""
-    return state._replace(codec=codec, best=state.best._replace(codec=codec))
-
-
-@functools.partial(jax.jit, static_argnums=1)
-def start(
-    config, shape: tuple[int, ...], key: PRNGKeyArray, mean_rgb: Float[ArrayLike, "3"]
-) -> State:
-    """`begin` of data of a shape and a mean color."""
-    init_key, noise_key = jr.split(key)
-    codec = Codec(config, shape, key=init_key, mean_rgb=mean_rgb)
-    optimizer = _optimizer(config).init(codec)
-    # of a definite type, here and below: a weakly typed state would compile the loop twice
-    best = Best(jnp.array(jnp.inf, jnp.float32), codec, optimizer)
-    learning_rate = jnp.asarray(config.stage2_learning_rate, jnp.float32)
-    return State(codec, optimizer, jnp.int32(0), noise_key, learning_rate, jnp.int32(0), best)
-
-
-def step(state: State, config, x: Float[Array, "3 *shape"]) -> tuple[State, History]:
-    """One step of gradient descent, in whichever stage the state is."""
-    in_stage1 = state.step < config.steps
-    quantize = quantizer(config, state.step, state.key)
-    (loss, cost), gradient = jax.value_and_grad(rate_distortion, has_aux=True)(
-        state.codec, config, x, quantize)
-    scale = jnp.where(in_stage1, config.latent_gradient_scale,
-                      config.stage2_latent_gradient_scale)
-    gradient = eqx.tree_at(lambda c: c.grids, gradient, tuple(scale * g for g in gradient.grids))
-
-    cosine = config.learning_rate.cosine(stage1_progress(config, state.step))
-    learning_rate = jnp.where(in_stage1, cosine, state.learning_rate)
-    record = History(loss, cost.bits, cost.mse, learning_rate)
-    state = choose(in_stage1, lambda s: s, lambda s: keep_best(s, config, loss), state)
-    # A rate that stage 2 has just decayed comes with restored parameters, whose gradient this is
-    # not: that step restores and does not update.
-    restored = (state.waited == 0) & (state.best.loss < loss) & ~in_stage1
-
-    steps, optimizer = _optimizer(config).update(
-        gradient, state.optimizer, state.codec, step=state.step)
-    codec = jax.tree.map(lambda p, s: p - learning_rate * s, state.codec, steps)
-    if config.frozen_networks:
-        codec = with_networks(codec, networks_of(state.codec))
-    codec, optimizer = where(restored, (state.codec, state.optimizer), (codec, optimizer))
-    return state._replace(codec=codec, optimizer=optimizer, step=state.step + 1), record
-
-
 def quantizer(config, step: Int[Array, ""], key: PRNGKeyArray):
     """Stage 1's noisy soft-rounding before step `config.steps`, stage 2's hard rounding after."""
     progress = stage1_progress(config, step)
@@ -187,22 +179,6 @@ def quantizer(config, step: Int[Array, ""], key: PRNGKeyArray):
 def stage1_progress(config, step: Int[Array, ""]) -> Float[Array, ""]:
     """Position in stage 1's schedules, in [0, 1]."""
     return jnp.clip(step / jnp.maximum(config.steps, 1), 0, 1)
-
-
-def keep_best(state: State, config, loss: Float[Array, ""]) -> State:
-    """Stage 2's bookkeeping: remember the best, and go back to it after too long without one."""
-    # in a batch, a fit that has ended waits for the others and must not change
-    better = (loss < state.best.loss) & (state.learning_rate >= config.stage2_min_learning_rate)
-    best = where(better, Best(loss, state.codec, state.optimizer), state.best)
-    waited = jnp.where(better, 0, state.waited + 1)
-    decay = waited >= config.stage2_patience
-    codec, optimizer = where(
-        decay, (best.codec, best.optimizer), (state.codec, state.optimizer))
-    return state._replace(
-        codec=codec, optimizer=optimizer, best=best,
-        waited=jnp.where(decay, 0, waited),
-        learning_rate=jnp.where(decay, state.learning_rate * config.stage2_decay,
-                                state.learning_rate))
 
 
 def finished(state: State, config) -> Bool[Array, "*fits"]:
@@ -227,8 +203,28 @@ def choose(predicate: Bool[Array, ""], f: Callable, g: Callable, x: PyTree) -> P
 def where(mask: Bool[ArrayLike, "*fits"], new: PyTree, old: PyTree) -> PyTree:
     """All arrays of `new`, or all of `old`; of a batch, for each fit by itself."""
     mask = jnp.asarray(mask)
+    return jax.tree.map(lambda a, b: jnp.where(
+        mask.reshape(mask.shape + (1,) * (a.ndim - mask.ndim)), a, b), new, old)
 
-    def choose(new, old):
-        return jnp.where(mask.reshape(mask.shape + (1,) * (new.ndim - mask.ndim)), new, old)
 
-    return jax.tree.map(choose, new, old)
+def joined(past: Sequence[History]) -> History:
+    """The history of all chunks."""
+    if not past:
+        return History(*(np.zeros(0, np.float32) for _ in History._fields))
+    return History(*map(np.concatenate, zip(*past, strict=True)))
+
+
+@contextlib.contextmanager
+def plain_jax() -> Iterator[None]:
+    """JAX as fits need it, for a while, whatever the program around them has set.
+
+    All is float32, so that a fit and its file do not depend on `jax_enable_x64`; types and ranks
+    are promoted as usual; and a NaN raises nothing, since histories have some on purpose (a loss
+    that is not finite is a `FitError`). On a GPU products are of float32 too, unless
+    `jax_default_matmul_precision` says otherwise: JAX rounds their factors to 10 bits there (TF32).
+    """
+    precision = jax.config.jax_default_matmul_precision or (None if on_cpu() else "highest")
+    with (jax.enable_x64(False), jax.numpy_dtype_promotion("standard"),
+          jax.numpy_rank_promotion("allow"), jax.debug_nans(False),
+          jax.default_matmul_precision(precision)):
+        yield

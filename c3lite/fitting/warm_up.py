@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from c3lite.config import Config
 from c3lite.fitting import training
-from c3lite.fitting.loop import CHUNK, FIRST_CHUNK, measured, run_chunk
+from c3lite.fitting.loop import FIRST_CHUNK, chunks, measured, run_chunk
 from c3lite.fitting.parameters import networks_of, with_networks
 from c3lite.fitting.progress import progress_bar, show_progress
 from c3lite.fitting.training import History, State, joined, with_codec
@@ -63,13 +63,13 @@ def from_window(
     if size is None or int(state.step):
         return state
     tiles = window(x, size)
-    small, there = (start or training.begin)(tiles, config, state.key), jnp.asarray(tiles)
+    small = (start or training.begin)(tiles, config, state.key)
     config = eqx.tree_at(lambda c: c.stage2_steps, config, 0)
-    with progress_bar(progress, int(config.steps), 0) as bar:
-        while int(small.step) < int(config.steps) and not stop():
-            small, part, done = advance(small, config, there, np.int32(CHUNK))
-            show_progress(bar, small, measured(part, done))
-            bar.set_description_str("a window")
+    if not stop():
+        for small, _ in chunks(  # noqa: B007, B020
+                tiles, config, small, progress=progress, advance=advance, label="a window"):
+            if stop():
+                break
     return with_codec(state, with_networks(state.codec, networks_of(small.codec)))
 
 
@@ -98,8 +98,8 @@ def best_start(
                 n = min(FIRST_CHUNK, steps - first)
                 attempt, part, done = advance(attempt, config, there, np.int32(n))
                 tried.append(measured(part, done))
-                show_progress(bar, attempt, tried[-1])
-                bar.set_description_str(f"start {number + 1} of {config.warmup_starts}")
+                show_progress(bar, attempt, tried[-1],
+                              f"start {number + 1} of {config.warmup_starts}")
             whole = joined(tried)
             loss = whole.loss[-10:].mean(0)
             if best is None:

@@ -33,9 +33,6 @@ from c3lite.model import latents
 from c3lite.model.entropy import EntropyModel, total_bits
 from c3lite.model.synthesis import Synthesis
 
-Quantizer = Callable[[Float[Array, " latents"]], Float[Array, " latents"]]
-"""From continuous latents in step units to (nearly) whole ones."""
-
 
 class Codec(eqx.Module):
     """Latent grids z, entropy model g_psi and synthesis f_theta for data of one shape.
@@ -52,14 +49,8 @@ class Codec(eqx.Module):
     shape: tuple[int, ...] = eqx.field(static=True)
     """Shape of the data: (height, width) or (frames, height, width)."""
 
-    def __init__(
-        self,
-        config,
-        shape: tuple[int, ...],
-        *,
-        key: PRNGKeyArray,
-        mean_rgb: Float[Array, "3"] | None = None,
-    ):
+    def __init__(self, config, shape: tuple[int, ...], *, key: PRNGKeyArray,
+                 mean_rgb: Float[Array, "3"] | None = None):
         synthesis_key, entropy_key = jr.split(key)
         ndim = len(shape)
         self.shape = tuple(shape)
@@ -105,11 +96,12 @@ class Cost(eqx.Module):
 
 
 def rate_distortion(
-    codec: Codec, config, x: Float[Array, "3 *shape"], quantize: Quantizer
+    codec: Codec, config, x: Float[Array, "3 *shape"], quantize: Callable
 ) -> tuple[Float[Array, ""], Cost]:
     """L = MSE + lambda bits / pixels (Eq. 4), and its parts.
 
-    Training and evaluation differ only in `quantize`. The networks' bits are not in L.
+    Training and evaluation differ only in `quantize`, from latents in step units to (nearly) whole
+    ones. The networks' bits are not in L.
     """
     symbols = quantize(codec.scaled_latents(config))
     bits = total_bits(codec.entropy, config, symbols, codec.shape)

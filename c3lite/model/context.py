@@ -2,7 +2,7 @@
 
 A context is a static tuple of offsets, one row of the network's input each. The same tuple serves
 training (shifted views of whole grids, here) and decoding (positions looked up one wavefront at a
-time, in `coding/order.py`), for images and videos. Outside the grid a latent counts as zero.
+time, in `coding/payload.py`), for images and videos. Outside the grid a latent counts as zero.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import jax.numpy as jnp
 import scipy.fft
 from jaxtyping import Array, Float
 
+from c3lite.arrays.kernels import Offset, gather
 from c3lite.model import latents
-from c3lite.model.kernels import Offset, gather
 
 
 def window_offsets(size: Sequence[int], origin: Sequence[int] | None = None) -> tuple[Offset, ...]:
     """All offsets of a window in raster order; centered on zero, or starting at `origin`."""
-    origin = tuple(-(side // 2) for side in size) if origin is None else tuple(origin)
+    origin = [-(side // 2) for side in size] if origin is None else origin
     return tuple(itertools.product(*(range(o, o + n) for o, n in zip(origin, size, strict=True))))
 
 
@@ -72,12 +72,6 @@ def views(
         for start in starts]
 
 
-def shifted(grid: Float[Array, "*shape"], offsets: Sequence[Offset]) -> list[Float[Array, " n"]]:
-    """For each offset, the flattened grid read at position + offset; zero outside."""
-    padded, starts = padded_for(grid, offsets)
-    return views(padded, starts, grid.shape)
-
-
 def stack_contexts(
     grids: Sequence[Float[Array, "..."]], offsets: Sequence[Offset]
 ) -> Float[Array, "context latents"]:
@@ -87,11 +81,11 @@ def stack_contexts(
     large = list(itertools.takewhile(lambda grid: grid.size > SMALL_GRID, grids))
     small = grids[len(large):]
     # one concatenation of all rows and grids, instead of one a grid and one of the grids
-    views = [shifted(grid, offsets) for grid in large]
+    read = [views(*padded_for(grid, offsets), grid.shape) for grid in large]
     if small:
         flat = jnp.concatenate([grid.reshape(-1) for grid in small])
-        views.append(list(gather(flat, tuple(grid.shape for grid in small), tuple(offsets))))
-    rows = [view[i] for i in range(len(offsets)) for view in views]
+        read.append(list(gather(flat, tuple(grid.shape for grid in small), tuple(offsets))))
+    rows = [rows[i] for i in range(len(offsets)) for rows in read]
     return jnp.concatenate(rows).reshape(len(offsets), -1)
 
 
@@ -164,23 +158,21 @@ def correlate(
 def halve(grid: Float[Array, "*shape"], shape: tuple[int, ...]) -> Float[Array, "..."]:
     """Half resolution by the taps 1/8, 3/8, 3/8, 1/8 along each axis, edges replicated.
 
-    On even sides this is the antialiased bilinear resize of the authors' release, edges aside. On
-    odd sides that resize has other taps at every position; this filter stays exact in integers
-    (times 8 an axis), so that encoder and decoder cannot disagree.
+    An axis of one entry stays what it is. On even sides this is the antialiased bilinear resize of
+    the authors' release, edges aside. On odd sides that has other taps at every position; this is
+    exact in integers (times 8 an axis), so that encoder and decoder cannot disagree.
     """
     for axis, n in enumerate(shape):
-        if grid.shape[axis] != n or n > 1:  # an axis of one entry stays what it is
-            grid = _halve_axis(jnp.moveaxis(grid, axis, 0), n)
-            grid = jnp.moveaxis(grid, 0, axis)
+        if grid.shape[axis] == n == 1:
+            continue
+        rows = jnp.moveaxis(grid, axis, 0)
+        rows = jnp.pad(rows, [(1, 2 * n + 1 - len(rows))] + [(0, 0)] * (rows.ndim - 1), "edge")
+        rows = sum(tap * rows[i : i + 2 * n : 2] for i, tap in enumerate(HALVE_TAPS)) / 8
+        grid = jnp.moveaxis(rows, 0, axis)
     return grid
 
 
 HALVE_TAPS = (1, 3, 3, 1)
-
-
-def _halve_axis(grid, n):
-    padded = jnp.pad(grid, [(1, 2 * n + 1 - grid.shape[0])] + [(0, 0)] * (grid.ndim - 1), "edge")
-    return sum(tap * padded[i : i + 2 * n : 2] for i, tap in enumerate(HALVE_TAPS)) / 8
 
 
 def grid_offsets(config, ndim: int, grid: int) -> tuple[Offset, ...]:
@@ -209,9 +201,8 @@ def ancestors(config, n: int) -> tuple[tuple[int, int], ...]:
     log2 of how much coarser it is. Empty for a grid without features."""
     if not config.grid_features or n >= min(config.featured_grids, config.num_grids):
         return ()
-    all_exponents = latents.exponents(config)
-    return tuple((m, e - all_exponents[n]) for m, e in enumerate(all_exponents)
-                 if e > all_exponents[n])
+    own = latents.exponents(config)[n]
+    return tuple((m, e - own) for m, e in enumerate(latents.exponents(config)) if e > own)
 
 
 def spread(

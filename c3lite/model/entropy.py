@@ -6,6 +6,7 @@ step units, everything divided by q.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 
@@ -14,10 +15,11 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from c3lite.arrays import blocks
 from c3lite.ingredients.activations import ACTIVATIONS
-from c3lite.model import blocks, latents
 from c3lite.model import context as ctx
-from c3lite.model.networks import Dense, dense_layers, linear_branch, run_layers, run_network
+from c3lite.model import latents
+from c3lite.model.networks import Dense, dense_layers, linear, run_layers
 
 WIDE = 256
 """A mask of more entries is not gathered but transformed (`context.correlate`)."""
@@ -31,8 +33,8 @@ def laplace_bits(
 ) -> Float[Array, "*shape"]:
     """-log2 of a Laplace distribution integrated over x +- 1/2, at most 16 (Eqs. 1, 12).
 
-    All in step units. Away from mu both ends of the bin lie in one tail, where the difference of
-    two distribution functions would cancel: there it is exp(-(d - 1/2)/s) (1 - exp(-1/s)) / 2.
+    All in step units. Where both ends of the bin lie in one tail, the difference of two
+    distribution functions would cancel: there it is exp(-(d - 1/2)/s) (1 - exp(-1/s)) / 2.
     """
 
     def tail(t):
@@ -79,18 +81,20 @@ class EntropyModel(eqx.Module):
                 raise ValueError("a mask on some grids only needs entropy_per_grid=True")
             counts = counts[:1]
         keys = jr.split(key, len(counts))
+        # with a mask the release divides by the wide window that the mask was cut from
+        fan_in = 3 * 65 * 65 if config.mask_shape is not None and ndim == 3 else None
         self.networks = tuple(
-            dense_layers(config, k, (n, *config.entropy_widths, 2), _first_fan_in(config, ndim, n))
+            dense_layers(config, k, (n, *config.entropy_widths, 2), fan_in)
             for k, n in zip(keys, counts, strict=True))
         self.film = tuple(
             (jnp.zeros((total, w)), jnp.zeros((total, w)))
             for w in config.entropy_widths) if config.entropy_film else ()
         self.branches = tuple(
-            linear_branch(jr.normal(jr.fold_in(k, 2**16), (2, n)) / 4)
+            linear(jr.normal(jr.fold_in(k, 2**16), (2, n)) / 4)
             for k, n in zip(keys, counts, strict=True) if config.linear_branches)
         sources = [len(ctx.ancestors(config, n)) for n in range(total)]
         self.features = tuple(
-            linear_branch(jr.normal(jr.fold_in(key, 2**16 + n), (config.grid_features, k)) / 36)
+            linear(jr.normal(jr.fold_in(key, 2**16 + n), (config.grid_features, k)) / 36)
             for n, k in enumerate(sources) if k)
 
     def network(self, grid: int) -> tuple[Dense, ...]:
@@ -111,31 +115,27 @@ class EntropyModel(eqx.Module):
     ) -> tuple[Float[Array, " latents"], Float[Array, " latents"]]:
         """mu and scale (latent units) of every latent of the grids from number `first` on, grids
         one after another, flattened."""
-        shared = len(self.networks) == 1 and not self.film
-        plain = not config.previous_grid_size and not config.grid_features
-        if shared and plain and not ctx.masked(config, grids[0].ndim, 0):
-            # one pass over all grids: the coarse ones alone are too small to be efficient
-            offsets = ctx.grid_offsets(config, grids[0].ndim, 0)
-            contexts = ctx.stack_contexts(grids[first:], offsets)
-            out = run_network(config, self.network(0), self.branch(0), contexts)
-        elif shared:
-            contexts = [self.context(config, grids, n) for n in range(first, len(grids))]
-            out = run_network(config, self.network(0), self.branch(0),
-                              jnp.concatenate(contexts, axis=1))
-        else:
-            out = jnp.concatenate([self._one_grid(config, grids, n)
-                                   for n in range(first, len(grids))], axis=1)
+        numbers, ndim = range(first, len(grids)), grids[0].ndim
+        if len(self.networks) > 1 or self.film:
+            out = jnp.concatenate([self._one_grid(config, grids, n) for n in numbers], axis=1)
+        else:  # one pass over all grids: the coarse ones alone are too small to be efficient
+            alike = not (config.previous_grid_size or config.grid_features
+                         or ctx.masked(config, ndim, 0))
+            contexts = (
+                ctx.stack_contexts(grids[first:], ctx.own_offsets(config, ndim)) if alike else
+                jnp.concatenate([self.context(config, grids, n) for n in numbers], axis=1))
+            out = run_layers(config, self.network(0), contexts, self.branch(0))
         return out[0], laplace_scale(config, out[1])
 
     def _one_grid(self, config, grids, n) -> Float[Array, "2 latents"]:
         """The network's outputs for grid n."""
-        layers, grid = self.network(n), grids[n]
-        if not is_wide(config, grid.ndim, n):
-            return run_network(config, layers, self.branch(n), self.context(config, grids, n))
+        layers = self.network(n)
+        if not is_wide(config, grids[n].ndim, n):
+            return run_layers(config, layers, self.context(config, grids, n), self.branch(n))
         # the first layer's columns for the wide window are a kernel over the previous frame
         first, *others = layers
         kernel, near = jnp.split(first.weight, [math.prod(config.mask_shape)], axis=1)
-        (moved,) = box_sources(config, grid, n)
+        (moved,) = box_sources(config, grids[n], n)
         far = ctx.correlate(moved, kernel.reshape(-1, *config.mask_shape))
         hidden = far + Dense(near, first.bias)(self._near_context(config, grids, n))
         if not others:
@@ -145,8 +145,7 @@ class EntropyModel(eqx.Module):
     def context(
         self, config, grids: tuple[Float[Array, "..."], ...], n: int
     ) -> Float[Array, "context latents"]:
-        """The context of every latent of grid n: the mask's box, its own grid, the halved finer,
-        the features of the coarser ones."""
+        """Of every latent of grid n: the mask's box, its own grid, the halved finer, features."""
         near = self._near_context(config, grids, n)
         boxes = [jnp.stack(ctx.views(moved, ctx.box_starts(config.mask_shape), grids[n].shape))
                  for moved in box_sources(config, grids[n], n)]
@@ -163,8 +162,8 @@ class EntropyModel(eqx.Module):
     def features_of(
         self, config, grids: tuple[Float[Array, "..."], ...], n: int
     ) -> Float[Array, "features ..."]:
-        """What grid n learns from the coarser grids: A r + b once for all that share a parent, of
-        the coarser latents r there; zeros for a grid without features."""
+        """What grid n learns from the coarser latents r: A r + b once for all that share a parent;
+        zeros for a grid without features."""
         shape, sources = grids[n].shape, ctx.ancestors(config, n)
         if not sources:
             return jnp.zeros((config.grid_features, *shape))
@@ -189,17 +188,11 @@ def box_sources(config, grid: Float[Array, "..."], n: int) -> list[Float[Array, 
 def near_sources(
     config, grids: tuple[Float[Array, "..."], ...], n: int
 ) -> Iterator[tuple[Float[Array, "..."], tuple[ctx.Offset, ...]]]:
-    """What else the context of grid n is read from, and at which offsets: itself, and the finer
-    grid, halved."""
+    """What else its context is read from, and at which offsets: itself, the finer grid halved."""
     grid = grids[n]
     yield grid, ctx.own_offsets(config, grid.ndim)
     if offsets := ctx.previous_offsets(config, grid.ndim):
         yield ctx.halve(grids[n - 1], grid.shape) if n else jnp.zeros_like(grid), offsets
-
-
-def _first_fan_in(config, ndim: int, n_context: int) -> int:
-    # With a mask the release divides by the wide window the mask was cut from (3 x 65 x 65)
-    return 3 * 65 * 65 if config.mask_shape is not None and ndim == 3 else n_context
 
 
 def latent_bits(
@@ -217,10 +210,9 @@ def total_bits(
 ) -> Float[Array, ""]:
     """The sum of `latent_bits`, large grids in blocks."""
     shapes = latents.grid_shapes(config, shape)
-    large = 0
-    while (large < len(shapes) and blocks.is_large(math.prod(shapes[large]))
-           and not is_wide(config, len(shape), large)):
-        large += 1
+    large = len(list(itertools.takewhile(
+        lambda n: blocks.is_large(math.prod(shapes[n])) and not is_wide(config, len(shape), n),
+        range(len(shapes)))))
     q = config.quantization_step
     flat = latents.split(symbols, shapes)
     grids = tuple(grid * q for grid in flat)
@@ -251,7 +243,8 @@ def _grid_bits(model, config, grids, symbols, n) -> Float[Array, ""]:
         rows = [row for array, at in zip(arrays, starts, strict=True)
                 for row in ctx.views(array, at, sides)]
         context = jnp.concatenate(rows).reshape(len(rows), x.size)
-        mu, raw = run_network(config, *network, context)
+        layers, branch = network
+        mu, raw = run_layers(config, layers, context, branch)
         q = config.quantization_step
         bits = laplace_bits(x.reshape(-1), mu / q, laplace_scale(config, raw) / q)
         return (bits * inside.reshape(-1)).sum()

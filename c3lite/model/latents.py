@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Num
 
+from c3lite.arrays.blocks import on_cpu
+from c3lite.arrays.kernels import small_conv
 from c3lite.ingredients.upsampling import UPSAMPLINGS, raise_separably
-from c3lite.model.blocks import on_cpu
-from c3lite.model.kernels import small_conv
 
 
 def exponents(config) -> tuple[int, ...]:
@@ -33,8 +33,7 @@ def initial_gains(config) -> Float[Array | np.ndarray, " grids"]:
     """The factor of each grid at the start: 2**exponent, or by `config.latent_gains` others.
 
     Not in the text: the release multiplies what it trains by these before quantization. Under Adam
-    that is a learning rate of gain / q bins, with q = 0.4 of 2.5 for the finest grid, which holds
-    three quarters of all latents, and of 160 for the coarsest.
+    that is a learning rate of gain / q bins: 2.5 for the finest grid, 160 for the coarsest.
     """
     doubling = 2.0 ** np.array(exponents(config), np.float32)
     if config.latent_gains == "doubling":
@@ -49,8 +48,7 @@ def initial_gains(config) -> Float[Array | np.ndarray, " grids"]:
 def resize_matrix(n_in: int, n_out: int, method: str) -> Float[np.ndarray, "n_out n_in"]:
     """One axis of upsampling as a matrix: half-pixel centers, weights renormalized at the edges.
 
-    What `jax.image.resize` does (a test holds the two together), in NumPy, because running that
-    eagerly compiles a program for every pair of sizes: 11 s for a first fit.
+    What `jax.image.resize` does (a test holds the two together), without a program to compile.
     """
     centers = (np.arange(n_out) + 0.5) * n_in / n_out - 0.5
     weights = UPSAMPLINGS[method].weight(np.abs(centers[:, None] - np.arange(n_in)))
@@ -63,12 +61,6 @@ def path_matrix(sides: tuple[int, ...], method: str) -> Float[np.ndarray, "n_out
     steps = [resize_matrix(a, b, method) for a, b in itertools.pairwise(sides)]
     start = np.eye(sides[0], dtype=np.float32)
     return functools.reduce(lambda done, step: step @ done, steps, start)
-
-
-def _apply_along(matrix, grid, axis):
-    # the interpolation weights are exact in float32 only if the product is, also on a GPU
-    moved = jnp.tensordot(matrix, grid, axes=((1,), (axis,)), precision="highest")
-    return jnp.moveaxis(moved, 0, axis)
 
 
 def split(
@@ -97,9 +89,10 @@ def _resize(grid, paths, method):
         whole = shortcut and len(path) == 2 and path[1] % path[0] == 0
         if whole and (axis == 0 or not on_cpu()):
             moved = shortcut(jnp.moveaxis(grid, axis, 0), path[1] // path[0])
-            grid = jnp.moveaxis(moved, 0, axis)
-        else:
-            grid = _apply_along(path_matrix(path, method), grid, axis)
+        else:  # the weights are exact in float32 only if the product is, also on a GPU
+            moved = jnp.tensordot(path_matrix(path, method), grid, axes=((1,), (axis,)),
+                                  precision="highest")
+        grid = jnp.moveaxis(moved, 0, axis)
     return grid
 
 

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from c3lite.arrays.kernels import affine
 from c3lite.ingredients.activations import ACTIVATIONS
 from c3lite.ingredients.initialization import INITIALIZATIONS
-from c3lite.model.kernels import affine
 
 
 def initial_weight(
@@ -46,12 +46,10 @@ def dense_layers(
     """
     layers = []
     for i, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
-        weight = initial_weight(config, jr.fold_in(key, i), n_out, n_in,
-                                fan_in if i == 0 else None)
-        hidden = i < len(widths) - 2
-        if hidden and is_residual(config, n_in, n_out):
+        weight = initial_weight(config, jr.fold_in(key, i), n_out, n_in, None if i else fan_in)
+        if i < len(widths) - 2 and is_residual(config, n_in, n_out):
             weight = jnp.zeros_like(weight)
-        layers.append(Dense(weight, jnp.zeros(n_out)))
+        layers.append(linear(weight))
     return tuple(layers)
 
 
@@ -61,24 +59,17 @@ def is_residual(config, n_in: int, n_out: int) -> bool:
 
 
 def run_layers(
-    config, layers: Sequence[Dense], x: Float[Array, "n_in n"]
+    config, layers: Sequence[Dense], x: Float[Array, "n_in n"], branch: Dense | None = None
 ) -> Float[Array, "n_out n"]:
-    """All layers in turn, an activation after each but the last."""
-    act = ACTIVATIONS[config.activation].train
+    """All layers in turn, an activation after each but the last; and beside them the branch."""
+    act, y = ACTIVATIONS[config.activation].train, x
     for layer in layers[:-1]:
-        y = layer(x)
-        x = act(x + y if is_residual(config, *layer.weight.shape[::-1]) else y)
-    return layers[-1](x)
-
-
-def linear_branch(weight: Float[Array, "n_out n_in"]) -> Dense:
-    """A linear map beside a network, its bias zero at the start."""
-    return Dense(weight, jnp.zeros(len(weight)))
-
-
-def run_network(
-    config, layers: Sequence[Dense], branch: Dense | None, x: Float[Array, "n_in n"]
-) -> Float[Array, "n_out n"]:
-    """The layers, and beside them the branch if there is one."""
-    y = run_layers(config, layers, x)
+        z = layer(y)
+        y = act(y + z if is_residual(config, *layer.weight.shape[::-1]) else z)
+    y = layers[-1](y)
     return y if branch is None else y + branch(x)
+
+
+def linear(weight: Float[Array, "n_out n_in"]) -> Dense:
+    """A layer, or a linear map beside a network, its bias zero at the start."""
+    return Dense(weight, jnp.zeros(len(weight)))

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from c3lite.arrays.blocks import map_columns
+from c3lite.arrays.kernels import small_conv
 from c3lite.ingredients.activations import ACTIVATIONS
-from c3lite.model.blocks import map_columns
-from c3lite.model.kernels import small_conv
-from c3lite.model.networks import Dense, dense_layers, linear_branch, run_layers
+from c3lite.model.networks import Dense, dense_layers, linear, run_layers
 
 
 class ResidualConv(eqx.Module):
@@ -41,9 +41,8 @@ class Synthesis(eqx.Module):
     branch: Dense | None
     """A linear map of the upsampled latents, added after the convolutions."""
 
-    def __init__(
-        self, config, ndim: int, *, key: PRNGKeyArray, mean_rgb: Float[Array, "3"] | None = None
-    ):
+    def __init__(self, config, ndim: int, *, key: PRNGKeyArray,
+                 mean_rgb: Float[Array, "3"] | None = None):
         self.layers = dense_layers(config, key, (config.num_grids, *config.synthesis_widths, 3))
         if config.mean_rgb_bias and mean_rgb is not None:
             last = self.layers[-1]
@@ -54,7 +53,7 @@ class Synthesis(eqx.Module):
         if config.linear_branches:
             n, key = config.num_grids, jr.fold_in(key, 2**16)
             start = jr.uniform(key, (3, n), minval=-1, maxval=1) / (9 * math.sqrt(n))
-            self.branch = linear_branch(start)
+            self.branch = linear(start)
 
     def __call__(self, config, up: Float[Array, "grids *shape"]) -> Float[Array, "3 *shape"]:
         act = ACTIVATIONS[config.activation].train

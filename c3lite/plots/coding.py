@@ -8,7 +8,7 @@ from jaxtyping import Int
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 
-from c3lite.coding.order import Plan
+from c3lite.coding.payload import Plan
 from c3lite.model import context as ctx
 from c3lite.model import latents
 from c3lite.plots.styles import bare, color_bar, new_axes, style

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from scipy import ndimage
 
 from c3lite import plots
-from c3lite.coding import integer_entropy
+from c3lite.coding import payload
 from c3lite.fitting.fit import Fit
 from c3lite.ingredients.upsampling import UPSAMPLINGS
 from c3lite.model import context as ctx
@@ -179,7 +179,7 @@ def _network(config, entropy, n):
 
     def seen(layer, added=0.0):
         weight, bias = _arrays(layer)
-        return _layer(*integer_entropy.seen(config, weight + added, bias, features))
+        return _layer(*payload.seen(config, weight + added, bias, features))
 
     if config.grid_features:
         # what a residual layer adds are features, too

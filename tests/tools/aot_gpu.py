@@ -360,7 +360,7 @@ def main():
     parser.add_argument("--list", action="store_true", help="print the programs' names, no more")
     parser.add_argument("--hlo", type=Path, help="a folder for the compiled programs")
     args = parser.parse_args()
-    from c3lite.model import blocks
+    from c3lite.arrays import blocks
 
     table = programs()
     asked = blocks.on_cpu

@@ -16,8 +16,8 @@ from typing import NamedTuple
 PACKAGE = Path(__file__).parents[2] / "c3lite"
 
 LEVELS = (
-    ("ingredients",), ("config", "data"), ("model",), ("coding",), ("evaluation",), ("fitting",),
-    ("video",), ("plots",), ("widgets", "ablation"), ("__init__",), ("__main__",))
+    ("ingredients", "arrays"), ("config", "data"), ("model",), ("coding",), ("evaluation",),
+    ("fitting",), ("video",), ("plots",), ("widgets", "ablation"), ("__init__",), ("__main__",))
 """Rooms from the ground up. One may import from those below it, and from itself."""
 
 

@@ -46,7 +46,7 @@ def _decode(data: bytes) -> tuple[float, ...]:
     times = [time.process_time()]
     config, shape, coded = files.read(data)
     times.append(time.process_time())
-    parts = decoder.real_arrays(config, shape, *coded[1:4])
+    parts = decoder.real_arrays(config, *coded[1:4])
     up = decoder.upsampled(config, shape, coded.symbols, parts.upsampling)
     times.append(time.process_time())
     decoder.to_pixels(config, up, parts)

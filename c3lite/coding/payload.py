@@ -1,16 +1,26 @@
-"""The entropy model in whole numbers, and integers coded by it (Eqs. 1, 2, 12; App. B.3).
+"""The payload of a file: in which order latents are coded, and by which probabilities (App. B.3).
 
-An entropy coder needs encoder and decoder to agree on every probability to the last bit, and
+First the networks' integers, then the latents. `walk` is handed a coder that either writes the
+symbols it is given or reads them, so that encoder and decoder cannot drift apart.
+
+**The order.** A latent can be decoded once its whole context is. rank = a . position, with the
+smallest integers a such that a . offset <= -1 for every offset of the context, says when: all
+positions of one rank are independent of each other (a wavefront), for windows, masks, images and
+videos alike. For a 7x7 window a = (4, 1): 512x768 latents in 2,812 steps instead of 393,216.
+
+All grids advance together. Where grid n also sees the halved finer grid (Eq. 10), its ranks are
+2^n a . position + c_n: the slope with which the finer grid arrives, delayed by its window. Where
+it has features of the coarser grids, those have the same slopes and are ahead of it by one a grid.
+
+**The probabilities.** Encoder and decoder have to agree on every one to the last bit, and
 floating-point networks do not: batches of another size or another machine sum in another order.
-Here every product and sum is of whole numbers below 2^53, which float64 holds exactly, so that
-BLAS gives one result in any order. Fixed point: weights have 16 fractional bits, activations 12.
-The network's answer is rounded to mu in 1/16 of a bin and ln(scale) in 1/16, a pair that names one
-of finitely many frequency tables.
-
-Two things need more than products: a network's own numbers (an integer times a step) are scaled by
-single float64 operations, which IEEE 754 rounds the same everywhere; and the exponentials in the
-tables of GELU and Laplace are rounded to whole numbers from which no machine's `exp` is far enough
-off (a test measures the distance to the nearest tie).
+Here every product and sum is of whole numbers below 2^53, which float64 holds exactly in any order.
+Fixed point: weights have 16 fractional bits, activations 12. The network's answer is rounded to mu
+in 1/16 of a bin and ln(scale) in 1/16, a pair that names one of finitely many frequency tables
+(Eqs. 1, 2, 12). A network's own numbers (an integer times a step) are scaled by single float64
+operations, which IEEE 754 rounds the same everywhere; and the exponentials in the tables of GELU
+and Laplace are rounded to whole numbers from which no machine's `exp` is far enough off (a test
+measures the distance to the nearest tie).
 
 Units: symbols in step units; mu and scale here in bins, too, that is divided by q.
 """
@@ -18,20 +28,214 @@ Units: symbols in step units; mu and scale here in bins, too, that is divided by
 from __future__ import annotations
 
 import decimal
+import functools
 import itertools
 import math
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Float, Int, Real
 
-from c3lite.coding.header import BitstreamError, array_infos, take_apart
+from c3lite.arrays.kernels import Offset
+from c3lite.coding.header import PART_OF, Arrays, BitstreamError, Contents, array_shapes
 from c3lite.coding.pixels import product
 from c3lite.coding.rangecoder import Decoder, Table, encode_intervals
 from c3lite.ingredients.activations import ACTIVATIONS
 from c3lite.ingredients.activations import FRACTION_BITS as ACTIVATION_BITS
-from c3lite.model.latents import exponents
+from c3lite.model import context as ctx
+from c3lite.model import latents
 from c3lite.model.networks import is_residual
+
+# The order --------------------------------------------------------------------------------------
+
+
+def wavefront_weights(offsets: Sequence[Offset], ndim: int) -> tuple[int, ...]:
+    """The smallest a >= 0 with a . offset <= -1 for every offset, last axis first.
+
+    (4, 1) for a 7x7 window, (25, 5, 1) for 3x9x9. Raises `ValueError` for an offset that is not
+    before zero in raster order.
+    """
+    weights = [0] * ndim
+    for axis in reversed(range(ndim)):
+        for offset in offsets:
+            if offset[axis] < 0 and not any(offset[:axis]):
+                later = _dot(weights[axis + 1 :], offset[axis + 1 :])
+                weights[axis] = max(weights[axis], -((1 + later) // offset[axis]))
+    for offset in offsets:
+        if _dot(weights, offset) > -1:
+            raise ValueError(f"the offset {offset} is not before its latent in raster order")
+    return tuple(weights)
+
+
+def _dot(a, b):
+    return sum(x * y for x, y in zip(a, b, strict=True))
+
+
+def _linear(shape, slopes, constant):
+    """constant + slopes . position for every position of a grid, flattened."""
+    axes = (np.arange(n, dtype=np.int64) * a for n, a in zip(shape, slopes, strict=True))
+    return (functools.reduce(np.add.outer, axes) + constant).reshape(-1)
+
+
+class Plan:
+    """The coding order of all latents of one config and shape, in NumPy.
+
+    The buffer holds every grid with the *same* strides, zeros around it: then an offset is one
+    displacement for all grids, and the contexts of a step are one gather. With a previous-grid
+    context a second copy of that layout holds the halved finer grids; everything is then stored
+    times 8^ndim, so that halving (taps 1, 3, 3, 1 over 8 an axis) stays whole.
+    """
+
+    order: Int[np.ndarray, " latents"]
+    """Place in the file -> number of the latent, grids one after another, finest first."""
+    positions: Int[np.ndarray, " latents"]
+    """Place in the file -> index into the buffer."""
+    grid: Int[np.ndarray, " latents"]
+    """Place in the file -> number of the grid."""
+    displacements: tuple[Int[np.ndarray, " context"], ...]
+    """Of each grid's context in the buffer, in the order of the network's inputs."""
+    per_grid: bool
+    """Whether grids differ in network or context, so that each one's latents are predicted apart:
+    a step holds those of one grid only, or with features of several, which are coded together."""
+    unit: int
+    """What a latent of 1 is in the buffer."""
+    size: int
+    """Entries of the buffer."""
+
+    def __init__(self, config, shape: tuple[int, ...]):
+        ndim, self.shapes = len(shape), latents.grid_shapes(config, shape)
+        count, coarseness = len(self.shapes), latents.exponents(config)
+        own = [ctx.grid_offsets(config, ndim, n) for n in range(count)]
+        previous = ctx.previous_offsets(config, ndim)
+        self._lay_out(sorted({*itertools.chain(*own, previous), (0,) * ndim}))
+        plane = self.size
+        self.unit = 8**ndim if previous else 1
+        self.size = 2 * plane if previous else plane
+        self.displacements = tuple(
+            np.array([self._flat(o) for o in offsets] + [plane + self._flat(o) for o in previous],
+                     np.int64) for offsets in own)
+
+        reach = config.previous_grid_size // 2
+        weights = wavefront_weights(list(itertools.chain(*own)), ndim)
+        ranks, halving = [], []
+        delay = 0
+        for n, grid_shape in enumerate(self.shapes):
+            ratio = 2 ** (coarseness[n] - coarseness[0]) if previous or config.grid_features else 1
+            slopes = [ratio * a for a in weights]
+            if config.grid_features:  # just before what lies beneath
+                delay = max(coarseness) - coarseness[n]
+            if n and previous:
+                # halving p reads the finer grid up to 2p + 2, and its window reaches p + reach
+                delay += sum(slopes) + 1 + reach * sum(slopes)
+                halving.append(_linear(grid_shape, slopes, delay - reach * sum(slopes)))
+            ranks.append(_linear(grid_shape, slopes, delay))
+        apart = config.entropy_per_grid or config.entropy_film or len(set(own)) > 1
+        self.per_grid = apart or config.grid_features > 0
+        self._firsts = np.cumsum([0, *map(math.prod, self.shapes)])
+        self._ancestors = [self._places_above(config, n) for n in range(count)]
+        # grids with different networks take turns within a rank
+        self._sort(np.concatenate(ranks), take_turns=apart and not config.grid_features)
+        self._plan_halving(halving, plane)
+
+    def _lay_out(self, offsets):
+        before = [max(0, *(-step for step in axis)) for axis in zip(*offsets, strict=True)]
+        after = [max(0, *axis) for axis in zip(*offsets, strict=True)]
+        padded = [n + b + a for n, b, a in zip(self.shapes[0], before, after, strict=True)]
+        self.strides = tuple(math.prod(padded[axis + 1 :]) for axis in range(len(padded)))
+        self.starts, rows = [], 0
+        for grid_shape in self.shapes:
+            self.starts.append(rows * self.strides[0] + self._flat(before))
+            rows += before[0] + grid_shape[0] + after[0]
+        self.size = rows * self.strides[0]
+
+    def _places_above(self, config, n):
+        """For every latent of grid n where the latents lie that its features are made of."""
+        columns = []
+        for m, ratio in ctx.ancestors(config, n):
+            axes = ((np.arange(side) >> ratio) * stride
+                    for side, stride in zip(self.shapes[n], self.strides, strict=True))
+            columns.append(self.starts[m] + functools.reduce(np.add.outer, axes).reshape(-1))
+        return np.stack(columns, axis=1).astype(np.int32) if columns else None
+
+    def contexts(
+        self, buffer: Float[np.ndarray, " size"], step: slice | Int[np.ndarray, " n"]
+    ) -> Float[np.ndarray, "n context"]:
+        """What the network sees of latents of one grid, or of grids that are all alike."""
+        n = self.grid[step][0]
+        places = self.positions[step][:, None] + self.displacements[n]
+        if self._ancestors[n] is not None:
+            above = self._ancestors[n].take(self.order[step] - self._firsts[n], axis=0)
+            places = np.concatenate([places, above], axis=1)
+        return buffer.take(places)
+
+    def _flat(self, offset):
+        return _dot(offset, self.strides)
+
+    def _sort(self, ranks, take_turns):
+        counts = [math.prod(s) for s in self.shapes]
+        positions = np.concatenate([_linear(s, self.strides, start)
+                                    for s, start in zip(self.shapes, self.starts, strict=True)])
+        grid = np.repeat(np.arange(len(counts)), counts)
+        keys = ranks * len(counts) + grid if take_turns else ranks
+        if keys.max() < 2**16:
+            keys = keys.astype(np.uint16)  # sorted by radix: ten times faster
+        self.order = np.argsort(keys, kind="stable")
+        keys = keys[self.order]
+        self.positions, self.grid = positions[self.order], grid[self.order]
+        self._ends = np.append(np.flatnonzero(np.diff(keys)) + 1, len(keys))
+        self._ranks = ranks[self.order[self._ends - 1]]
+
+    def _plan_halving(self, ranks, plane):
+        """For every entry of the grids 1, 2, .. where it goes, halved, and what it is made of."""
+        self._targets, self._halved_ends = np.zeros(0, np.int64), np.zeros(len(self._ends), int)
+        if not ranks:
+            return
+        targets, sources = [], []
+        for n, (finer, coarser) in enumerate(itertools.pairwise(self.shapes), start=1):
+            index = np.full((1, 1), self.starts[n - 1])
+            for side, halved_side, stride in zip(finer, coarser, self.strides, strict=True):
+                # replicated edges: so an axis of one entry stays what it is
+                reads = np.clip(2 * np.arange(halved_side)[:, None] + np.arange(-1, 3), 0, side - 1)
+                index = (index[:, None, :, None] + stride * reads[None, :, None, :]).reshape(
+                    len(index) * halved_side, -1)
+            targets.append(_linear(coarser, self.strides, plane + self.starts[n]))
+            sources.append(index.astype(np.int32))
+        ranks = np.concatenate(ranks)
+        order = np.argsort(ranks, kind="stable")
+        self._targets = np.concatenate(targets)[order]
+        self._sources = np.concatenate(sources)[order]
+        taps = [np.array(ctx.HALVE_TAPS, np.float64)] * len(self.strides)
+        self._taps = functools.reduce(np.multiply.outer, taps).reshape(-1) / self.unit
+        self._halved_ends = np.searchsorted(ranks[order], self._ranks, side="right")
+
+    def steps(self) -> Iterator[tuple[slice, slice]]:
+        """For each step its latents (places in the file) and what is to be halved before it."""
+        first = halved = 0
+        for end, halved_end in zip(self._ends.tolist(), self._halved_ends.tolist(), strict=True):
+            yield slice(first, end), slice(halved, halved_end)
+            first, halved = end, halved_end
+
+    def parts(self, step: slice) -> list[slice]:
+        """A step's latents, those of each grid apart if grids differ."""
+        if not self.per_grid:
+            return [step]
+        ends = step.start + 1 + np.flatnonzero(np.diff(self.grid[step]))
+        edges = [step.start, *ends.tolist(), step.stop]
+        return [slice(*pair) for pair in itertools.pairwise(edges)]
+
+    def halve(self, buffer: Float[np.ndarray, " size"], part: slice) -> None:
+        """Compute the halved entries `part` of the buffer, all of whose sources are there.
+
+        Exact: whole numbers far below 2^53, divided by the power of two that they contain.
+        """
+        targets = self._targets[part]
+        if len(targets):
+            buffer[targets] = buffer.take(self._sources[part]) @ self._taps
+
+
+# The entropy network ----------------------------------------------------------------------------
 
 WEIGHT_BITS = 16
 MAX_INTEGER = 2**24
@@ -176,21 +380,18 @@ def seen(
 
 
 def networks(
-    config, arrays: list, weight_step: float, bias_step: float, unit: int, per_grid: bool
+    config, arrays: Arrays, weight_step: float, bias_step: float, unit: int, per_grid: bool
 ) -> list[Network]:
     """The integer network of each grid, from coded arrays; one object where grids share it."""
-    parts, total = take_apart(config, arrays), len(exponents(config))
-
     def of_grid(n):
-        which = n if len(parts.networks) > 1 else 0
-        film = [(gamma[n], beta[n]) for gamma, beta in parts.film]
-        return network(config, parts.networks[which], film, weight_step, bias_step, unit,
-                       parts.branches[which] if parts.branches else None,
-                       parts.features[n] if n < len(parts.features) else None)
+        which = n if len(arrays.networks) > 1 else 0
+        film = [(gamma[n], beta[n]) for gamma, beta in arrays.film]
+        return network(config, arrays.networks[which], film, weight_step, bias_step, unit,
+                       arrays.branches[which] if arrays.branches else None,
+                       arrays.features[n] if n < len(arrays.features) else None)
 
-    if per_grid:
-        return [of_grid(n) for n in range(total)]
-    return [of_grid(0)] * total
+    total = len(latents.exponents(config))
+    return [of_grid(n) for n in range(total)] if per_grid else [of_grid(0)] * total
 
 
 def _in_bins(config, weight, bias, q, shifted=True):
@@ -277,7 +478,7 @@ class Tables(dict[int, Table]):
 
 # Coders -----------------------------------------------------------------------------------------
 
-LABELS = (*range(16), "upsampling", "synthesis", "entropy")
+LABELS = (*range(16), *dict.fromkeys(PART_OF.values()))
 """What symbols are counted under: grids, then the parts of the networks."""
 
 
@@ -321,33 +522,11 @@ class Reader:
         self._decoder = Decoder(data, backend=backend)
 
     def code(self, tables, symbols, label):
-        return np.array(self._decoder.decode_many(self._tables, tables), np.int64)
+        chosen = [self._tables[number] for number in tables.tolist()]
+        return np.array(self._decoder.decode_many(chosen, range(len(chosen))), np.int64)
 
 
 # Integers as symbols: written or read by the same functions, so that the two cannot drift apart ---
-
-
-def code_latents(
-    coder: Any, mu: Int[np.ndarray, " n"], log_scale: Int[np.ndarray, " n"],
-    label: Int[np.ndarray, " n"], values: Int[np.ndarray, " n"] | None,
-) -> Int[np.ndarray, " n"]:
-    """Latents predicted as mu and ln(scale) in 1/16, in steps: written, or read where `values` is
-    None."""
-    tables, center = table_number(mu, log_scale_level(log_scale))
-    residual = None if values is None else values - center
-    return _code_laplace(coder, tables, residual, label) + center
-
-
-def code_networks(coder: Any, config, ndim: int, arrays: list | None) -> list[np.ndarray]:
-    """The integers of all network arrays: written, or read where `arrays` is None."""
-    coded = []
-    for i, info in enumerate(array_infos(config, ndim)):
-        values = np.zeros(info.shape, np.int64) if arrays is None else arrays[i]
-        array = code_array(coder, values.reshape(-1), LABELS.index(info.part))
-        if np.abs(array).max(initial=0) > MAX_INTEGER:
-            raise BitstreamError("a network's weight is beyond all limits; the file is damaged")
-        coded.append(array.reshape(info.shape))
-    return coded
 
 
 def _code_laplace(coder, tables, values, label):
@@ -434,3 +613,48 @@ def _best_level(values) -> int:
     likelihood = ((values.size - others) * np.log(-np.expm1(log_t)) + (2 * size - others) * log_t
                   + others * np.log(-np.expm1(2 * log_t)))
     return int(levels[np.argmax(likelihood)])
+
+
+# The walk ---------------------------------------------------------------------------------------
+
+
+def walk(coder: Any, contents: Contents) -> Contents:
+    """Code a file's payload: write what is in `contents`, or read what is None there."""
+    config, shape, coded = contents
+    arrays = _code_networks(coder, config, len(shape), coded.networks)
+    plan = Plan(config, shape)
+    predictors = networks(config, arrays, *coded.entropy_steps, plan.unit, plan.per_grid)
+    buffer, symbols = np.zeros(plan.size), np.zeros(len(plan.order), np.int64)
+    known = None if coded.symbols is None else np.asarray(coded.symbols, np.int64)[plan.order]
+    for step, halved in plan.steps():
+        plan.halve(buffer, halved)
+        predicted = [predictors[plan.grid[part.start]](plan.contexts(buffer, part))
+                     for part in plan.parts(step)]
+        mu, log_scale = map(np.concatenate, zip(*predicted, strict=True))
+        tables, center = table_number(mu, log_scale_level(log_scale))
+        residual = None if known is None else known[step] - center
+        values = _code_laplace(coder, tables, residual, plan.grid[step]) + center
+        symbols[plan.order[step]] = values
+        put(buffer, plan, step, values)
+    return contents._replace(coded=coded._replace(symbols=symbols, networks=arrays))
+
+
+def _code_networks(coder, config, ndim, arrays) -> Arrays:
+    """The integers of all network arrays: written, or read where there are none."""
+    shapes = array_shapes(config, ndim)
+    if arrays is None:
+        arrays = jax.tree.map(lambda a: np.zeros(a.shape, np.int64), shapes)
+
+    def code(path, like, values):
+        array = code_array(coder, values.reshape(-1), LABELS.index(PART_OF[path[0].name]))
+        if np.abs(array).max(initial=0) > MAX_INTEGER:
+            raise BitstreamError("a network's weight is beyond all limits; the file is damaged")
+        return array.reshape(like.shape)
+
+    return jax.tree_util.tree_map_with_path(code, shapes, arrays)
+
+
+def put(buffer: Float[np.ndarray, " size"], plan: Plan, places: slice, values) -> None:
+    """Latents into the buffer, as contexts see them."""
+    clipped = np.minimum(np.maximum(values, -MAX_LATENT), MAX_LATENT)
+    buffer[plan.positions[places]] = clipped * plan.unit

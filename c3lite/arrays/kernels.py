@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from c3lite.model.blocks import computed_once, on_cpu
+from c3lite.arrays.blocks import computed_once, on_cpu
 
 Offset = tuple[int, ...]
 
