@@ -182,6 +182,9 @@ class Config(eqx.Module):
     """Of all but the latents, which have Adam; one of `NETWORK_OPTIMIZERS`."""
     network_decay: float = _static(0.0, least=0)
     """The networks' weights lose this share of themselves a step, times the learning rate."""
+    network_rate: float = _static(0.0, least=0)
+    """Weight of the networks' own bits in their gradient; 0: they are not seen (C3), 1: as in a
+    file."""
     latent_beta2: float = _static(0.999, least=0)
     """Decay rate of Adam's second moment of the latents, 0 to 1."""
     latent_epsilon: float = _static(1e-8, above=0)
@@ -228,6 +231,8 @@ class Config(eqx.Module):
     """Candidate quantization steps in (0, 1), tried for weights x biases (Eq. 24)."""
     steps_per_network: bool = _static(False, coded=27)
     """The entropy model has a pair of steps of its own (Cool-Chic)."""
+    steps_per_array: bool = _static(False, coded=28)
+    """Every array of the networks has a step of its own, of `header.ARRAY_STEPS`."""
     network_rdoq: bool = _static(False)
     """The networks' integers are moved towards zero where it costs less than it saves."""
 
@@ -271,6 +276,7 @@ class Config(eqx.Module):
         for one, other in (
             ("entropy_per_grid", "entropy_film"), ("grid_features", "previous_grid_size"),
             ("mask_shape", "grid_features"), ("mask_shape", "linear_branches"),
+            ("steps_per_network", "steps_per_array"),
         ):
             if getattr(self, one) and getattr(self, other):
                 raise ValueError(f"{one} and {other} exclude each other")

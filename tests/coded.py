@@ -4,6 +4,7 @@ import jax
 import numpy as np
 
 import c3lite as c3
+from c3lite.coding import header
 from c3lite.coding import pixels as decoder
 from c3lite.fitting import parameters
 from c3lite.fitting.fit import Fit
@@ -29,6 +30,7 @@ CONFIGS = {
         c3.C3, grid_features=6, featured_grids=3, hyper_grids=3, context_taps=14, num_grids=6,
         linear_branches=True, upsampling="separable", steps_per_network=True, residual_layers=True,
         entropy_widths=(20, 20), synthesis_widths=(48,)),
+    "a step for each array": c3.edit(c3.C3, steps_per_array=True, num_grids=3),
     "video, features": c3.edit(
         c3.C3, context_size=(3, 5, 5), num_grids=4, grid_features=2, featured_grids=2,
         linear_branches=True, context_taps=5, upsampling="separable", entropy_per_grid=True),
@@ -47,6 +49,12 @@ def shape_of(name: str) -> tuple[int, ...]:
     return (4, 15, 18) if name.startswith("video") else (31, 50)
 
 
+def real_arrays(config, full: parameters.Coded, dtype=np.float32) -> header.Arrays:
+    """What a decoder has of a fit's networks."""
+    return header.real_arrays(
+        header.take_apart(config, jax.tree.leaves(full.networks)), full.steps, dtype)
+
+
 def coded(config, shape, symbols=None, seed=0) -> Fit:
     """A `Fit` with random networks, and random symbols if none are given."""
     rng = np.random.default_rng(seed)
@@ -54,15 +62,15 @@ def coded(config, shape, symbols=None, seed=0) -> Fit:
         Codec(config, shape, key=jax.random.key(0))))
     leaves, structure = jax.tree.flatten(like)
     sizes = [a.shape[1] ** -0.5 if len(a.shape) > 1 else 0.1 for a in leaves]
+    steps = (STEP,) * header.count_of_steps(config) or header.ARRAY_STEPS[14 : 14 + len(leaves)]
+    each = jax.tree.leaves(parameters.step_of_each(like, steps))
     networks = jax.tree.unflatten(structure, [
-        np.round(rng.normal(size=a.shape) * size / STEP).astype(np.float32)
-        for a, size in zip(leaves, sizes, strict=True)])
+        np.round(rng.normal(size=a.shape) * size / step).astype(np.float32)
+        for a, size, step in zip(leaves, sizes, each, strict=True)])
     if symbols is None:
         symbols = np.round(rng.laplace(size=latents.count(config, shape), scale=2))
-    steps = (STEP,) * (4 if config.steps_per_network else 2)
-    full = parameters.Coded(symbols.astype(np.int32), networks, *steps)
-    image = decoder.synthesize(
-        config, shape, full.symbols, jax.tree.leaves(networks), STEP, STEP)
+    full = parameters.Coded(symbols.astype(np.int32), networks, steps)
+    image = decoder.synthesize(config, shape, full.symbols, real_arrays(config, full))
     codec = jax.eval_shape(lambda: Codec(config, shape, key=jax.random.key(0)))
     past = History(*(np.zeros(0, np.float32) for _ in History._fields))
     return Fit(image=image, config=config, codec=codec, coded=full, reconstruction=image, bits={},

@@ -25,7 +25,7 @@ from c3lite.model import latents
 from c3lite.model.codec import Codec
 from c3lite.model.networks import Dense
 from c3lite.model.quantize import hard_round
-from tests.coded import CONFIGS, coded
+from tests.coded import CONFIGS, coded, real_arrays
 
 HOP = c3.edit(
     c3.C3, context_taps=14, grid_features=6, linear_branches=True, upsampling="separable",
@@ -115,8 +115,8 @@ def test_the_integer_network_has_features_as_inputs():
     fit = coded(config, shape)
     contents = files.read(c3.encode(fit))
     plan = Plan(contents.config, shape)
-    networks = integer.networks(contents.config, contents.coded.networks,
-                                *contents.coded.entropy_steps, plan.unit, plan.per_grid)
+    real = header.real_arrays(contents.coded.networks, contents.coded.steps, np.float64)
+    networks = integer.networks(contents.config, real, plan.unit, plan.per_grid)
     shapes = [layer.weight.shape for layer in (network.layers[0] for network in networks)]
     assert shapes == [(24 + k, 18) for k in (4, 3, 2, 0, 0)]
 
@@ -140,10 +140,8 @@ def test_hyperlatents_are_for_the_entropy_model_alone():
     own = sum(math.prod(s) for s in latents.grid_shapes(config, shape)[:6])
     other[own:] += 1
     assert own < len(other)
-    changed = fit.coded._replace(symbols=other)
-    arrays = jax.tree.leaves(changed.networks)
     np.testing.assert_array_equal(
-        synthesize(config, shape, other, arrays, *changed.steps[:2]), fit.reconstruction)
+        synthesize(config, shape, other, real_arrays(config, fit.coded)), fit.reconstruction)
     codec = random_codec(config, shape)
     bits = [parameters.total_bits(codec.entropy, config, jnp.asarray(s, jnp.float32), shape)
             for s in (fit.coded.symbols[:own].tolist() + [0] * (len(other) - own), other)]
@@ -276,7 +274,6 @@ def test_a_network_with_steps_of_its_own_costs_no_more(fitted):
     (config, one), (split, each) = (searched(fitted, steps_per_network=own)
                                     for own in (False, True))
     assert len(one.best.steps) == 2 and len(each.best.steps) == 4
-    assert one.best.entropy_steps == one.best.steps
     together, apart = loss_of(config, one, fitted.image), loss_of(split, each, fitted.image)
     assert together == pytest.approx(float(one.loss.min()), rel=1e-5)
     assert apart <= together * (1 + 1e-6)
@@ -298,9 +295,66 @@ def test_rdoq_saves_bits_of_the_networks_and_never_costs(fitted, apart):
 def test_a_file_has_the_steps_that_its_config_says():
     fit = coded(CONFIGS["all that came after C3"], (31, 50))
     assert files.read(c3.encode(fit)).coded.steps == pytest.approx(fit.coded.steps)
-    two = fit.coded._replace(entropy_weight_step=None, entropy_bias_step=None)
-    with pytest.raises(c3.BitstreamError, match="steps_per_network"):
+    two = fit.coded._replace(steps=fit.coded.steps[:2])
+    with pytest.raises(c3.BitstreamError, match="number of quantization steps"):
         c3.encode(dataclasses.replace(fit, coded=two))
+
+
+def test_every_array_may_have_a_step_of_its_own(fitted):
+    """No worse than a pair for each network, from where it begins; and in a file."""
+    (config, pairs), (own, each) = (
+        searched(fitted, **{field: True}) for field in ("steps_per_network", "steps_per_array"))
+    arrays = jax.tree.leaves(each.best.networks)
+    assert len(each.best.steps) == len(arrays) > 4
+    assert set(map(float, each.best.steps)) <= set(header.ARRAY_STEPS)
+    assert len(set(map(float, each.best.steps))) > 2
+    before, after = loss_of(config, pairs, fitted.image), loss_of(own, each, fitted.image)
+    assert after < before
+    coded_fit = dataclasses.replace(fitted, config=own, coded=each.best._replace(
+        networks=jax.tree.map(np.asarray, each.best.networks),
+        symbols=np.asarray(each.best.symbols), steps=tuple(map(float, each.best.steps))))
+    read = files.read(c3.encode(coded_fit)).coded
+    assert read.steps == coded_fit.coded.steps
+    for theirs, ours in zip(jax.tree.leaves(read.networks), arrays, strict=True):
+        np.testing.assert_array_equal(theirs, ours)
+    odd = coded_fit.coded._replace(steps=(0.3, *coded_fit.coded.steps[1:]))
+    with pytest.raises(c3.BitstreamError, match="ARRAY_STEPS"):
+        c3.encode(dataclasses.replace(coded_fit, coded=odd))
+
+
+def test_steps_of_arrays_are_those_of_their_pairs():
+    """Two and four steps reach the arrays by role, in files and in fits alike."""
+    config, shape = CONFIGS["all that came after C3"], (31, 50)
+    fit = coded(config, shape)
+    arrays = header.take_apart(config, jax.tree.leaves(fit.coded.networks))
+    for steps in ((0.1, 0.2), (0.1, 0.2, 0.3, 0.4)):
+        by_role = jax.tree.leaves(header.array_steps(arrays, steps))
+        assert by_role == jax.tree.leaves(parameters.step_of_each(fit.coded.networks, steps))
+        assert set(by_role) == set(steps)
+
+
+def test_the_networks_smooth_bits_follow_their_bits():
+    """Halving all weights, or a step twice as large, saves a bit a weight."""
+    rng = np.random.default_rng(0)
+    networks = parameters.Networks(None, rng.laplace(size=(40, 50)).astype(np.float32),
+                                   rng.laplace(size=300).astype(np.float32))
+    half = jax.tree.map(lambda a: a / 2, networks)
+    saved = parameters.smooth_network_bits(networks) - parameters.smooth_network_bits(half)
+    coded_bits = [sum(filter(None, map(np.sum, map(parameters.laplace_array_bits, jax.tree.leaves(
+        jax.tree.map(lambda a: jnp.round(a / 0.01), n)))))) for n in (networks, half)]
+    assert float(saved) == pytest.approx(2300, rel=1e-3)
+    assert float(saved) == pytest.approx(float(coded_bits[0] - coded_bits[1]), rel=0.01)
+    nothing = jax.tree.map(jnp.zeros_like, networks)
+    gradient = jax.tree.leaves(jax.grad(parameters.smooth_network_bits)(nothing))
+    assert all(np.isfinite(g).all() for g in gradient)
+
+
+def test_a_fit_that_sees_its_networks_bits_has_smaller_networks(optimized):
+    x = c3.data.crop(c3.data.kodak(23), 220, 300, 48, 64)
+    config = c3.edit(c3.C3, rd_weight=4e-3, steps=150, stage2_steps=0, num_grids=4)
+    bits = [sum(b for part, b in fit.bits.items() if part != "latents") for fit in (
+        c3.fit(x, c3.edit(config, network_rate=rate), progress=False) for rate in (0.0, 1.0))]
+    assert bits[1] < 0.9 * bits[0]
 
 
 # What excludes what -----------------------------------------------------------------------------
@@ -309,6 +363,7 @@ def test_a_file_has_the_steps_that_its_config_says():
 @pytest.mark.parametrize(("fields", "words"), [
     ({"grid_features": 6, "previous_grid_size": 3}, "exclude each other"),
     ({"linear_branches": True, "mask_shape": (2, 2)}, "exclude each other"),
+    ({"steps_per_network": True, "steps_per_array": True}, "exclude each other"),
     ({"hyper_grids": 3}, "grid_features"), ({"context_taps": 15}, "to 14"),
     ({"hyper_grids": 8, "grid_features": 6}, "hyper_grids"),
     ({"upsampling": "separable", "finest_grid": False}, "finest_grid"),

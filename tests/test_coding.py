@@ -265,8 +265,8 @@ def test_other_bytes_are_named(small_file):
 
 def header_with(config, shape):
     config = header.as_decoded(config, len(shape))
-    steps = (STEP,) * (4 if config.steps_per_network else 2)
-    return header.pack(Contents(config, shape, Coded(np.zeros(1, np.int32), [], *steps)), b"\0")
+    steps = (STEP,) * header.count_of_steps(config)
+    return header.pack(Contents(config, shape, Coded(np.zeros(1, np.int32), [], steps)), b"\0")
 
 
 @pytest.mark.parametrize(("changes", "shape"), [

@@ -9,13 +9,12 @@ import pytest
 
 import c3lite as c3
 from c3lite.coding import payload as integer
-from c3lite.coding.header import take_apart
 from c3lite.coding.payload import Plan, put
 from c3lite.fitting import parameters
 from c3lite.ingredients.activations import ACTIVATIONS, FRACTION_BITS
 from c3lite.model import latents
 from c3lite.model.codec import Codec
-from tests.coded import CONFIGS, STEP, coded, shape_of
+from tests.coded import CONFIGS, coded, real_arrays, shape_of
 
 RNG = np.random.default_rng(0)
 
@@ -23,8 +22,8 @@ RNG = np.random.default_rng(0)
 def network_of(config, shape=(31, 50), seed=0):
     fit = coded(config, shape, seed=seed)
     plan = Plan(config, shape)
-    arrays = take_apart(config, jax.tree.leaves(fit.coded.networks))
-    nets = integer.networks(config, arrays, STEP, STEP, plan.unit, plan.per_grid)
+    arrays = real_arrays(config, fit.coded, np.float64)
+    nets = integer.networks(config, arrays, plan.unit, plan.per_grid)
     return nets, plan, fit
 
 
@@ -59,10 +58,10 @@ def test_float64_and_int64_agree_and_batches_change_nothing(name):
 def test_nothing_exceeds_what_float64_holds_even_with_the_largest_weights():
     config = c3.edit(c3.C3, entropy_widths=(24, 1000), previous_grid_size=3)
     plan = Plan(config, (8, 8))
-    biggest = [(np.full((24, 33), 2.0**24), np.full(24, 2.0**24)),
-               (np.full((1000, 24), 2.0**24), np.full(1000, 2.0**24)),
-               (np.full((2, 1000), 2.0**24), np.full(2, 2.0**24))]
-    network = integer.network(config, biggest, [], 0.5, 0.5, plan.unit)
+    biggest = [(np.full((24, 33), 2.0**23), np.full(24, 2.0**23)),
+               (np.full((1000, 24), 2.0**23), np.full(1000, 2.0**23)),
+               (np.full((2, 1000), 2.0**23), np.full(2, 2.0**23))]
+    network = integer.network(config, biggest, [], plan.unit)
     largest = integer.MAX_LATENT * plan.unit
     for layer in network.layers:
         sums = np.abs(layer.weight).sum(0) * largest + np.abs(layer.bias)
@@ -120,7 +119,7 @@ def test_close_to_the_float_network(name):
     nets, plan, fit = network_of(config, shape)
     codec = Codec(config, shape, key=jax.random.key(0))
     model = parameters.with_networks(
-        codec, parameters.from_integers(fit.coded.networks, STEP, STEP)).entropy
+        codec, parameters.from_integers(fit.coded.networks, *fit.coded.steps)).entropy
     grids = latents.split(
         jnp.asarray(fit.coded.symbols * np.float32(config.quantization_step)), plan.shapes)
     mu, scale = jax.jit(lambda m, g: m(config, g))(model, grids)

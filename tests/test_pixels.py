@@ -12,7 +12,7 @@ from c3lite.coding import pixels as decoder
 from c3lite.fitting import parameters
 from c3lite.model import latents
 from c3lite.model.codec import Codec
-from tests.coded import CONFIGS, STEP, coded, shape_of
+from tests.coded import CONFIGS, coded, real_arrays, shape_of
 
 UPSAMPLINGS = {
     f"{method}{', recursive' * recursive}": c3.edit(
@@ -46,18 +46,18 @@ def test_pixels_are_those_of_training(name):
     fit = coded(config, shape, np.random.default_rng(1).integers(-1, 2, n))
     synthesis = fit.coded.networks.synthesis
     synthesis.layers[-1].weight[:] /= 8
-    synthesis.layers[-1].bias[:] = 0.5 / STEP
+    steps = parameters.step_of_each(fit.coded.networks, fit.coded.steps)
+    synthesis.layers[-1].bias[:] = 0.5 / steps.synthesis.layers[-1].bias
     for conv in synthesis.convs:
         conv.weight[:] /= 8
     if synthesis.branch is not None:
         synthesis.branch.weight[:] /= 8
     codec = Codec(config, shape, key=jax.random.key(0))
-    codec = parameters.with_networks(
-        codec, parameters.from_integers(jax.tree.map(jnp.asarray, fit.coded.networks), STEP, STEP))
+    codec = parameters.with_networks(codec, parameters.from_integers(
+        jax.tree.map(jnp.asarray, fit.coded.networks), *fit.coded.steps))
     theirs = np.asarray(jax.jit(Codec.decode)(
         codec, config, jnp.asarray(fit.coded.symbols, jnp.float32)))
-    ours = decoder.synthesize(config, shape, fit.coded.symbols,
-                              jax.tree.leaves(fit.coded.networks), STEP, STEP)
+    ours = decoder.synthesize(config, shape, fit.coded.symbols, real_arrays(config, fit.coded))
     assert np.mean((theirs > 0.01) & (theirs < 0.99)) > 0.3
     levels = np.round(ours * 255)
     np.testing.assert_array_equal(ours, (levels / 255).astype(np.float32))
@@ -67,8 +67,7 @@ def test_pixels_are_those_of_training(name):
 
 def test_blocks_of_pixels_do_not_matter(monkeypatch):
     fit = coded(c3.C3, (61, 90))
-    leaves = jax.tree.leaves(fit.coded.networks)
-    arguments = (c3.C3, (61, 90), fit.coded.symbols, leaves, STEP, STEP)
+    arguments = (c3.C3, (61, 90), fit.coded.symbols, real_arrays(c3.C3, fit.coded))
     monkeypatch.setattr(decoder, "BLOCK", 10**9)
     whole = decoder.synthesize(*arguments)
     assert np.abs(whole - fit.reconstruction).max() <= 1.001 / 255

@@ -77,12 +77,14 @@ def _contents(fit: Any) -> Contents:
     symbols = np.asarray(coded.symbols)
     if np.abs(symbols.astype(np.int64)).max(initial=0) > header.MAX_SYMBOL:
         raise BitstreamError(f"a latent is larger than the limit of {header.MAX_SYMBOL}")
-    steps = [float(np.float32(step)) for step in coded.steps]
-    if len(steps) != (4 if fit.config.steps_per_network else 2):
-        raise BitstreamError("steps_per_network and the number of quantization steps do not fit")
+    steps = tuple(float(np.float32(step)) for step in coded.steps)
+    if len(steps) != (header.count_of_steps(fit.config) or len(arrays)):
+        raise BitstreamError("the config and the number of quantization steps do not fit")
+    if fit.config.steps_per_array and not set(steps) <= set(header.ARRAY_STEPS):
+        raise BitstreamError("a quantization step is none of header.ARRAY_STEPS")
     networks = header.take_apart(fit.config, [a.astype(np.int64) for a in arrays])
     return Contents(header.as_decoded(fit.config, len(shape)), shape,
-                    Coded(symbols, networks, *steps))
+                    Coded(symbols, networks, steps))
 
 
 def written(contents: Contents) -> Writer:
@@ -110,7 +112,8 @@ def read_payload(head: header.Header, backend: str = "auto") -> Contents:
 
 def _pixels(head: header.Header, backend: str) -> Float[np.ndarray, "3 *shape"]:
     config, shape, coded = read_payload(head, backend)
-    return synthesize(config, shape, *coded[:4])
+    arrays = header.real_arrays(coded.networks, coded.steps, np.float32)
+    return synthesize(config, shape, coded.symbols, arrays)
 
 
 # A clip in patches ------------------------------------------------------------------------------

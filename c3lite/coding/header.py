@@ -62,21 +62,18 @@ class Coded(NamedTuple):
     networks: PyTree
     """Whole numbers; times the steps they are the networks that the decoder has. Of a fit:
     `parameters.Networks`. Read from a file: `Arrays`, whose leaves have the same order."""
-    weight_step: float
-    bias_step: float
-    entropy_weight_step: float | None = None
-    """Of the entropy model's weights; None: `weight_step`."""
-    entropy_bias_step: float | None = None
+    steps: tuple[float, ...]
+    """Of weights and of biases; maybe two more, of the entropy model's; or one of each array."""
 
     @property
-    def steps(self) -> tuple:
-        """All quantization steps that there are, two or four."""
-        return tuple(step for step in self[2:] if step is not None)
+    def weight_step(self) -> float:
+        """Of all weights, where they share one, or of synthesis'."""
+        return self.steps[0]
 
     @property
-    def entropy_steps(self) -> tuple:
-        """The entropy model's steps, of weights and of biases."""
-        return self.steps[-2:]
+    def bias_step(self) -> float:
+        """Of all biases, where they share one, or of synthesis'."""
+        return self.steps[1]
 
 
 class Contents(NamedTuple):
@@ -145,6 +142,27 @@ def array_shapes(config: Config, ndim: int) -> Arrays:
 def take_apart(config: Config, arrays: Sequence[np.ndarray]) -> Arrays:
     """Arrays in the order of the file, by their roles."""
     return jax.tree.unflatten(jax.tree.structure(array_shapes(config, 2)), arrays)
+
+
+def array_steps(arrays: Arrays, steps: Sequence[float]) -> Arrays:
+    """The step of each array, from `Coded.steps`."""
+    def step_of(path, _):
+        own = 2 if len(steps) == 4 and PART_OF[path[0].name] == "entropy" else 0
+        return steps[own + (getattr(path[-1], "idx", 0) == 1)]
+
+    structure = jax.tree.structure(arrays)
+    if len(steps) == structure.num_leaves:
+        return jax.tree.unflatten(structure, steps)
+    return jax.tree_util.tree_map_with_path(step_of, arrays)
+
+
+def real_arrays(arrays: Arrays, steps: Sequence[float], dtype: type) -> Arrays:
+    """What the decoder has: the arrays' integers times their steps (`Coded.steps`)."""
+    return jax.tree.map(lambda a, step: dtype(a) * dtype(step), arrays, array_steps(arrays, steps))
+
+
+ARRAY_STEPS = tuple(float(np.float32(2.0 ** (-k / 2))) for k in range(1, 33))
+"""What `steps_per_array` chooses from: 0.7 to 1.5e-5, two an octave."""
 
 
 # Numbers ----------------------------------------------------------------------------------------
@@ -429,12 +447,17 @@ def pack(contents: Contents, payload: bytes) -> bytes:
     """A whole file."""
     out, coded = Output(), contents.coded
     write_config(out, contents.config, len(contents.shape))
-    for step in coded.steps:
+    for step in () if contents.config.steps_per_array else coded.steps:
         out.float(step)
     for side in contents.shape:
         out.unsigned(side)
     out.data += latents_crc(coded.symbols)
     return with_crc(MAGIC, version_of(contents.config), bytes(out.data) + payload)
+
+
+def count_of_steps(config: Config) -> int:
+    """How many steps the header has; with `steps_per_array` they are beside the arrays."""
+    return 0 if config.steps_per_array else 4 if config.steps_per_network else 2
 
 
 def version_of(config: Config) -> int:
@@ -475,13 +498,13 @@ def unpack(data: bytes) -> Header:
         raise
     except (ValueError, TypeError) as error:
         raise BitstreamError(f"the file's header is impossible: {error}") from error
-    steps = [source.float() for _ in range(4 if config.steps_per_network else 2)]
-    if not (0 < min(steps) and max(steps) < 1):
+    steps = tuple(source.float() for _ in range(count_of_steps(config)))
+    if not all(0 < step < 1 for step in steps):
         raise BitstreamError("a quantization step in the header is not between 0 and 1")
     shape = tuple(source.unsigned() for _ in range(ndim))
     check_limits(config, shape)
     crc = source.take(4)
-    return Header(Contents(config, shape, Coded(None, None, *steps)), crc, data[source.at :],
+    return Header(Contents(config, shape, Coded(None, None, steps)), crc, data[source.at :],
                   source.at, version)
 
 

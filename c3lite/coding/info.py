@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -21,10 +22,8 @@ class Info:
     """(height, width) or (frames, height, width)."""
     config: Config
     """Structure and constants of the decoder; what only the fit needed has its default."""
-    weight_step: float
-    bias_step: float
-    entropy_steps: tuple[float, float]
-    """Of the entropy model's weights and biases."""
+    steps: tuple[float, ...]
+    """`Coded.steps`, of the networks' integers."""
     header_bytes: int
     payload_bytes: int
     networks_bits: dict[str, float]
@@ -62,10 +61,10 @@ class Info:
             parts[f"grid {n} {'x'.join(map(str, shape))}"] = bits
         lines += [f"  {name:14}{bits:12.0f} bits {bits / pixels:8.4f} bpp"
                   for name, bits in parts.items()]
-        lines.append(f"  steps: weights {self.weight_step:g}, biases {self.bias_step:g}")
-        if self.config.steps_per_network:
-            weight_step, bias_step = self.entropy_steps
-            lines[-1] += f"; entropy model {weight_step:g}, {bias_step:g}"
+        names = ("weights ", "biases ", "entropy model's ", "") * (len(self.steps) <= 4)
+        lines.append("  steps: " + ", ".join(f"{name}{step:.3g}" for name, step in
+                                             itertools.zip_longest(names[: len(self.steps)],
+                                                                   self.steps, fillvalue="")))
         lines.append("  " + ", ".join(f"{k}={v}" for k, v in self.structure().items()))
         return "\n".join(lines)
 
@@ -125,7 +124,6 @@ def _info(head):
     contents = files.read_payload(head)
     config, shape, coded = contents
     bits = files.written(contents).bits()
-    return Info(head.version, shape, config, coded.weight_step, coded.bias_step,
-                coded.entropy_steps, head.bytes, len(head.payload),
+    return Info(head.version, shape, config, coded.steps, head.bytes, len(head.payload),
                 {part: bits[part] for part in header.PART_OF.values() if bits[part]},
                 tuple(bits[n] for n in range(len(exponents(config)))))

@@ -39,7 +39,16 @@ import numpy as np
 from jaxtyping import Float, Int, Real
 
 from c3lite.arrays.kernels import Offset
-from c3lite.coding.header import PART_OF, Arrays, BitstreamError, Contents, array_shapes
+from c3lite.coding.header import (
+    ARRAY_STEPS,
+    PART_OF,
+    Arrays,
+    BitstreamError,
+    Coded,
+    Contents,
+    array_shapes,
+    real_arrays,
+)
 from c3lite.coding.pixels import product
 from c3lite.coding.rangecoder import Decoder, Table, encode_intervals
 from c3lite.ingredients.activations import ACTIVATIONS
@@ -300,8 +309,6 @@ def network(
     config,
     layers: list[tuple[Real[np.ndarray, "_ _"], Real[np.ndarray, " _"]]],
     film: list[tuple[Real[np.ndarray, " _"], Real[np.ndarray, " _"]]],
-    weight_step: float,
-    bias_step: float,
     unit: int,
     branch: tuple[Real[np.ndarray, "2 context"], Real[np.ndarray, "2"]] | None = None,
     features: tuple[Real[np.ndarray, "f _"], Real[np.ndarray, " f"]] | None = None,
@@ -309,20 +316,17 @@ def network(
     """The integer network of one grid.
 
     Args:
-        layers: (weight (n_out, n_in), bias (n_out,)) of each layer, in steps.
-        film: (scale - 1, shift) of each hidden layer for this grid, in steps; may be empty.
+        layers: (weight (n_out, n_in), bias (n_out,)) of each layer, float64.
+        film: (scale - 1, shift) of each hidden layer for this grid; may be empty.
         unit: what a latent of 1 is in the network's input.
-        branch: (weight, bias) of the linear branch, in steps; None: there is none.
-        features: (weight, bias) of the grid's features, in steps; None: it has none. They become
+        branch: (weight, bias) of the linear branch; None: there is none.
+        features: (weight, bias) of the grid's features; None: it has none. They become
             inputs of the network: the latents that they are made of.
     """
     q = float(np.float32(config.quantization_step))
 
-    def real(pair):
-        return pair[0] * np.float64(weight_step), pair[1] * np.float64(bias_step)
-
     def first_layer(weight, bias):
-        weight, bias = seen(config, weight, bias, None if features is None else real(features))
+        weight, bias = seen(config, weight, bias, features)
         return weight * q, bias  # latents are multiples of q
 
     def whole(weight, bias, fraction, largest):
@@ -333,11 +337,10 @@ def network(
         return np.clip(weight, -limit, limit), np.clip(bias, -EXACT, EXACT)
 
     out, fraction, largest = [], unit.bit_length() - 1, float(MAX_LATENT * unit)
-    for i, pair in enumerate(layers):
-        weight, bias = real(pair)
+    for i, (weight, bias) in enumerate(layers):
         n_out, n_in = weight.shape
         if i < len(film):
-            gamma, beta = real(film[i])
+            gamma, beta = film[i]
             weight, bias = (1 + gamma)[:, None] * weight, (1 + gamma) * bias + beta
         last = i == len(layers) - 1
         if not last and is_residual(config, n_in, n_out):
@@ -349,7 +352,7 @@ def network(
         weight, bias = whole(weight, bias, fraction, largest)
         if last and branch is not None:
             # of the context: as many fractional bits as what the last layer sees has
-            beside, added = _in_bins(config, *first_layer(*real(branch)), q, shifted=False)
+            beside, added = _in_bins(config, *first_layer(*branch), q, shifted=False)
             more = fraction - (unit.bit_length() - 1)
             beside, added = whole(beside * 2.0**more, added, fraction, float(MAX_LATENT * unit))
             weight, bias = np.concatenate([weight, beside], axis=1), bias + added
@@ -379,14 +382,12 @@ def seen(
     return weight, bias
 
 
-def networks(
-    config, arrays: Arrays, weight_step: float, bias_step: float, unit: int, per_grid: bool
-) -> list[Network]:
-    """The integer network of each grid, from coded arrays; one object where grids share it."""
+def networks(config, arrays: Arrays, unit: int, per_grid: bool) -> list[Network]:
+    """The integer network of each grid, from real arrays; one object where grids share it."""
     def of_grid(n):
         which = n if len(arrays.networks) > 1 else 0
         film = [(gamma[n], beta[n]) for gamma, beta in arrays.film]
-        return network(config, arrays.networks[which], film, weight_step, bias_step, unit,
+        return network(config, arrays.networks[which], film, unit,
                        arrays.branches[which] if arrays.branches else None,
                        arrays.features[n] if n < len(arrays.features) else None)
 
@@ -621,9 +622,10 @@ def _best_level(values) -> int:
 def walk(coder: Any, contents: Contents) -> Contents:
     """Code a file's payload: write what is in `contents`, or read what is None there."""
     config, shape, coded = contents
-    arrays = _code_networks(coder, config, len(shape), coded.networks)
+    coded = _code_networks(coder, config, len(shape), coded)
     plan = Plan(config, shape)
-    predictors = networks(config, arrays, *coded.entropy_steps, plan.unit, plan.per_grid)
+    real = real_arrays(coded.networks, coded.steps, np.float64)
+    predictors = networks(config, real, plan.unit, plan.per_grid)
     buffer, symbols = np.zeros(plan.size), np.zeros(len(plan.order), np.int64)
     known = None if coded.symbols is None else np.asarray(coded.symbols, np.int64)[plan.order]
     for step, halved in plan.steps():
@@ -636,22 +638,31 @@ def walk(coder: Any, contents: Contents) -> Contents:
         values = _code_laplace(coder, tables, residual, plan.grid[step]) + center
         symbols[plan.order[step]] = values
         put(buffer, plan, step, values)
-    return contents._replace(coded=coded._replace(symbols=symbols, networks=arrays))
+    return contents._replace(coded=coded._replace(symbols=symbols))
 
 
-def _code_networks(coder, config, ndim, arrays) -> Arrays:
-    """The integers of all network arrays: written, or read where there are none."""
-    shapes = array_shapes(config, ndim)
+def _code_networks(coder, config, ndim, coded) -> Coded:
+    """The integers of all network arrays, and maybe their steps: written, or read where there are
+    none."""
+    shapes, arrays = array_shapes(config, ndim), coded.networks
     if arrays is None:
         arrays = jax.tree.map(lambda a: np.zeros(a.shape, np.int64), shapes)
+    known = coded.steps or (ARRAY_STEPS[0],) * len(jax.tree.leaves(arrays))
+    steps = []
 
     def code(path, like, values):
-        array = code_array(coder, values.reshape(-1), LABELS.index(PART_OF[path[0].name]))
+        label = LABELS.index(PART_OF[path[0].name])
+        if config.steps_per_array:
+            number = np.array([ARRAY_STEPS.index(known[len(steps)])])
+            bits = (len(ARRAY_STEPS) - 1).bit_length()
+            steps.append(ARRAY_STEPS[int(_code_uniform(coder, number, bits, label)[0])])
+        array = code_array(coder, values.reshape(-1), label)
         if np.abs(array).max(initial=0) > MAX_INTEGER:
             raise BitstreamError("a network's weight is beyond all limits; the file is damaged")
         return array.reshape(like.shape)
 
-    return jax.tree_util.tree_map_with_path(code, shapes, arrays)
+    arrays = jax.tree_util.tree_map_with_path(code, shapes, arrays)
+    return coded._replace(networks=arrays, steps=tuple(steps) or coded.steps)
 
 
 def put(buffer: Float[np.ndarray, " size"], plan: Plan, places: slice, values) -> None:

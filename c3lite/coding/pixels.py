@@ -8,12 +8,11 @@ matrix products sum in other orders, an 8-bit value may differ by one step.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, Integer, Real
+from jaxtyping import Float, Integer
 
-from c3lite.coding.header import Arrays, take_apart
+from c3lite.coding.header import Arrays
 from c3lite.config import Config
 from c3lite.ingredients.activations import ACTIVATIONS
 from c3lite.ingredients.upsampling import UPSAMPLINGS, raise_separably
@@ -27,35 +26,15 @@ def synthesize(
     config: Config,
     shape: tuple[int, ...],
     symbols: Integer[np.ndarray, " latents"],
-    arrays: Arrays | Sequence[Real[np.ndarray, "..."]],
-    weight_step: float,
-    bias_step: float,
+    arrays: Arrays,
 ) -> Float[np.ndarray, "3 *shape"]:
     """Pixels, multiples of 1/255 in [0, 1], float32.
 
     Args:
         symbols: latents in step units, grids one after another, finest first.
-        arrays: the networks' integers, as `Arrays` or in the order of the file.
+        arrays: the networks (`header.real_arrays`), float32.
     """
-    parts = real_arrays(config, arrays, weight_step, bias_step)
-    return to_pixels(config, upsampled(config, shape, symbols, parts.upsampling), parts)
-
-
-def real_arrays(
-    config: Config, arrays: Arrays | Sequence[Real[np.ndarray, "..."]], weight_step: float,
-    bias_step: float,
-) -> Arrays:
-    """What pixels need of the networks, float32, from their integers."""
-    parts = arrays if isinstance(arrays, Arrays) else take_apart(config, arrays)
-
-    def real(pairs):
-        return [(np.float32(weight) * np.float32(weight_step), np.float32(bias) *
-                 np.float32(bias_step)) for weight, bias in pairs]
-
-    kernel = parts.upsampling
-    return parts._replace(
-        upsampling=None if kernel is None else np.float32(kernel) * np.float32(weight_step),
-        layers=real(parts.layers), convs=real(parts.convs), branch=real(parts.branch))
+    return to_pixels(config, upsampled(config, shape, symbols, arrays.upsampling), arrays)
 
 
 def upsampled(

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import ArrayLike, Float, Integer, PRNGKeyArray
 
-from c3lite.coding import encode
+from c3lite.coding import encode, header
 from c3lite.coding.pixels import synthesize
 from c3lite.config import C3_FAST, Config, edit
 from c3lite.evaluation import report
@@ -200,14 +200,14 @@ def finish(
     else:
         found = parameters.search(codec, config, jnp.asarray(x))
         coded = jax.tree.map(np.asarray, found.best)
-        coded = Coded(*coded[:2], *map(float, coded.steps))
+        coded = coded._replace(steps=tuple(map(float, coded.steps)))
         bits = {"latents": float(found.latent_bits)}
         bits |= {name: float(part) for name, part in found.network_bits._asdict().items()
                  if getattr(coded.networks, name) is not None}
     # what a file decodes to, so that decode(encode(fit)) is this exactly
+    arrays = header.take_apart(config, jax.tree.leaves(coded.networks))
     reconstruction = synthesize(
-        config, codec.shape, coded.symbols, jax.tree.leaves(coded.networks), coded.weight_step,
-        coded.bias_step)
+        config, codec.shape, coded.symbols, header.real_arrays(arrays, coded.steps, np.float32))
     result = Fit(x, config, codec, coded, reconstruction, bits, quality(reconstruction, x),
                  history, time.perf_counter() - began, interrupted)
     if result.collapsed:

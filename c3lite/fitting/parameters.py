@@ -18,7 +18,7 @@ import jax.random as jr
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
-from c3lite.coding.header import Coded
+from c3lite.coding.header import ARRAY_STEPS, Coded
 from c3lite.model.codec import Codec
 from c3lite.model.entropy import latent_bits, total_bits
 from c3lite.model.quantize import hard_round
@@ -61,7 +61,8 @@ def is_bias(path) -> bool:
 def to_integers(networks: Networks, *steps) -> Networks:
     """Each array divided by its step and rounded; still floats, whole numbers.
 
-    `steps` are those of weights and biases, and maybe two more of the entropy model's.
+    `steps` are those of weights and biases, and maybe two more of the entropy model's; or one for
+    each array.
     """
     return _by_steps(lambda array, step: jnp.round(array / step), networks, steps)
 
@@ -73,11 +74,20 @@ def from_integers(integers: Networks, *steps) -> Networks:
 
 def _by_steps(f, networks, steps):
     """f(array, step) of every array."""
-    def apply(path, array):
-        own = 2 if len(steps) == 4 and path[0].name == "entropy" else 0
-        return f(array, steps[own + is_bias(path)])
+    return jax.tree.map(f, networks, step_of_each(networks, steps))
 
-    return jax.tree_util.tree_map_with_path(apply, networks)
+
+def step_of_each(networks: Networks, steps: Sequence) -> Networks:
+    """The step of every array."""
+    structure = jax.tree.structure(networks)
+    if len(steps) == structure.num_leaves:
+        return jax.tree.unflatten(structure, steps)
+
+    def step_of(path, _):
+        own = 2 if len(steps) == 4 and path[0].name == "entropy" else 0
+        return steps[own + is_bias(path)]
+
+    return jax.tree_util.tree_map_with_path(step_of, networks)
 
 
 def laplace_array_scale(integers: Float[Array, "*shape"]) -> Float[Array, ""]:
@@ -105,6 +115,23 @@ def network_bits(integers: Networks) -> Networks:
     return Networks(*(
         sum((laplace_array_bits(a) for a in jax.tree.leaves(part)), jnp.zeros(()))
         for part in integers))
+
+
+SMALL_WEIGHT = 3e-3
+"""Weights about this size and below cost next to nothing."""
+
+
+def smooth_network_bits(networks: Networks) -> Float[Array, ""]:
+    """`network_bits` but for a constant, from weights instead of integers, with a gradient.
+
+    Each array has a Laplace of its own, whatever its step will be: n log2(scale) bits, and |w| /
+    scale nats a weight.
+    """
+    def bits(array):
+        scale = jnp.sqrt((jnp.mean(array**2) + SMALL_WEIGHT**2) / 2)
+        return array.size * jnp.log2(scale) + jnp.abs(array).sum() / (scale * math.log(2))
+
+    return sum(map(bits, jax.tree.leaves(networks)))
 
 
 class Search(NamedTuple):
@@ -140,16 +167,67 @@ def search(codec: Codec, config, x: Float[Array, "3 *shape"]) -> Search:
     losses = mse + config.rd_weight * (bits + sum(own)) / pixels
     k = jnp.argmin(losses)
     steps = pairs[0][k], pairs[1][k]
-    if config.steps_per_network:  # the entropy model changes the rate alone, the others the rest
+    if config.steps_per_network or config.steps_per_array:
+        # the entropy model changes the rate alone, the others the rest
         rest = mse + config.rd_weight * (own.synthesis + own.upsampling) / pixels
         first, k = jnp.argmin(rest), jnp.argmin(bits + own.entropy)
         steps = pairs[0][first], pairs[1][first], pairs[0][k], pairs[1][k]
-    integers = to_integers(networks, *steps)
     latents = bits[k]
+    if config.steps_per_array:
+        steps, latents = steps_of_arrays(codec, config, x, symbols, steps)
+    integers = to_integers(networks, *steps)
     if config.network_rdoq:
         integers, latents = towards_zero(codec, config, x, symbols, integers, steps)
-    best = Coded(symbols.astype(jnp.int32), integers, *steps)
+    best = Coded(symbols.astype(jnp.int32), integers, steps)
     return Search(losses.reshape(n, n), best, latents, network_bits(integers))
+
+
+MOVES = (0, -1, 1, -2, 2, -4, 4)
+"""Of `steps_of_arrays`: so many places of `ARRAY_STEPS` further, tried for each array, twice."""
+
+
+def steps_of_arrays(
+    codec: Codec, config, x: Float[Array, "3 *shape"], symbols: Float[Array, " latents"],
+    steps: Sequence,
+) -> tuple[tuple, Float[Array, ""]]:
+    """A step for every array, and the latents' bits with them; `steps` is where to begin.
+
+    One array after another takes the step of least loss. The entropy model changes the rate alone,
+    the others the distortion alone, so only that half of the codec is evaluated.
+    """
+    networks, pixels = networks_of(codec), x.size // 3
+    table = jnp.array(ARRAY_STEPS)
+    start = jnp.stack(jax.tree.leaves(step_of_each(networks, steps)))
+    numbers = jnp.argmin(jnp.abs(jnp.log(table) - jnp.log(start)[:, None]), axis=1)
+    of_entropy = [path[0].name == "entropy" for path, _ in
+                  jax.tree_util.tree_flatten_with_path(networks)[0]]
+
+    def coded(numbers):
+        integers = to_integers(networks, *table[numbers])
+        return (with_networks(codec, from_integers(integers, *table[numbers])),
+                sum(network_bits(integers)))
+
+    def rate(numbers):
+        decoder, own = coded(numbers)
+        return latent_bits(decoder.entropy, config, symbols, codec.shape).sum() + own
+
+    def distortion(numbers):
+        decoder, own = coded(numbers)
+        mse = jnp.mean((to_8_bits(decoder.decode(config, symbols)) - x) ** 2)
+        return mse + config.rd_weight * own / pixels
+
+    def improved(cost, numbers, which):
+        def of_one(numbers, i):
+            moved = jnp.clip(numbers[i] + jnp.array(MOVES), 0, len(ARRAY_STEPS) - 1)
+            tried = jax.vmap(lambda number: numbers.at[i].set(number))(moved)
+            return tried[jnp.argmin(jax.lax.map(cost, tried))], None
+
+        order = jnp.array([i for i, own in enumerate(of_entropy) if own == which] * 2)
+        return jax.lax.scan(of_one, numbers, order)[0]
+
+    numbers = improved(rate, improved(distortion, numbers, False), True)
+    own = sum(network_bits(to_integers(networks, *table[numbers])))
+    return tuple(table[numbers]), rate(numbers) - own
 
 
 SWEEPS, PROBES, GROUPS = 2, 8, 12

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray, PyTree
 from c3lite.arrays.blocks import on_cpu
 from c3lite.coding.header import check_reach
 from c3lite.config import C3
-from c3lite.fitting.parameters import networks_of, with_networks
+from c3lite.fitting.parameters import networks_of, smooth_network_bits, with_networks
 from c3lite.ingredients.noise import NOISES
 from c3lite.ingredients.optimizers import NETWORK_OPTIMIZERS
 from c3lite.model.codec import Codec, rate_distortion
@@ -98,6 +99,11 @@ def step(state: State, config, x: Float[Array, "3 *shape"]) -> tuple[State, Hist
     scale = jnp.where(in_stage1, config.latent_gradient_scale,
                       config.stage2_latent_gradient_scale)
     gradient = eqx.tree_at(lambda c: c.grids, gradient, tuple(scale * g for g in gradient.grids))
+    if config.network_rate:
+        rate = jax.grad(smooth_network_bits)(networks_of(state.codec))
+        share = config.network_rate * config.rd_weight / math.prod(state.codec.shape)
+        gradient = with_networks(gradient, jax.tree.map(
+            lambda g, r: g + share * r, networks_of(gradient), rate))
 
     cosine = config.learning_rate.cosine(stage1_progress(config, state.step))
     learning_rate = jnp.where(in_stage1, cosine, state.learning_rate)

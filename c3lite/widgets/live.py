@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from c3lite import plots
 from c3lite.coding import pixels as decoder
+from c3lite.coding.header import take_apart
 from c3lite.config import C3_FAST, Config
 from c3lite.fitting import parameters
 from c3lite.fitting.fit import Fit, check_image, finish
@@ -389,5 +390,6 @@ def _decoded(config: Config, state: State) -> np.ndarray:
     symbols = np.concatenate([
         np.rint(gain * np.asarray(z).ravel() / config.quantization_step)
         for gain, z in zip(np.asarray(codec.gains(config)), codec.grids, strict=True)])
-    arrays = [np.asarray(a) for a in jax.tree.leaves(parameters.networks_of(codec))]
-    return decoder.synthesize(config, codec.shape, symbols.astype(np.int32), arrays, 1.0, 1.0)
+    arrays = take_apart(config, list(map(np.asarray, jax.tree.leaves(
+        parameters.networks_of(codec)))))
+    return decoder.synthesize(config, codec.shape, symbols.astype(np.int32), arrays)

@@ -35,7 +35,8 @@ def measured(contents: Path) -> None:
     began, before = time.process_time(), _peak()
     decoded = files.read(data)
     rolled_out = time.process_time()
-    pixels.synthesize(decoded.config, decoded.shape, *decoded.coded[:4])
+    arrays = header.real_arrays(decoded.coded.networks, decoded.coded.steps, np.float32)
+    pixels.synthesize(decoded.config, decoded.shape, decoded.coded.symbols, arrays)
     figures = {"rollout": rolled_out - began, "decode": time.process_time() - began,
                "decode_mb": _peak() - before}
     began = time.process_time()
@@ -81,8 +82,7 @@ def main() -> None:
     fit = c3.fit(crop, config, key=jax.random.key(0), progress=False)
     rate = jax.jit(lambda model, symbols, shape: latent_bits(model, config, symbols, shape).sum(),
                    static_argnums=2)
-    networks = parameters.from_integers(
-        fit.coded.networks, fit.coded.weight_step, fit.coded.bias_step)
+    networks = parameters.from_integers(fit.coded.networks, *fit.coded.steps)
     network_bits = sum(float(b) for b in parameters.network_bits(fit.coded.networks))
     print(TARGETS)
     print(f"{'size':>11} {'bytes':>8} {'bpp':>7} {'estimate':>9} {'header':>7} "

@@ -13,6 +13,7 @@ from c3lite.coding import pixels as decoder
 from c3lite.fitting.training import History
 from c3lite.video import masks as video
 from tests import made
+from tests.coded import real_arrays
 
 CONFIGS = {
     "C3": c3.edit(c3.C3, num_grids=4),
@@ -51,8 +52,9 @@ def fit(shape, config, seed=0):
                                   else np.float32(0.5 / made.STEP)))
     return dataclasses.replace(
         found, coded=found.coded._replace(networks=networks),
-        reconstruction=decoder.synthesize(config, shape, found.coded.symbols,
-                                          jax.tree.leaves(networks), made.STEP, made.STEP))
+        reconstruction=decoder.synthesize(
+            config, shape, found.coded.symbols,
+            real_arrays(config, found.coded._replace(networks=networks))))
 
 
 LIVE = c3.edit(

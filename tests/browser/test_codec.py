@@ -5,7 +5,6 @@ import dataclasses
 import json
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
@@ -16,7 +15,7 @@ from c3lite.model import latents
 from c3lite.widgets import base
 from c3lite.widgets.base import in_json
 from c3lite.widgets.fitted import fitted
-from tests import made
+from tests import coded
 from tests.browser import fits
 from tests.tools import lab_shot
 
@@ -93,8 +92,8 @@ def test_switches_grids_off(page):
     fine = np.prod(latents.grid_shapes(fit.config, fit.shape)[0])
     symbols = fit.coded.symbols.copy()
     symbols[:fine] = 0
-    wanted = decoder.synthesize(fit.config, fit.shape, symbols, jax.tree.leaves(fit.coded.networks),
-                                made.STEP, made.STEP)
+    wanted = decoder.synthesize(
+        fit.config, fit.shape, symbols, coded.real_arrays(fit.config, fit.coded))
     found, small = run(page, fit, """const on = [false, true, true, true];
       const small = finish(codec.decode(on, 0, 4));
       return [[...finish(codec.decode(on, 0)).rgba],

@@ -12,7 +12,7 @@ import numpy as np
 from c3lite.ablation import notebook
 from c3lite.ablation.notebook import POSITIVE_COUNT, list_of
 from c3lite.ablation.table import TextTable, number
-from c3lite.coding import files
+from c3lite.coding import files, header
 from c3lite.coding import pixels as decoder
 from c3lite.config import PRESETS, Config
 from c3lite.evaluation.complexity import Cost, macs_per_pixel
@@ -46,7 +46,7 @@ def _decode(data: bytes) -> tuple[float, ...]:
     times = [time.process_time()]
     config, shape, coded = files.read(data)
     times.append(time.process_time())
-    parts = decoder.real_arrays(config, *coded[1:4])
+    parts = header.real_arrays(coded.networks, coded.steps, np.float32)
     up = decoder.upsampled(config, shape, coded.symbols, parts.upsampling)
     times.append(time.process_time())
     decoder.to_pixels(config, up, parts)
