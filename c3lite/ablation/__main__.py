@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _of_pages(command: str) -> int:
     warnings.filterwarnings("ignore", "the cubic of")  # which the notebooks say
     problems = {"verify": pages.verify, "results": pages.results}[command](Path.cwd())
-    print(*problems, sep="\n", file=sys.stderr)
+    for problem in problems:
+        print(problem, file=sys.stderr)
     return int(bool(problems))
 
 

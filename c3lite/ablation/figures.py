@@ -28,7 +28,8 @@ NAMES = {"kumaraswamy-noise": "Kumaraswamy noise", "gelu": "GELU",
 """Rows in words, where that is not their name."""
 
 HEADS = {"whole": "whole rate", "latents": "latents alone", "loss": "RD loss at equal λ",
-         "file": "real files", "photo": "whole rate, as on a whole photo"}
+         "file": "real files", "photo": "whole rate, as on a whole photo",
+         "photo loss": "RD loss, as on a whole photo"}
 """What is measured of a row, and the heads of its columns."""
 
 
@@ -86,11 +87,12 @@ class Figures:
             raise ValueError(f"{study} has no fits of {row} with others beside them")
         return 100 * math.expm1(np.mean(np.log1p(np.array(list(changes.values())) / 100)))
 
-    def fit(self, study: str, row: str, what: str, weight: float = 0.0, image: str = "") -> float:
+    def fit(self, study: str, row: str, what: str, weight: float = 0.0, image: str = "",
+            seed: int = -1) -> float:
         """The mean over a row's fits of "bpp", "file_bpp", "psnr_db", "seconds", or of "loss" times
         10⁴."""
         found = [getattr(r.record, what) for r in self._results(study, 0, image)
-                 if r.row == row and weight in (0, r.rd_weight)]
+                 if r.row == row and weight in (0, r.rd_weight) and seed in (-1, r.seed)]
         if not found:
             raise ValueError(f"{study} has no fit of {row}")
         return float(np.mean(found)) * (1e4 if what == "loss" else 1)
@@ -139,6 +141,11 @@ class Figures:
         return bd_rate([r.file_bpp for r in ours], [r.psnr_db for r in ours], theirs.bpp,
                        theirs.psnr_db)
 
+    def file_excess(self, study: str) -> str:
+        """By how much real files exceed their estimates, in percent: "0.2 to 2.7"."""
+        excess = [100 * (r.file_bpp / r.bpp - 1) for r in self._stored(study).records]
+        return f"{shown(min(excess), '.1f')} to {shown(max(excess), '.1f')}"
+
     def macs(self, preset: str) -> int:
         """Multiply-accumulates a pixel of a preset's decoder, on a photo of Kodak."""
         return round(complexity.macs_per_pixel(getattr(config, preset), KODAK).total)
@@ -161,10 +168,10 @@ class Figures:
         places = list(itertools.product(rows, steps))
         cells = {"": [NAMES.get(row, row) for row, _ in places]}
         for column in columns.split(", "):
-            of, _, interval = column.partition(" ")
+            of = column.removesuffix(" []")
             if of in HEADS:
                 cells[HEADS[of]] = [shown(self._estimate(study, row, of, "", "", n),
-                                          interval=bool(interval)) for row, n in places]
+                                          interval=of != column) for row, n in places]
             elif of == "paper":
                 cells[of] = [shown(found.study.paper().get(row, ""), "+.2f") for row, _ in places]
             elif of == "steps":
@@ -178,13 +185,13 @@ class Figures:
                         for row, n in places]
         return self._made_table(study, cells)
 
-    def photos(self, study: str, images: Sequence[str], over: Sequence[str]) -> str:
-        """A table of presets on photos: MACs of the decoder, and BD-rates of real files in percent,
-        over other presets and published versions of Cool-Chic."""
+    def photos(self, study: str, images: Sequence[str], over: Mapping[str, str]) -> str:
+        """A table of presets on photos: MACs of the decoder, and BD-rates of real files in percent
+        over other presets and published versions of Cool-Chic, by what they are called here."""
         rows = list(dict.fromkeys(r.row for r in self._results(study)))
         cells = {"": rows, "MACs a pixel": [f"{self.macs(row):,}" for row in rows]}
-        for image, anchor in itertools.product(images, over):
-            cells[f"{image}, over {anchor}"] = [shown(
+        for image, (called, anchor) in itertools.product(images, over.items()):
+            cells[f"{image}, over {called}"] = [shown(
                 self.bd(study, row, "file", anchor, image) if anchor in rows
                 else self.against(study, row, anchor, image)) for row in rows]
         return self._made_table(study, cells)
@@ -226,7 +233,7 @@ class Figures:
 
     def _measured(self, study, of, over, image, steps) -> dict[str, Line]:
         results = self._results(study, steps, image)
-        if of == "photo":
+        if of.startswith("photo"):
             results = networks_over(results, math.prod(KODAK))
         if of == "file":  # which has no parts
             results = [r._replace(record=replace(
@@ -246,4 +253,5 @@ class Figures:
                 f"{self.count(study, 'wanted')} fits: of {row} {lines[row].images} images have all "
                 f"rate weights, of other rows {most}")
         line = lines[row]
-        return {"latents": line.latents_bd_rate, "loss": line.loss}.get(of, line.bd_rate)
+        return line.loss if of.endswith("loss") else (
+            line.latents_bd_rate if of == "latents" else line.bd_rate)

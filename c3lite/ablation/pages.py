@@ -98,13 +98,14 @@ def remade(prose: Prose, figures: Figures) -> tuple[str, list[str], list[str]]:
 
     def anew(match: re.Match) -> str:
         call, old = match["call"], match["text"]
-        begins_line = prose.text[:match.start()].rpartition("\n")[2].strip() == ""
+        begins_line = not prose.text[:match.start()].rpartition("\n")[2].strip()
+        block = begins_line and old.startswith("\n")
         try:
             new = evaluate(call, figures)
-            block = "\n" in new
-            if block != begins_line:
-                raise ValueError("it has to begin a line" if block else
-                                 "it begins a line, which Markdown would then take for HTML")
+            if begins_line and not block:
+                raise ValueError("it begins a line, which Markdown would then take for HTML")
+            if "\n" in new and not block:
+                raise ValueError("it takes several lines, so its comments stand on their own")
         except (ValueError, OSError) as error:
             left.append(f"{prose.at(match.start())}: {call} is left as it was: {error}")
             return match[0]
@@ -177,13 +178,13 @@ def verify(root: Path) -> list[str]:
         for prose in parts:
             _, differs, left = remade(prose, figures)
             wrong += differs + left
-            found, n = unlisted(prose, [*everywhere, *map(_words, phrases)])
+            found, n = unlisted(prose, [*map(_words, phrases), *everywhere])
             loose, with_source = loose + found, with_source + n
             bound += len(_BOUND.findall(prose.text))
         expected = sources["unbound"].get(name, 0)
         if len(loose) != expected:
             wrong += [f"{name}: {len(loose)} numbers without a source, not {expected} as in "
-                      f"{SOURCES}"] * (expected > 0) + loose
+                      f"{SOURCES}"] if expected else loose
         print(f"{name}: {bound} figures and tables bound, {with_source} numbers with a source"
               + f", {expected} not yet" * (expected > 0))
     return wrong + [f"{SOURCES}: there is no page {name}" for name in listed]
