@@ -204,5 +204,6 @@ def test_a_lesson_keeps_what_its_cells_printed(root):
     assert path.read_text("utf-8") == json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
+@pytest.mark.filterwarnings("ignore:the cubic of")
 def test_the_pages_of_this_repository_quote_what_its_stores_have():
     assert pages.verify(REPOSITORY) == []

@@ -4,6 +4,7 @@ import functools
 import itertools
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from c3lite import config
 from c3lite.ablation.jobs import Result
 from c3lite.ablation.plots import Worth, steps_worth
 from c3lite.ablation.stored import stored
-from c3lite.ablation.studies import cool_chic
+from c3lite.ablation.studies import cool_chic, stand_ins
 from c3lite.ablation.table import Estimate, Line, TextTable, bd_table, loss_changes, networks_over
 from c3lite.evaluation import complexity, reference
 from c3lite.evaluation.metrics import bd_rate
@@ -33,7 +34,7 @@ HEADS = {"whole": "whole rate", "latents": "latents alone", "loss": "RD loss at 
 """What is measured of a row, and the heads of its columns."""
 
 
-def shown(value: float | str | Estimate, form: str = "+.1f", interval: bool = False) -> str:
+def shown(value: float | int | str | Estimate, form: str = "+.1f", interval: bool = False) -> str:
     """As on a page: "−1.0", "0.0", "−1.0 [−2.0, +0.5]"; text as it is, and "-" for NaN."""
     if isinstance(value, str):
         return value
@@ -48,7 +49,8 @@ def shown(value: float | str | Estimate, form: str = "+.1f", interval: bool = Fa
 def markdown(table: TextTable) -> str:
     """A table in Markdown."""
     head, *rows = (f"| {' | '.join(cells)} |" for cells in (table.head, *table.rows))
-    return "\n".join([head, "|---" * len(table.head) + "|", *rows])
+    text = "\n".join([head, "|---" * len(table.head) + "|", *rows])
+    return re.sub(r"(?<=[| ])-(?=\d)", "−", text)
 
 
 class Figures:
@@ -202,6 +204,11 @@ class Figures:
         return "\n\n".join([markdown(cool_chic.image_by_image(results, versions)),
                             markdown(cool_chic.versions_table(results, versions)),
                             self.made(study)])
+
+    def stability(self, study: str) -> str:
+        """A table of what stands in for rounding (`stand_ins.stability_table`)."""
+        table = stand_ins.stability_table(stand_ins.stability(self._results(study)))
+        return f"{markdown(table)}\n\n{self.made(study)}"
 
     def made(self, study: str) -> str:
         """From what a study was made: command, fits, days and machines."""
