@@ -143,6 +143,11 @@ class Figures:
         return bd_rate([r.file_bpp for r in ours], [r.psnr_db for r in ours], theirs.bpp,
                        theirs.psnr_db)
 
+    def published(self, dataset: str, codec: str, anchor: str) -> float:
+        """BD-rate of a codec's published points over another's in percent (`reference`)."""
+        points, known = (reference.rd_points(dataset, name) for name in (codec, anchor))
+        return bd_rate(points.bpp, points.psnr_db, known.bpp, known.psnr_db)
+
     def file_excess(self, study: str) -> str:
         """By how much real files exceed their estimates, in percent: "0.2 to 2.7"."""
         excess = [100 * (r.file_bpp / r.bpp - 1) for r in self._stored(study).records]
