@@ -4,6 +4,8 @@ import dataclasses
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -94,10 +96,12 @@ def test_an_altered_number_is_named_and_made_again(root, monkeypatch, capsys):
     change(root, "| GELU | 0.0", "| GELU | 0.3")
     monkeypatch.chdir(root)
     assert main(["verify"]) == 1
-    first, *rest = capsys.readouterr().err.splitlines()
+    first, second = capsys.readouterr().err.splitlines()
     call = 'bd("table03/tiny", "soft-rounding")'
     assert first == f"README.md:3: {call} is +20.0, the page has +20.1"
-    assert rest[0].startswith('README.md:6: table("table03/tiny"')
+    assert second.startswith('README.md:6: table("table03/tiny"')
+    assert second.endswith(" is | GELU | 0.0 | 0.0 [0.0, 0.0] |, the page has "
+                           "| GELU | 0.3 | 0.0 [0.0, 0.0] |")
     assert main(["results"]) == 0 and (root / "README.md").read_text() == good
     assert main(["verify"]) == 0
 
@@ -204,6 +208,14 @@ def test_a_lesson_keeps_what_its_cells_printed(root):
     assert path.read_text("utf-8") == json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
 
 
-@pytest.mark.filterwarnings("ignore:the cubic of")
+def test_what_stood_in_for_clic_still_does_where_clic_is_at_hand(tmp_path, monkeypatch):
+    (tmp_path / "clic2020").mkdir()
+    monkeypatch.setenv("C3LITE_DATA", str(tmp_path))
+    assert Figures(REPOSITORY / "ablations").count("stage1_only/short", "images") == 3
+
+
 def test_the_pages_of_this_repository_quote_what_its_stores_have():
-    assert pages.verify(REPOSITORY) == []
+    done = subprocess.run([sys.executable, "-m", "c3lite.ablation", "verify"], cwd=REPOSITORY,
+                          capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "ablations/results/README.md: " in done.stdout

@@ -258,12 +258,12 @@ class Figures:
         lines = self._lines(study, of, over, image, steps)
         if row not in lines:
             raise ValueError(f"{study} has no fits of {row!r}, only of {', '.join(lines)}")
-        most = max(line.images for line in lines.values() if line.note != "anchor")
-        if lines[row].images < most or not most:
+        line = lines[row]
+        most = max((other.images for other in lines.values() if other.note != "anchor"), default=0)
+        if line.images < max(most, 1):
             raise ValueError(
                 f"{study} is half finished, {self.count(study, 'fits')} of "
-                f"{self.count(study, 'wanted')} fits: of {row} {lines[row].images} images have all "
-                f"rate weights, of other rows {most}")
-        line = lines[row]
+                f"{self.count(study, 'wanted')} fits: of {row} {line.images} images have all rate "
+                f"weights, of other rows {most}")
         return line.loss if of.endswith("loss") else (
             line.latents_bd_rate if of == "latents" else line.bd_rate)

@@ -12,6 +12,7 @@ formulas, headings, links, addresses of pictures, and what cells of a notebook p
 
 import ast
 import inspect
+import itertools
 import json
 import re
 from collections.abc import Iterable
@@ -110,9 +111,9 @@ def remade(prose: Prose, figures: Figures) -> tuple[str, list[str], list[str]]:
             left.append(f"{prose.at(match.start())}: {call} is left as it was: {error}")
             return match[0]
         new = f"\n{new}\n" if block else new
-        if new != old:
-            differs.append(f"{prose.at(match.start())}: {call} is {new.strip()}, "
-                           f"the page has {old.strip()}")
+        lines = itertools.zip_longest(new.split("\n"), old.split("\n"), fillvalue="nothing")
+        differs.extend(f"{prose.at(match.start())}: {call} is {now}, the page has {was}"
+                       for now, was in lines if now != was)
         return f"<!--= {call} -->{new}<!--/-->"
 
     return _BOUND.sub(anew, prose.text), differs, left

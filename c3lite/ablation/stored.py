@@ -3,7 +3,7 @@
 import contextlib
 import io
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ import yaml
 
 from c3lite.ablation.grid import plan
 from c3lite.ablation.images import Images
-from c3lite.ablation.jobs import Result
+from c3lite.ablation.jobs import Job, Result
 from c3lite.ablation.notebook import Study
 from c3lite.ablation.store import NUMERICS, Record, Store
 
@@ -21,7 +21,7 @@ class Stored(NamedTuple):
 
     results: list[Result]
     study: Study
-    wanted: dict[str, str]  # the image of each different fit, by key; of images with any fit
+    wanted: dict[str, str]  # the image of each fit, by key, of rows and images that have any
     command: str  # that makes it
 
     @property
@@ -54,9 +54,9 @@ def stored(name: str, ablations: Path) -> Stored:
     """A study by the folder of its results, "table03/laptop", or by an executed notebook in it,
     "table11/short/longer".
 
-    Its rows are those of its template, whose cells are run up to the last sweep. The parameters are
-    the executed notebook's, or without one the preset's. Raises `ValueError` where there is
-    neither, and for a store without a fit of this numerics version.
+    Its rows are those of its template in `ablations`, whose cells are run up to the last sweep. The
+    parameters are the executed notebook's, or without one the preset's. Raises `ValueError` where
+    there is neither, and for a store without a fit of this numerics version.
     """
     table, preset, *_ = parts = name.split("/")
     notebook = ablations / "results" / (name if parts[2:] else f"{name}/{table}")
@@ -72,6 +72,20 @@ def stored(name: str, ablations: Path) -> Stored:
     if not (given and template.exists()):
         raise ValueError(f"there is no study {name!r}: no notebook or preset has its name")
     store = Store(ablations / given.get("store", f"results/{table}/{preset}/store"))
+    study, planned = _planned(template, given, store)
+    results = [place._replace(record=record) for job, places in planned
+               if (record := store.get(job.key)) is not None for place in places]
+    there = {r.row for r in results}  # the template may have got others since
+    changed = [key for key, value in given.items() if values and values.get(key, value) != value]
+    command = f"`make ablation TABLE={template.stem.removeprefix('table')} PRESET={preset}`" + (
+        f" with {', '.join(changed)} as in its notebook" if changed else "")
+    return Stored(results, study, {job.key: place.image for job, places in planned
+                                   for place in places if place.row in there}, command)
+
+
+def _planned(template: Path, parameters: dict[str, Any],
+             store: Store) -> tuple[Study, list[tuple[Job, list[Result]]]]:
+    """The study of a template, and the plans of all its sweeps over images that the store has."""
     fits = list(store.records())
     if all(fit.numerics != NUMERICS for fit in fits):
         raise ValueError(
@@ -79,36 +93,27 @@ def stored(name: str, ablations: Path) -> Stored:
     runs: list[tuple[Study, list]] = []
 
     class FromStore(Study):
-        def run(self, rows, seeds=None):
-            p = self.parameters
-            planned = plan(self.choose(rows), _Images(fits, self.image_names), p.rd_weights,
-                           seeds or p.seeds)
-            runs.append((self, planned))
-            return _finished(planned, store)
+        def _image_names(self) -> list[str]:
+            if self.about.dataset == "clic2020" and any(f.image.startswith("kodim") for f in fits):
+                self.dataset = "kodak"  # stood in, whatever is at hand here
+            return super()._image_names()
+
+        def run(self, rows, seeds: Sequence[int] | None = None) -> list[Result]:
+            p, images = self.parameters, _Images(fits, self.image_names)
+            runs.append((self, plan(self.choose(rows), images, p.rd_weights, seeds or p.seeds)))
+            return []
 
         def table(self, *_, **__):
-            """None yet: pages ask for what they quote."""
+            """None here."""
 
     cells = ["".join(cell["source"]).replace("ablation.Study(", "FromStore(")
              for cell in json.loads(template.read_text("utf-8"))["cells"]
              if cell["cell_type"] == "code"]
+    last = max(i for i, cell in enumerate(cells) if ".run(" in cell)
     names: dict[str, Any] = {"FromStore": FromStore}
-    exec(cells[0], names)
-    names |= given | {"store": str(store.folder.resolve())}
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.chdir(ablations):
-        for cell in cells[1:1 + max(i for i, cell in enumerate(cells) if ".run(" in cell)]:
+    exec(cells[0], names)  # the defaults
+    names |= parameters | {"store": str(store.folder.resolve())}
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.chdir(template.parent):
+        for cell in cells[1:last + 1]:
             exec(cell, names)
-    planned = [job for _, jobs in runs for job in jobs]
-    results = _finished(planned, store)
-    there = {r.row for r in results}  # rows that the template has got since then were not asked for
-    changed = [key for key, value in given.items() if values and values.get(key, value) != value]
-    command = f"`make ablation TABLE={template.stem.removeprefix('table')} PRESET={preset}`" + (
-        f" with {', '.join(changed)} as in its notebook" if changed else "")
-    wanted = {job.key: place.image for job, places in planned for place in places
-              if place.row in there}
-    return Stored(results, runs[0][0], wanted, command)
-
-
-def _finished(planned, store: Store) -> list[Result]:
-    return [place._replace(record=record) for job, places in planned
-            if (record := store.get(job.key)) is not None for place in places]
+    return runs[0][0], [job for _, jobs in runs for job in jobs]
