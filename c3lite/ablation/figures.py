@@ -243,11 +243,11 @@ class Figures:
         return steps_worth((r for r in results if r.row != "C3_FAST"),
                            (r for r in results if r.row == "C3_FAST"), "C3_FAST")
 
-    def _measured(self, study, of, over, image, steps) -> dict[str, Line]:
+    def _measured(self, study, bits, over, image, steps) -> dict[str, Line]:
         results = self._results(study, steps, image)
-        if of.startswith("photo"):
+        if bits == "photo":
             results = networks_over(results, math.prod(KODAK))
-        if of == "file":  # which has no parts
+        if bits == "file":  # which has no parts
             results = [r._replace(record=replace(
                 r.record, bits={"latents": 8.0 * r.record.file_bytes})) for r in results]
         return {line.row: line for line in bd_table(results, anchor=over or None).lines}
@@ -255,7 +255,8 @@ class Figures:
     def _estimate(self, study, row, of, over, image, steps) -> Estimate:
         if of not in HEADS:
             raise ValueError(f"nothing is called {of!r}; there are {', '.join(HEADS)}")
-        lines = self._lines(study, of, over, image, steps)
+        bits = "photo" if of.startswith("photo") else "file" if of == "file" else "all"
+        lines = self._lines(study, bits, over, image, steps)
         if row not in lines:
             raise ValueError(f"{study} has no fits of {row!r}, only of {', '.join(lines)}")
         line = lines[row]
