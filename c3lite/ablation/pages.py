@@ -25,7 +25,7 @@ from c3lite.ablation.figures import Figures, shown
 from c3lite.ablation.rows import check_name
 from c3lite.data.atomic import write_atomically
 
-PAGES = ("README.md", "ablations/results/**/*.md", "notebooks/*.ipynb")
+PAGES = ("README.md", "ablations/results/**/*.md", "notebooks/*.ipynb", "notebooks/*.md")
 
 SOURCES = "ablations/results/sources.yaml"
 """Numbers that no store has: `everywhere`, regular expressions by source; `pages`, for each by
@@ -120,17 +120,17 @@ def remade(prose: Prose, figures: Figures) -> tuple[str, list[str], list[str]]:
 
 
 def unlisted(prose: Prose, patterns: Iterable[str]) -> tuple[list[str], int]:
-    """The numbers in prose that stand in no match of a pattern, and how many stand in one."""
+    """The numbers in prose that are in no match of a pattern, and how many are in one."""
     def blank(match: re.Match) -> str:
         return re.sub(r"[^\n]", " ", match[0])
 
     text = _NO_PROSE.sub(blank, _BOUND.sub(blank, prose.text))
-    total = len(_NUMBER.findall(text))
-    for pattern in patterns:
-        text = re.sub(pattern, blank, text)
+    spans = [m.span() for pattern in patterns for m in re.finditer(pattern, text)]
+    numbers = list(_NUMBER.finditer(text))
     found = [f"{prose.at(m.start())}: {m[0]}, in \"{_around(prose.text, m)}\", is bound to no "
-             "figure and has no source" for m in _NUMBER.finditer(text)]
-    return found, total - len(found)
+             "figure and has no source" for m in numbers
+             if not any(first <= m.start() and m.end() <= last for first, last in spans)]
+    return found, len(numbers) - len(found)
 
 
 def _around(text: str, match: re.Match) -> str:
