@@ -16,7 +16,7 @@ ARGS    ?=
 lab notebooks ablation: export JAX_COMPILATION_CACHE_DIR ?= $(HOME)/.cache/c3lite/jax
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test benchmark notebooks ablation gpu-first-run gpu-check lint environment extras clean
+.PHONY: help lab test benchmark notebooks ablation verify results gpu-first-run gpu-check lint environment extras clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -48,6 +48,12 @@ ablation: $(STAMP)  ## run one of the paper's ablation tables: TABLE=03 PRESET=s
 	$(PYTHON) -m papermill ablations/$(NOTEBOOK).ipynb $(RESULTS)/unfinished.ipynb \
 	    -f $(VALUES) --cwd ablations --log-output --no-progress-bar $(ARGS)
 	@mv $(RESULTS)/unfinished.ipynb $(RESULTS)/$(NOTEBOOK).ipynb  # an earlier result stays until then
+
+verify: $(STAMP)  ## check every number that README, results and lessons quote against the stores
+	$(PYTHON) -m c3lite.ablation verify
+
+results: $(STAMP)  ## write those numbers and tables anew from the stores
+	$(PYTHON) -m c3lite.ablation results
 
 gpu-first-run: $(STAMP)  ## on a GPU: check it, and measure steps and memory, in a few minutes
 	$(PYTHON) -m tests.tools.gpu_first_run $(ARGS)

@@ -199,7 +199,13 @@ def _encode(arguments) -> None:
             raise KeyboardInterrupt
     size = files.save(result, arguments.output)
     _report(arguments.output, f"{size:,} bytes, {8 * size / result.pixels:.4f} bpp, "
-            f"{result.psnr:.2f} dB")
+            f"{result.psnr:.2f} dB{_similarity(result.reconstruction, x)}")
+
+
+def _similarity(decoded: np.ndarray, original: np.ndarray) -> str:
+    """What stands behind the PSNR; nothing for a clip, where it takes long, or a small picture."""
+    found = metrics.ms_ssim(decoded, original) if original.ndim == 3 else None
+    return "" if found is None else f", MS-SSIM {found:.4f}"
 
 
 def _is_clip(path: Path) -> bool:
@@ -256,7 +262,7 @@ def _compare(arguments) -> None:
     macs = max((complexity.macs_per_pixel(part.config, part.shape)
                 for part in getattr(info, "patches", [info])), key=lambda macs: macs.total)
     print(f"bpp   {8 * len(file) / original[0].size:.4f}")
-    print(f"PSNR  {metrics.quality(decoded, original):.2f} dB")
+    print(f"PSNR  {metrics.quality(decoded, original):.2f} dB{_similarity(decoded, original)}")
     parts = ", ".join(f"{name} {count:.0f}" for name, count in macs._asdict().items())
     print(f"MACs  {parts}, total {macs.total:.0f} a pixel to decode")
 

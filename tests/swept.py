@@ -21,7 +21,7 @@ def record(config, image="image1", digest="0" * 64, seed=0, factor=1.0, shape=(2
         "bits": {"latents": 0.75 * bpp * pixels, "synthesis": 0.25 * bpp * pixels},
         "psnr_db": psnr_db, "loss": 10 ** (-psnr_db / 10) + weight * bpp,
         "steps": int(config.steps) + int(config.stage2_steps), "seconds": 2.0, "batch": 1,
-        "device": "none", "versions": {}, "date": "2026-01-01T00:00:00Z",
+        "device": "none", "versions": {"jax": "0"}, "date": "2026-01-01T00:00:00Z",
         "history": {"step": [0], "loss": [1.0], "bits": [1.0], "mse": [1.0],
                     "learning_rate": [1e-2]},
         **changes})

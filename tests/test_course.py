@@ -326,7 +326,7 @@ def test_the_courses_own_scores_are_of_three_seeds():
 
 
 def test_the_cheat_sheet_has_every_row_of_table_3_and_fields_that_there_are():
-    text = (COURSE / "cheat_sheet.md").read_text("utf-8")
+    text = re.sub("<!--.*?-->", "", (COURSE / "cheat_sheet.md").read_text("utf-8"))
     table3 = c3.reference.paper_table("table3_kodak_knockout_bd_rate_percent")
     assert sorted(re.findall(r"\| \+([\d.]+) % \|", text)) == sorted(
         f"{value:.1f}" for value in table3.values())

@@ -45,6 +45,13 @@ def run(capsys, *arguments):
     return code, *capsys.readouterr()
 
 
+def test_ms_ssim_stands_behind_the_psnr_of_a_picture_that_is_large_enough():
+    image = np.random.default_rng(0).uniform(size=(3, 161, 165))
+    assert cli._similarity(image, image) == ", MS-SSIM 1.0000"
+    assert cli._similarity(image[:, 1:], image[:, 1:]) == ""
+    assert cli._similarity(image[:, None], image[:, None]) == ""
+
+
 def test_encode_decode_info_compare(photo, tmp_path, capsys):
     out, again = tmp_path / "out.c3", tmp_path / "again.png"
     code, text, errors = run(capsys, "encode", photo, out, "--steps", 20, "--rd-weight", "2e-3")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from c3lite.evaluation import reference
+from c3lite.evaluation import metrics, reference
 from c3lite.evaluation.metrics import bd_rate, bpp, mean_frame_psnr, mse, psnr, quality
 
 METHODS = ("cubic", "pchip")
@@ -17,6 +17,51 @@ methods = pytest.mark.parametrize("method", METHODS)
 
 KODAK, CLIC, UVG = "kodak", "clic2020-professional-valid", "uvg"
 AUTHORS = "C3 adaptive (authors, public results file)"
+
+
+# MS-SSIM ----------------------------------------------------------------------------------------
+
+
+def by_windows(x, y):
+    """MS-SSIM of two (height, width), a window at a time."""
+    at = np.arange(11) - 5
+    window = np.exp(-(at[:, None] ** 2 + at**2) / 4.5)
+    window /= window.sum()
+    product = 1.0
+    for exponent in metrics.MS_SSIM_EXPONENTS:
+        a, b = (np.lib.stride_tricks.sliding_window_view(v, (11, 11)) for v in (x, y))
+        mean_a, mean_b = ((window * v).sum((-2, -1), keepdims=True) for v in (a, b))
+        covariance, variance_a, variance_b = (
+            (window * v).sum((-2, -1)) for v in (
+                (a - mean_a) * (b - mean_b), (a - mean_a) ** 2, (b - mean_b) ** 2))
+        similarity = (2 * covariance + 9e-4) / (variance_a + variance_b + 9e-4)
+        mean_a, mean_b = mean_a[..., 0, 0], mean_b[..., 0, 0]
+        luminance = (2 * mean_a * mean_b + 1e-4) / (mean_a**2 + mean_b**2 + 1e-4)
+        product *= (similarity * (luminance if exponent == metrics.MS_SSIM_EXPONENTS[-1] else 1)
+                    ).mean() ** exponent
+        x, y = (v[:len(v) // 2 * 2, :v.shape[1] // 2 * 2] for v in (x, y))
+        x, y = (v.reshape(len(v) // 2, 2, -1, 2).mean((1, 3)) for v in (x, y))
+    return product
+
+
+def test_ms_ssim_is_that_of_every_window():
+    rng = np.random.default_rng(0)
+    image = 0.5 + 0.2 * np.sin(np.arange(192) / 7 + rng.normal(size=(3, 176, 1)))
+    other = np.clip(0.1 + 0.8 * image + rng.normal(0, 0.1, image.shape), 0, 1)
+    each = [by_windows(x, y) for x, y in zip(other, image, strict=True)]
+    assert metrics.ms_ssim(other, image) == pytest.approx(np.mean(each), rel=1e-9)
+    assert 0.3 < metrics.ms_ssim(other, image) < 0.99
+    film = np.stack([image, image, other], 1)
+    assert metrics.ms_ssim(film, np.stack([image] * 3, 1)) == pytest.approx(
+        (2 + metrics.ms_ssim(other, image)) / 3)
+
+
+@pytest.mark.parametrize("sides, value", [((161, 161), 1), ((160, 300), None), ((161, 175), 1)])
+def test_ms_ssim_needs_161_pixels_on_a_side(sides, value):
+    image = np.random.default_rng(1).uniform(size=(3, *sides))
+    assert metrics.ms_ssim(image, image) == (value and pytest.approx(value))
+    with pytest.raises(ValueError, match="cannot compare shape"):
+        metrics.ms_ssim(image, image[:, :-1])
 
 
 # PSNR -------------------------------------------------------------------------------------------

@@ -68,6 +68,12 @@ def test_numbers_and_picture(fit):
     assert "script" not in {tag for tag, _ in page.tags}
 
 
+def test_ms_ssim_where_there_is_one(fit):
+    assert fit.ms_ssim is None and "MS-SSIM" not in report.html(fit)
+    large = made.fit((161, 163))
+    assert f"{large.psnr:.2f} dB, MS-SSIM {large.ms_ssim:.4f}" in Page(report.html(large)).text
+
+
 def test_a_notebook_shows_it(fit):
     assert fit._repr_html_() == report.html(fit)
 

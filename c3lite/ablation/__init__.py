@@ -2,7 +2,8 @@
 
 Each module uses those before it: `images`, `rows` and `store`; `jobs` (one fit, anywhere),
 `executors` (where fits run) and `grid` (`sweep`); `table` and `plots`; `notebook` (`Study`), with
-`paper` for the printed numbers; `studies` beside the tables.
+`paper` for the printed numbers; `studies` beside the tables; `stored`, `figures` and `pages`: the
+numbers that README, results and lessons quote.
 """
 
 from c3lite.ablation.grid import stores, sweep

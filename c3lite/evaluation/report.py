@@ -34,6 +34,8 @@ def html(fit) -> str:
         "fitted in": f"{len(fit.history.loss):,} steps, {fit.seconds:.1f} s elapsed"
         + (" (interrupted)" if fit.interrupted else ""),
     }
+    if len(fit.shape) == 2 and fit.ms_ssim is not None:  # a clip's takes seconds
+        rows["PSNR"] += f", MS-SSIM {fit.ms_ssim:.4f}"
     if fit.collapsed:
         rows["collapsed"] = "hardly better than one color (Fit.collapsed)"
     bars, legend = [], []

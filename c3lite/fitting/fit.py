@@ -19,7 +19,7 @@ from c3lite.coding import encode, header
 from c3lite.coding.pixels import synthesize
 from c3lite.config import C3_FAST, Config, edit
 from c3lite.evaluation import report
-from c3lite.evaluation.metrics import quality
+from c3lite.evaluation.metrics import ms_ssim, quality
 from c3lite.fitting import collapse, parameters
 from c3lite.fitting.checkpoint import beside, resumed
 from c3lite.fitting.loop import chunks
@@ -86,6 +86,11 @@ class Fit:
     def mse(self) -> float:
         """Of the reconstruction, all frames together, values in [0, 1]."""
         return float(np.mean((self.reconstruction.astype(np.float64) - self.image) ** 2))
+
+    @functools.cached_property
+    def ms_ssim(self) -> float | None:
+        """Of the reconstruction (`metrics.ms_ssim`); None below 161 pixels on a side."""
+        return ms_ssim(self.reconstruction, self.image)
 
     @property
     def loss(self) -> float:
