@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import c3lite as c3
 from c3lite import ablation
@@ -144,3 +145,18 @@ def test_hevc_of_a_clip_that_is_read_by_frames():
     points = c3.codecs.hevc(clip, (22, 37))
     np.testing.assert_allclose(rates, [p.bpp for p in points])
     np.testing.assert_allclose(psnrs, [p.psnr for p in points])
+
+
+def test_a_clip_of_ones_own_is_named_like_the_others(tmp_path, monkeypatch):
+    frames = np.random.default_rng(0).integers(0, 256, (4, 20, 24, 3), np.uint8)
+    (tmp_path / "video" / "mine").mkdir(parents=True)
+    for i, frame in enumerate(frames):
+        Image.fromarray(frame).save(tmp_path / "video" / "mine" / f"{i}.png")
+    monkeypatch.setenv("C3LITE_DATA", str(tmp_path))
+    wanted = np.moveaxis(frames / np.float32(255), -1, 0)
+    np.testing.assert_array_equal(Images(["video/mine"])["video/mine"], wanted)
+    part = "video/mine[1:3,4:20,0:16]"
+    np.testing.assert_array_equal(Images([part])[part], wanted[:, 1:3, 4:20, :16])
+    monkeypatch.delenv("C3LITE_DATA")
+    with pytest.raises(c3.data.DataError, match="set C3LITE_DATA"):
+        Images([part])

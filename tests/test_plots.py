@@ -297,6 +297,28 @@ def test_a_photograph_is_shown_as_jpeg(monkeypatch):
     assert list(data) == ["image/jpeg", "text/plain"] and list(more["metadata"]) == ["image/jpeg"]
 
 
+def test_what_moves_is_shown_frame_by_frame(monkeypatch):
+    calls = []
+    monkeypatch.setattr("IPython.display.display", lambda *args, **more: calls.append((args, more)))
+
+    def frames():
+        for shade in (0.1, 0.5, 0.9):
+            figure, ax = plt.subplots(figsize=(2, 1))
+            ax.imshow(np.full((2, 2, 3), shade))
+            yield figure
+
+    plots.show_moving(frames(), "gray, lighter and lighter", seconds=0.25)
+    ((data,), _), ((words,), _) = calls
+    moving = Image.open(io.BytesIO(data["image/gif"]))
+    assert (moving.n_frames, moving.info["duration"], moving.info["loop"]) == (3, 250, 0)
+    middles = []
+    for i in range(3):
+        moving.seek(i)
+        middles.append(moving.convert("L").getpixel((moving.width // 2, moving.height // 2)))
+    assert middles == sorted(set(middles)) and not plt.get_fignums()
+    assert "lighter and lighter" in words.data
+
+
 def test_lines_are_named_at_their_ends_and_never_on_top_of_each_other(ax):
     for value in (1, 1.001, 1.002, 5):
         ax.plot([0, 1], [0, value], label=str(value))

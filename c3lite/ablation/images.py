@@ -63,7 +63,8 @@ def _own_clip(name: str, **part) -> data.clips.Clip:
     return data.video(os.path.join(os.path.expanduser(root), "video", name), **part)
 
 
-_CLIPS = {"bunny": lambda _, **part: data.bunny(**part), "uvg": data.uvg, "video": _own_clip}
+_CLIPS = {"bunny": lambda _, **part: data.bunny(**part),
+          "uvg": lambda name, **part: data.uvg(name, **part), "video": _own_clip}
 
 
 def _whole(name: str) -> Float[np.ndarray, "3 height width"]:

@@ -19,4 +19,4 @@ from c3lite.plots.ideas import (
     context_window, influence, model_overview, prediction, rounding_bands, trade_off)
 from c3lite.plots.rd import (
     estimate_against_file, published_curves, rate_difference, rd_curve)
-from c3lite.plots.styles import COLORS, METHOD_STYLE, label, name_lines, show, style
+from c3lite.plots.styles import COLORS, METHOD_STYLE, label, name_lines, show, show_moving, style

@@ -65,20 +65,42 @@ def show(drawn: Axes | Figure, alt: str) -> None:
     4 and nbconvert 7 make no `alt` of the text in the output's metadata, so it also stands, folded
     up, under the picture.
     """
-    from IPython.display import HTML, display  # only a notebook has a use for it
-
     figure = drawn.figure if isinstance(drawn, Axes) else drawn
-    figure.savefig(file := io.BytesIO(), dpi=2 * figure.dpi)
-    drawing = Image.open(file).convert("RGB")
+    drawing = _drawn(figure, 2)
     photograph = any(image.get_array().ndim == 3 for image in figure.findobj(AxesImage))
     kind = "jpeg" if photograph else "png"
     drawing = drawing if photograph else drawing.quantize(dither=Image.Dither.NONE)
     drawing.save(file := io.BytesIO(), kind, quality=80, optimize=True)
-    display({f"image/{kind}": file.getvalue(), "text/plain": alt}, raw=True, metadata={
-        f"image/{kind}": {"alt": alt, "width": int(figure.get_figwidth() * figure.dpi)}})
+    _display(kind, file.getvalue(), alt, int(figure.get_figwidth() * figure.dpi))
+    plt.close(figure)
+
+
+def show_moving(drawn: Iterable[Figure], alt: str, seconds: float = 0.4) -> None:
+    """`show` for what moves: figures of one size, each for so many seconds, again and again.
+
+    A GIF of 64 colors at the figures' own resolution, which plays wherever pictures are shown.
+    """
+    frames = []
+    for figure in drawn:
+        frames.append(_drawn(figure, 1).quantize(64))
+        plt.close(figure)
+    frames[0].save(file := io.BytesIO(), "gif", save_all=True, append_images=frames[1:], loop=0,
+                   duration=round(1000 * seconds))
+    _display("gif", file.getvalue(), alt, frames[0].width)
+
+
+def _drawn(figure: Figure, scale: int) -> Image.Image:
+    figure.savefig(file := io.BytesIO(), dpi=scale * figure.dpi)
+    return Image.open(file).convert("RGB")
+
+
+def _display(kind: str, data: bytes, alt: str, width: int) -> None:
+    from IPython.display import HTML, display  # only a notebook has a use for it
+
+    display({f"image/{kind}": data, "text/plain": alt}, raw=True,
+            metadata={f"image/{kind}": {"alt": alt, "width": width}})
     display(HTML(f"<details><summary><small>The picture in words</small></summary>"
                  f"{html.escape(alt)}</details>"))
-    plt.close(figure)
 
 
 def new_axes(ax: Axes | None, picture=None, figsize=(7, 4.5)) -> Axes:
