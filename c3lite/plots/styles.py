@@ -78,11 +78,12 @@ def show(drawn: Axes | Figure, alt: str) -> None:
 def show_moving(drawn: Iterable[Figure], alt: str, seconds: float = 0.4) -> None:
     """`show` for what moves: figures of one size, each for so many seconds, again and again.
 
-    A GIF of 64 colors at the figures' own resolution, which plays wherever pictures are shown.
+    A GIF at the figures' own resolution, which plays wherever pictures are shown. Of its 256 colors
+    an octree also gives some to small marks.
     """
     frames = []
     for figure in drawn:
-        frames.append(_drawn(figure, 1).quantize(64))
+        frames.append(_drawn(figure, 1).quantize(256, Image.Quantize.FASTOCTREE))
         plt.close(figure)
     frames[0].save(file := io.BytesIO(), "gif", save_all=True, append_images=frames[1:], loop=0,
                    duration=round(1000 * seconds))
