@@ -63,7 +63,7 @@ def coded(config, shape, symbols=None, seed=0) -> Fit:
     leaves, structure = jax.tree.flatten(like)
     sizes = [a.shape[1] ** -0.5 if len(a.shape) > 1 else 0.1 for a in leaves]
     steps = (STEP,) * header.count_of_steps(config) or header.ARRAY_STEPS[14 : 14 + len(leaves)]
-    each = jax.tree.leaves(parameters.step_of_each(like, steps))
+    each = jax.tree.leaves(parameters.array_steps(like, steps))
     networks = jax.tree.unflatten(structure, [
         np.round(rng.normal(size=a.shape) * size / step).astype(np.float32)
         for a, size, step in zip(leaves, sizes, each, strict=True)])

@@ -329,7 +329,7 @@ def test_steps_of_arrays_are_those_of_their_pairs():
     arrays = header.take_apart(config, jax.tree.leaves(fit.coded.networks))
     for steps in ((0.1, 0.2), (0.1, 0.2, 0.3, 0.4)):
         by_role = jax.tree.leaves(header.array_steps(arrays, steps))
-        assert by_role == jax.tree.leaves(parameters.step_of_each(fit.coded.networks, steps))
+        assert by_role == jax.tree.leaves(parameters.array_steps(fit.coded.networks, steps))
         assert set(by_role) == set(steps)
 
 

@@ -46,7 +46,7 @@ def test_pixels_are_those_of_training(name):
     fit = coded(config, shape, np.random.default_rng(1).integers(-1, 2, n))
     synthesis = fit.coded.networks.synthesis
     synthesis.layers[-1].weight[:] /= 8
-    steps = parameters.step_of_each(fit.coded.networks, fit.coded.steps)
+    steps = parameters.array_steps(fit.coded.networks, fit.coded.steps)
     synthesis.layers[-1].bias[:] = 0.5 / steps.synthesis.layers[-1].bias
     for conv in synthesis.convs:
         conv.weight[:] /= 8

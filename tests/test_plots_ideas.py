@@ -28,7 +28,7 @@ def test_symbols_and_networks_are_the_files(fit):
                                   fit.coded.symbols)
     weight = fit.networks.synthesis.layers[0].weight
     whole = fit.coded.networks.synthesis.layers[0].weight
-    np.testing.assert_allclose(weight, whole * np.float32(fit.coded.weight_step))
+    np.testing.assert_allclose(weight, whole * np.float32(fit.coded.steps[0]))
 
 
 def test_model_overview_shows_the_fit(fit, ax):

@@ -55,16 +55,8 @@ def _is_clip(base: str) -> bool:
     return base == "bunny" or base.startswith(("uvg/", "video/"))
 
 
-def _own_clip(name: str, **part) -> data.clips.Clip:
-    root = os.environ.get("C3LITE_DATA")
-    if not root:
-        raise data.DataError(f"video/{name} is a clip of yours: put it into DIR/video and set "
-                             "C3LITE_DATA=DIR")
-    return data.video(os.path.join(os.path.expanduser(root), "video", name), **part)
-
-
 _CLIPS = {"bunny": lambda _, **part: data.bunny(**part),
-          "uvg": lambda name, **part: data.uvg(name, **part), "video": _own_clip}
+          "uvg": lambda name, **part: data.uvg(name, **part), "video": data.clips.own}
 
 
 def _whole(name: str) -> Float[np.ndarray, "3 height width"]:

@@ -16,7 +16,7 @@ import math
 import struct
 import typing
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -64,16 +64,6 @@ class Coded(NamedTuple):
     `parameters.Networks`. Read from a file: `Arrays`, whose leaves have the same order."""
     steps: tuple[float, ...]
     """Of weights and of biases; maybe two more, of the entropy model's; or one of each array."""
-
-    @property
-    def weight_step(self) -> float:
-        """Of all weights, where they share one, or of synthesis'."""
-        return self.steps[0]
-
-    @property
-    def bias_step(self) -> float:
-        """Of all biases, where they share one, or of synthesis'."""
-        return self.steps[1]
 
 
 class Contents(NamedTuple):
@@ -144,16 +134,24 @@ def take_apart(config: Config, arrays: Sequence[np.ndarray]) -> Arrays:
     return jax.tree.unflatten(jax.tree.structure(array_shapes(config, 2)), arrays)
 
 
-def array_steps(arrays: Arrays, steps: Sequence[float]) -> Arrays:
-    """The step of each array, from `Coded.steps`."""
-    def step_of(path, _):
-        own = 2 if len(steps) == 4 and PART_OF[path[0].name] == "entropy" else 0
-        return steps[own + (getattr(path[-1], "idx", 0) == 1)]
-
+def step_of_each(arrays: PyTree, steps: Sequence, role: Callable) -> PyTree:
+    """The step of each array of a tree, from `Coded.steps`; `role`, of the path to an array, says
+    whether it is of the entropy model, and whether it is a bias."""
     structure = jax.tree.structure(arrays)
     if len(steps) == structure.num_leaves:
         return jax.tree.unflatten(structure, steps)
+
+    def step_of(path, _):
+        of_entropy, is_bias = role(path)
+        return steps[2 * (of_entropy and len(steps) == 4) + is_bias]
+
     return jax.tree_util.tree_map_with_path(step_of, arrays)
+
+
+def array_steps(arrays: Arrays, steps: Sequence[float]) -> Arrays:
+    """The step of each array, from `Coded.steps`."""
+    return step_of_each(arrays, steps, lambda path: (
+        PART_OF[path[0].name] == "entropy", getattr(path[-1], "idx", 0) == 1))
 
 
 def real_arrays(arrays: Arrays, steps: Sequence[float], dtype: type) -> Arrays:

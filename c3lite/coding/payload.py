@@ -647,13 +647,12 @@ def _code_networks(coder, config, ndim, coded) -> Coded:
     shapes, arrays = array_shapes(config, ndim), coded.networks
     if arrays is None:
         arrays = jax.tree.map(lambda a: np.zeros(a.shape, np.int64), shapes)
-    known = coded.steps or (ARRAY_STEPS[0],) * len(jax.tree.leaves(arrays))
-    steps = []
+    steps, known = [], iter(coded.steps)
 
     def code(path, like, values):
         label = LABELS.index(PART_OF[path[0].name])
         if config.steps_per_array:
-            number = np.array([ARRAY_STEPS.index(known[len(steps)])])
+            number = np.array([ARRAY_STEPS.index(next(known, ARRAY_STEPS[0]))])
             bits = (len(ARRAY_STEPS) - 1).bit_length()
             steps.append(ARRAY_STEPS[int(_code_uniform(coder, number, bits, label)[0])])
         array = code_array(coder, values.reshape(-1), label)

@@ -59,6 +59,18 @@ def _plain(name: str) -> str:
     return name.casefold().replace("readysteadygo", "readysetgo")
 
 
+def own(name: str, **part) -> Clip:
+    """A clip of your own, a file or folder of `video` in C3LITE_DATA, or a part of it.
+
+    Other arguments, and errors, are as for `video`; `DataError` where C3LITE_DATA is not set.
+    """
+    folder = images._user_folder("video")
+    if folder is None:
+        raise DataError(f"video/{name} is a clip of yours: put it into DIR/video and set "
+                        "C3LITE_DATA=DIR")
+    return videos.video(folder / name, **part)
+
+
 def bunny(*, frames: int | None = None, patch: tuple[int, int, int] | None = None,
           start: int | tuple[int, int, int] = 0) -> Clip:
     """A shipped piece of the animation Big Buck Bunny: 33 frames of 180 x 320, nearly no camera

@@ -18,7 +18,7 @@ import jax.random as jr
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
-from c3lite.coding.header import ARRAY_STEPS, Coded
+from c3lite.coding.header import ARRAY_STEPS, Coded, step_of_each
 from c3lite.model.codec import Codec
 from c3lite.model.entropy import latent_bits, total_bits
 from c3lite.model.quantize import hard_round
@@ -74,20 +74,12 @@ def from_integers(integers: Networks, *steps) -> Networks:
 
 def _by_steps(f, networks, steps):
     """f(array, step) of every array."""
-    return jax.tree.map(f, networks, step_of_each(networks, steps))
+    return jax.tree.map(f, networks, array_steps(networks, steps))
 
 
-def step_of_each(networks: Networks, steps: Sequence) -> Networks:
-    """The step of every array."""
-    structure = jax.tree.structure(networks)
-    if len(steps) == structure.num_leaves:
-        return jax.tree.unflatten(structure, steps)
-
-    def step_of(path, _):
-        own = 2 if len(steps) == 4 and path[0].name == "entropy" else 0
-        return steps[own + is_bias(path)]
-
-    return jax.tree_util.tree_map_with_path(step_of, networks)
+def array_steps(networks: Networks, steps: Sequence) -> Networks:
+    """The step of each array, from `Coded.steps`."""
+    return step_of_each(networks, steps, lambda path: (path[0].name == "entropy", is_bias(path)))
 
 
 def laplace_array_scale(integers: Float[Array, "*shape"]) -> Float[Array, ""]:
@@ -197,7 +189,7 @@ def steps_of_arrays(
     """
     networks, pixels = networks_of(codec), x.size // 3
     table = jnp.array(ARRAY_STEPS)
-    start = jnp.stack(jax.tree.leaves(step_of_each(networks, steps)))
+    start = jnp.stack(jax.tree.leaves(array_steps(networks, steps)))
     numbers = jnp.argmin(jnp.abs(jnp.log(table) - jnp.log(start)[:, None]), axis=1)
     of_entropy = [path[0].name == "entropy" for path, _ in
                   jax.tree_util.tree_flatten_with_path(networks)[0]]
