@@ -455,18 +455,19 @@ _FAST = {
     "clip_gradient": "straight_through", "network_optimizer": "soap", "network_decay": 0.01,
     "clipped_gradients": "networks", "latent_epsilon": 1e-15, "latent_gains": "equal",
     "latent_gain_bins": 16.0, "noise": "gaussian", "temperature": (0.35, 0.08),
-    "second_rounding_is_s": True, "steps": 2000, "stage2_steps": 200,
+    "second_rounding_is_s": True, "steps": 2000, "stage2_steps": 200, "network_rate": 1.0,
+    "parameter_steps": (5e-4, 1e-3, 3e-3, 6e-3, 1e-2, 1.5e-2, 2e-2, 3e-2, 4.5e-2, 6e-2),
 }
 
 C3_FAST = edit(C3, **_FAST, window=(128, 192))
 """C3's decoder and file, fitted in a fraction of the steps: SOAP for the networks, faster latents,
-Gaussian noise, steeper soft-rounding, a clip of pixels that no fit gets stuck behind, and for a
-large picture networks that have learned on a small window of it. Each is one field;
-`ablations/fast.ipynb` says what each is worth."""
+Gaussian noise, steeper soft-rounding, a clip of pixels that no fit gets stuck behind, the networks'
+own bits in the gradient, and for a large picture networks that have learned on a small window of
+it. Each is one field; `ablations/fast.ipynb` says what each is worth."""
 
 BEYOND = edit(
     C3_FAST, grid_features=6, context_taps=14, linear_branches=True, upsampling="separable",
-    steps_per_network=True, network_rdoq=True)
+    steps_per_array=True)
 """A decoder ahead of C3 at 1,776 MACs a pixel: ideas of Cool-Chic 5 (2026) with C3's networks and
 GELU, fitted as `C3_FAST` is. Each is one field; `ablations/beyond.ipynb` says what each is worth.
 Cool-Chic's own widths and residual layers are not among them: here they cost rate."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from c3lite.ingredients.soap import axis_products, orthonormal, rotate, scale_by_soap
+from c3lite.ingredients.soap import axis_products, orthonormal, rotate, scale_by_soap, stacked, unstacked
 
 
 def dense_soap(gradients, b1=0.95, b2=0.95, eps=1e-8, every=10):
@@ -55,6 +55,57 @@ def test_it_is_the_dense_reference(shape):
         np.testing.assert_allclose(step, expected, atol=2e-3)
 
 
+SHAPES = st.lists(st.lists(st.integers(1, 5), min_size=1, max_size=4), min_size=1, max_size=4)
+
+
+@given(SHAPES, st.integers(0, 2**31 - 1))
+@settings(max_examples=20)
+def test_stacks_lose_nothing(shapes, seed):
+    rng = np.random.default_rng(seed)
+    arrays = [jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in shapes]
+    stacks = stacked(arrays)
+    assert [s.ndim - 1 for s in stacks] == sorted({a.ndim for a in arrays})
+    assert sum(map(len, stacks)) == len(arrays)
+    for back, array in zip(unstacked(stacks, arrays), arrays, strict=True):
+        np.testing.assert_array_equal(back, array)
+
+
+def test_arrays_of_a_stack_do_not_know_of_each_other():
+    rng = np.random.default_rng(4)
+    shapes = {"a": (3, 3), "b": (5, 5), "c": (2, 2), "kernel": (2, 2, 3, 3), "d": (5,), "e": (8,)}
+    scales = {k: rng.uniform(0.3, 3, shape) for k, shape in shapes.items()}
+    soap = scale_by_soap(every=4)
+    update = jax.jit(soap.update)
+    params = {k: jnp.zeros(shape) for k, shape in shapes.items()}
+    together, alone = soap.init(params), {k: soap.init(p) for k, p in params.items()}
+    for _ in range(12):
+        gradients = {k: jnp.asarray(scale * rng.normal(size=scale.shape), jnp.float32)
+                     for k, scale in scales.items()}
+        steps, together = update(gradients, together)
+        for k, gradient in gradients.items():
+            step, alone[k] = update(gradient, alone[k])
+            np.testing.assert_allclose(steps[k], step, atol=2e-3, err_msg=k)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-6, 1.0])
+def test_the_zeros_around_an_array_stay_apart(scale):
+    """Also where its gradient is zero in some directions, as the zeros are."""
+    rng = np.random.default_rng(5)
+    params = [jnp.zeros(shape) for shape in ((3, 6), (7, 2), (2, 2))]
+    soap = scale_by_soap(every=2)
+    state, update = soap.init(params), jax.jit(soap.update)
+    for i in range(9):
+        gradient = [jnp.asarray(scale * np.outer(*(rng.normal(size=n) for n in p.shape)),
+                                jnp.float32) if i else p + scale * (i + 1) for p in params]
+        _, state = update(gradient, state)
+    for axis, bases in enumerate(state.bases[0]):
+        for basis, p in zip(bases, params, strict=True):
+            n = p.shape[axis]
+            np.testing.assert_allclose(basis.T @ basis, np.eye(len(basis)), atol=1e-4)
+            if scale:
+                assert not basis[:n, n:].any() and not basis[n:, :n].any()
+
+
 @given(st.lists(st.tuples(st.integers(1, 7), st.integers(0, 7)), min_size=1, max_size=4),
        st.integers(0, 2**31 - 1))
 @settings(max_examples=30)
@@ -63,7 +114,8 @@ def test_orthonormal_is_qr(sizes, seed):
     rng = np.random.default_rng(seed)
     matrices = [np.float32(rng.normal(size=(n, n)) @ np.diag(np.arange(n) < rank))
                 for n, rank in sizes]
-    for q, matrix, (n, rank) in zip(orthonormal(matrices), matrices, sizes, strict=True):
+    stacks = [matrix[None] for matrix in matrices]
+    for (q,), matrix, (n, rank) in zip(orthonormal(stacks), matrices, sizes, strict=True):
         np.testing.assert_allclose(q.T @ q, np.eye(n), atol=1e-5)
         if rank >= n:
             wanted, _ = np.linalg.qr(matrix)
@@ -105,8 +157,9 @@ def test_a_vector_starts_with_a_pause_and_then_is_adam():
 @given(st.lists(st.integers(1, 4), min_size=2, max_size=4), st.integers(0, 2**31 - 1))
 def test_rotating_there_and_back_loses_nothing(shape, seed):
     rng = np.random.default_rng(seed)
-    x = rng.normal(size=shape).astype(np.float32)
-    bases = tuple(jnp.asarray(np.linalg.qr(rng.normal(size=(n, n)))[0], jnp.float32) for n in shape)
+    x = rng.normal(size=(2, *shape)).astype(np.float32)
+    bases = tuple(jnp.asarray(np.linalg.qr(rng.normal(size=(2, n, n)))[0], jnp.float32)
+                  for n in shape)
     turned = rotate(jnp.asarray(x), bases)
     np.testing.assert_allclose(rotate(turned, bases, back=True), x, atol=1e-5)
     np.testing.assert_allclose(jnp.linalg.norm(turned), np.linalg.norm(x), rtol=1e-4)
@@ -121,8 +174,8 @@ def test_bases_become_the_eigenvectors():
     state, update = soap.init(gradient), jax.jit(soap.update)
     for _ in range(30):
         _, state = update(gradient, state)
-    (rows, _), (moment, _) = state.bases[0], axis_products(gradient)
-    turned = rows.T @ moment @ rows
+    (rows, _), (moment, _) = state.bases[0], axis_products(gradient[None])
+    turned = rows[0].T @ moment[0] @ rows[0]
     np.testing.assert_allclose(turned, np.diag([25.0, 16.0, 9.0, 4.0, 1.0]), atol=1e-2)
 
 

@@ -7,31 +7,36 @@ what Adam takes for granted:
     G' = Q_Lᵀ G Q_R,    N' = Adam(G'),    update = Q_L N' Q_Rᵀ
 
 An array of k axes has k such bases. A vector has none: for it SOAP is Adam. The networks' matrices
-have some dozens of rows, so all of this costs little beside the pixels.
+have some dozens of rows, so what all of this costs is the number of operations, above all on a GPU.
+Arrays of as many axes are therefore one stack, each in a corner of zeros, with bases that keep the
+zeros apart.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jaxtyping import Array, Float, Int, PyTree
 
-Matrices = tuple[Float[Array, "_ _"], ...]
-"""One for each axis of an array, none for a vector."""
+Matrices = tuple[Float[Array, "stack _ _"], ...]
+"""One stack for each axis of a stack of arrays, none for vectors."""
 
 
 class SoapState(NamedTuple):
-    """What SOAP remembers; lists have an entry an array, in the order of `jax.tree.leaves`."""
+    """What SOAP remembers; lists have an entry a stack, those of fewer axes first."""
 
     count: Int[Array, ""]
     """Gradients seen."""
-    mu: list[Float[Array, "..."]]
+    mu: list[Float[Array, "stack ..."]]
     """Adam's first moments, in the bases."""
-    nu: list[Float[Array, "..."]]
+    nu: list[Float[Array, "stack ..."]]
     """Adam's second moments, in the bases."""
     moments: list[Matrices]
     """L, R, ...: running means of the gradient's products with itself along each axis."""
@@ -39,19 +44,65 @@ class SoapState(NamedTuple):
     """Q_L, Q_R, ...: about the eigenvectors of `moments`."""
 
 
-def rotate(x: Float[Array, "*shape"], bases: Matrices, *, back: bool = False):
+def stacked(arrays: Sequence[Array]) -> list[Float[Array, "stack ..."]]:
+    """The arrays in stacks, those of fewer axes first; each is the first corner of its zeros."""
+    stacks = []
+    for group in _groups(arrays):
+        largest = np.max([arrays[i].shape for i in group], axis=0)
+        stacks.append(jnp.stack([
+            jnp.pad(arrays[i], [(0, m - n) for n, m in zip(arrays[i].shape, largest, strict=True)])
+            for i in group]))
+    return stacks
+
+
+def unstacked(stacks: Sequence[Float[Array, "stack ..."]], like: Sequence[Array]) -> list[Array]:
+    """What `stacked` was given; `like` has the shapes and the order."""
+    arrays = list(like)
+    for stack, group in zip(stacks, _groups(like), strict=True):
+        for each, i in zip(stack, group, strict=True):
+            arrays[i] = each[tuple(map(slice, like[i].shape))]
+    return arrays
+
+
+def _groups(arrays) -> list[list[int]]:
+    """Where in `arrays` those of as many axes are."""
+    def axes(i):
+        return arrays[i].ndim
+
+    return [list(group) for _, group in
+            itertools.groupby(sorted(range(len(arrays)), key=axes), axes)]
+
+
+def _filled(arrays) -> list[tuple[np.ndarray, ...]]:
+    """What each stack's `Matrices` have where there is no array: ones on those diagonals."""
+    def of(group, axis):
+        lengths = np.array([arrays[i].shape[axis] for i in group])
+        beyond = np.arange(lengths.max()) >= lengths[:, None]
+        return beyond[:, :, None] * np.eye(lengths.max(), dtype=np.float32)
+
+    return [tuple(of(group, axis) for axis in range(_bases_of(arrays[group[0]])))
+            for group in _groups(arrays)]
+
+
+def _bases_of(array) -> int:
+    return array.ndim if array.ndim > 1 else 0
+
+
+def rotate(x: Float[Array, "stack *shape"], bases: Matrices, *, back: bool = False):
     """`x` in the given bases of its axes, or from there `back`; unchanged where there are none."""
     for basis in bases:  # a product moves its axis to the end, so that each has its turn
-        x = jnp.tensordot(x, basis, axes=((0,), (int(back),)), precision="highest")
+        x = jnp.einsum("ni...,nji->n...j" if back else "ni...,nij->n...j", x, basis,
+                       precision="highest")
     return x
 
 
-def axis_products(g: Float[Array, "*shape"]) -> Matrices:
-    """G Gᵀ of every axis of `g`, its other axes flattened; none for a vector."""
-    if g.ndim < 2:
+def axis_products(g: Float[Array, "stack *shape"]) -> Matrices:
+    """G Gᵀ of every axis of each array, its other axes flattened; none for vectors."""
+    if g.ndim < 3:
         return ()
-    rows = (jnp.moveaxis(g, axis, 0).reshape(g.shape[axis], -1) for axis in range(g.ndim))
-    return tuple(jnp.matmul(r, r.T, precision="highest") for r in rows)
+    rows = (jnp.moveaxis(g, axis, 1).reshape(len(g), g.shape[axis], -1)
+            for axis in range(1, g.ndim))
+    return tuple(jnp.einsum("nik,njk->nij", r, r, precision="highest") for r in rows)
 
 
 def scale_by_soap(
@@ -66,21 +117,22 @@ def scale_by_soap(
     """
 
     def init(params):
-        params = jax.tree.leaves(params)
-        zeros = [jnp.zeros_like(p) for p in params]
+        zeros = stacked([jnp.zeros_like(p) for p in jax.tree.leaves(params)])
         moments = [tuple(map(jnp.zeros_like, axis_products(z))) for z in zeros]
-        bases = [tuple(jnp.eye(len(m), dtype=m.dtype) for m in own) for own in moments]
+        bases = [tuple(jnp.broadcast_to(jnp.eye(m.shape[1]), m.shape) for m in own)
+                 for own in moments]
         return SoapState(jnp.zeros((), jnp.int32), zeros, zeros, moments, bases)
 
     def update(updates, state, params=None, *, step=None, **_):
         del params
         step = state.count if step is None else step
-        gradients, structure = jax.tree.flatten(updates)
+        arrays, structure = jax.tree.flatten(updates)
+        gradients, filled = stacked(arrays), _filled(arrays)
         moments = jax.tree.map(lambda old, new: b2 * old + (1 - b2) * new,
                                state.moments, [axis_products(g) for g in gradients])
         state = state._replace(moments=moments)
         first = step == 0
-        state = jax.lax.cond(first, _found, lambda s: s, state)
+        state = jax.lax.cond(first, lambda s: _found(s, filled), lambda s: s, state)
 
         gradients = list(map(rotate, gradients, state.bases))
         kept = jnp.where(first, 1.0, 0.0)  # the first step leaves Adam as it was
@@ -92,8 +144,9 @@ def scale_by_soap(
         steps = [rotate(step, q, back=True) for step, q in zip(steps, state.bases, strict=True)]
 
         state = state._replace(mu=mu, nu=nu)
-        state = jax.lax.cond(~first & (step % every == 0), _follow, lambda s: s, state)
-        return (jax.tree.unflatten(structure, steps),
+        state = jax.lax.cond(
+            ~first & (step % every == 0), lambda s: _follow(s, filled), lambda s: s, state)
+        return (jax.tree.unflatten(structure, unstacked(steps, arrays)),
                 state._replace(count=optax.safe_increment(state.count)))
 
     return optax.GradientTransformationExtraArgs(init, update)
@@ -103,44 +156,60 @@ def _mean(old, new, decay):
     return [decay * o + (1 - decay) * n for o, n in zip(old, new, strict=True)]
 
 
-def _found(state: SoapState) -> SoapState:
+def _apart(moments: list[Matrices], filled) -> list[Matrices]:
+    """`moments` whose filling is below every eigenvalue, so that no eigenvector mixes the two."""
+    return jax.tree.map(
+        lambda m, f: m - jnp.trace(m, axis1=1, axis2=2)[:, None, None] * f, moments, filled)
+
+
+def _found(state: SoapState, filled) -> SoapState:
     """Bases that are the eigenvectors of the first products, those of the largest values first."""
     return state._replace(bases=jax.tree.map(
-        lambda m: jnp.linalg.eigh(m)[1][:, ::-1], state.moments))
+        lambda m: jnp.linalg.eigh(m)[1][:, :, ::-1], _apart(state.moments, filled)))
 
 
-def _follow(state: SoapState) -> SoapState:
+def _follow(state: SoapState, filled) -> SoapState:
     """The bases nearer to the eigenvectors of today's products, and Adam's moments in them.
 
     The first moment is rotated over. The second is of squares, which cannot be: its entries follow
     the columns as these are sorted by size, which is when QR's power iteration converges.
     """
+    moments = _apart(state.moments, filled)
     orders = jax.tree.map(
-        lambda product, basis: jnp.argsort(-jnp.einsum("ij,ik,kj->j", basis, product, basis)),
-        state.moments, state.bases)
+        lambda product, basis: jnp.argsort(
+            -jnp.einsum("nij,nik,nkj->nj", basis, product, basis), axis=1),
+        moments, state.bases)
     bases = orthonormal(jax.tree.map(
-        lambda product, basis, order: product @ basis[:, order],
-        state.moments, state.bases, orders))
+        lambda product, basis, order: product @ jnp.take_along_axis(basis, order[:, None], 2),
+        moments, state.bases, orders))
     mu = [rotate(rotate(m, old, back=True), new)
           for m, old, new in zip(state.mu, state.bases, bases, strict=True)]
-    nu = [functools.reduce(lambda v, taken: jnp.take(v, taken[1], axis=taken[0]),
-                           enumerate(order), v)
+    nu = [functools.reduce(_taken, enumerate(order, 1), v)
           for v, order in zip(state.nu, orders, strict=True)]
     return state._replace(mu=mu, nu=nu, bases=bases)
 
 
-def orthonormal(matrices: PyTree) -> PyTree:
-    """Q of the QR decomposition of each square matrix, by Householder's reflections.
+def _taken(x, axis_and_order):
+    """`x` with each array's entries along an axis in an order of its own."""
+    axis, order = axis_and_order
+    others = [a for a in range(1, x.ndim) if a != axis]
+    return jnp.take_along_axis(x, jnp.expand_dims(order, others), axis)
+
+
+def orthonormal(stacks: PyTree) -> PyTree:
+    """Q of the QR decomposition of each square matrix of stacks, by Householder's reflections.
 
     All at once, in the largest one's size: a GPU's solver takes one small matrix after another, and
     waits between them.
     """
-    leaves, structure = jax.tree.flatten(matrices)
+    leaves, structure = jax.tree.flatten(stacks)
     if not leaves:
-        return matrices
-    n = max(map(len, leaves))
+        return stacks
+    n = max(m.shape[1] for m in leaves)
     rows = jnp.arange(n)
-    padded = jnp.stack([jnp.eye(n).at[: len(m), : len(m)].set(m) for m in leaves])
+    padded = jnp.concatenate([
+        jnp.broadcast_to(jnp.eye(n), (len(m), n, n)).at[:, : m.shape[1], : m.shape[1]].set(m)
+        for m in leaves])
 
     def reflected(k, carry):
         q, r = carry
@@ -155,5 +224,6 @@ def orthonormal(matrices: PyTree) -> PyTree:
 
     start = jnp.broadcast_to(jnp.eye(n), padded.shape)
     q, _ = jax.lax.fori_loop(0, n, reflected, (start, padded))
+    parts = jnp.split(q, np.cumsum([len(m) for m in leaves])[:-1])
     return jax.tree.unflatten(structure, [
-        each[: len(m), : len(m)] for each, m in zip(q, leaves, strict=True)])
+        part[:, : m.shape[1], : m.shape[1]] for part, m in zip(parts, leaves, strict=True)])
