@@ -46,6 +46,7 @@ FAST_PARTS: dict[str, tuple[str, ...]] = {
     "Gaussian noise": ("noise",),
     "steeper soft-rounding": ("temperature", "second_rounding_is_s"),
     "the clip's gradient": ("clip_gradient",),
+    "the networks' bits": ("network_rate", "parameter_steps"),
     "a window first": ("window",),
 }
 """The fields in which C3_FAST differs from C3, by what they are of."""
