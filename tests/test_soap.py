@@ -9,7 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from c3lite.ingredients.soap import (
-    axis_products, orthonormal, rotate, scale_by_soap, stacked, unstacked)
+    axis_products,
+    orthonormal,
+    rotate,
+    scale_by_soap,
+    stacked,
+    unstacked,
+)
 
 
 def dense_soap(gradients, b1=0.95, b2=0.95, eps=1e-8, every=10):
