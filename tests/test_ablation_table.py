@@ -180,6 +180,23 @@ def test_loss_changes_by_rate_weight():
     assert loss_changes([]) == {}
 
 
+def test_loss_changes_of_the_latents_alone():
+    """Networks of more bits, whose price is in the loss, change nothing then."""
+    dearer = []
+    for r in results("row"):
+        bits = r.record.bits | {"synthesis": r.record.bits["synthesis"] + 1000}
+        loss = r.record.loss + r.rd_weight * 1000 / r.record.pixels
+        dearer.append(r._replace(record=dataclasses.replace(r.record, bits=bits, loss=loss)))
+    both = results("C3") + dearer
+    assert loss_changes(both)["row"][4e-3] > 0.01
+    alone = loss_changes(both, latents_alone=True)
+    assert alone["row"] == pytest.approx(dict.fromkeys(WEIGHTS, 0.0), abs=1e-9)
+    ax = plots.effects_by_rate(alone | {"other": {WEIGHTS[0]: 12.34}})
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["row", "other"]
+    assert {t.get_text() for t in ax.texts} >= {"+12.3", "+0.0"}
+    assert np.isnan(ax.images[0].get_array().filled(np.nan)[1, 1:]).all()
+
+
 def test_a_table_says_how_many_fits_collapsed():
     def told(row, collapsed):
         return [r._replace(record=dataclasses.replace(r.record, key=f"{row}{r[1:4]}",

@@ -110,6 +110,23 @@ def effects_of_length(tables: Mapping[int, Table]) -> Axes:
                     ylabel=f"RD loss over {first.anchor} (%), more is worse")
 
 
+def effects_by_rate(changes: Mapping[str, Mapping[float, float]], largest: float = 20) -> Axes:
+    """A map of `loss_changes`: the first row's are zero and left out. Colors end at `largest`."""
+    anchor, *rows = changes
+    weights = list(changes[anchor])
+    numbers = np.array([[changes[row].get(w, np.nan) for w in weights] for row in rows])
+    ax = new_axes(None, figsize=(7, 1 + 0.45 * len(rows)))
+    ax.imshow(numbers, cmap="RdBu_r", vmin=-largest, vmax=largest, aspect="auto")
+    for (y, x), number in np.ndenumerate(numbers):
+        if not np.isnan(number):
+            ax.text(x, y, f"{number:+.1f}".replace("-", "−"), ha="center", va="center",
+                    color="white" if abs(number) > 0.7 * largest else "black")
+    ax.set_xticks(range(len(weights)), [f"λ = {w:g}" for w in weights])
+    ax.set_yticks(range(len(rows)), rows)
+    ax.set_title(f"loss of the latents over {anchor} (%), more is worse", fontsize=10)
+    return ax
+
+
 class Worth(NamedTuple):
     """How far a short fit gets, in steps of another method's. ln(loss) is against the shortest of
     the other's fits, the mean over images."""

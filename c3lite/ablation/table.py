@@ -191,13 +191,17 @@ def mean_curve(results: Iterable[Result], row: str) -> tuple[np.ndarray, np.ndar
     return tuple(np.mean(list(rows[row].values()), axis=0)[:3])
 
 
-def loss_changes(results: Iterable[Result]) -> dict[str, dict[float, float]]:
-    """By row and rate weight, how much the RD loss differs from the first row's, in percent: the
-    geometric mean over the images and seeds that both have."""
+def loss_changes(
+    results: Iterable[Result], *, latents_alone: bool = False
+) -> dict[str, dict[float, float]]:
+    """By row and rate weight, how much the RD loss, or that of the latents alone, differs from the
+    first row's, in percent: the geometric mean over the images and seeds that both have."""
     results = list(results)
     logs: dict[tuple[str, float], dict[tuple[str, int], float]] = {}
     for r in best_results(results):
-        logs.setdefault((r.row, r.rd_weight), {})[r.image, r.seed] = math.log(r.record.loss)
+        own = sum(r.record.bits.values()) - r.record.bits.get("latents", 0.0)
+        loss = r.record.loss - latents_alone * r.rd_weight * own / r.record.pixels
+        logs.setdefault((r.row, r.rd_weight), {})[r.image, r.seed] = math.log(loss)
     changes: dict[str, dict[float, float]] = {r.row: {} for r in results}
     for (row, weight), mine in sorted(logs.items()):
         first = logs.get((results[0].row, weight), {})
