@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import fastjsonschema
 import jax
-import jsonschema
 import yaml
 
 from c3lite import data
@@ -27,7 +27,10 @@ from c3lite.evaluation import anchors as codecs
 from c3lite.plots.styles import show
 
 Schema = Mapping[str, Any]
-"""A JSON Schema (draft 4, where 1.0 is no integer); its description says what it wants."""
+"""A JSON Schema of `DRAFT`; its description says what it wants."""
+
+DRAFT = "http://json-schema.org/draft-04/schema#"
+"""Draft 4, where 1.0 is no integer."""
 
 
 def list_of(items: Schema, wish: str, least: int = 0) -> Schema:
@@ -82,8 +85,11 @@ def check_parameters(given: Mapping[str, Any], known: Mapping[str, Schema] = PAR
     """Raise `ValueError` for an unknown or missing parameter, `TypeError` for a wrong value."""
     for name, value in given.items():
         check_name("no parameter", name, known)
-        if not jsonschema.Draft4Validator(known[name]).is_valid(value):
-            raise TypeError(f"{name} must be {known[name]['description']}, got {value!r}")
+        try:
+            fastjsonschema.validate({"$schema": DRAFT} | known[name], value)
+        except fastjsonschema.JsonSchemaValueException:
+            raise TypeError(
+                f"{name} must be {known[name]['description']}, got {value!r}") from None
     if missing := [name for name in known if name not in given]:
         raise ValueError(f"the parameters {', '.join(missing)} are missing")
 
