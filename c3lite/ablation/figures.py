@@ -130,11 +130,12 @@ class Figures:
         losses = losses[[seed]] if seed >= 0 else losses.mean(keepdims=True)
         return float(worth.in_steps(losses, worth.curve[:, which].mean(1))[0])
 
-    def worth_loss(self, study: str, steps: int = 0) -> float:
-        """RD loss over C3's shortest fits in percent, of C3 after `steps`, or else of `C3_FAST`."""
+    def worth_loss(self, study: str, steps: int = 0, weight: float = 0.0) -> float:
+        """RD loss over C3's shortest fits in percent, of C3 after `steps`, or else of `C3_FAST`; at
+        all rate weights or one."""
         worth = self._worth(study)
         logs = worth.curve[worth.steps == steps] if steps else worth.short
-        return 100 * math.expm1(logs.mean())
+        return 100 * math.expm1(logs[:, [weight in (0, w) for w in worth.rd_weights]].mean())
 
     def against(self, study: str, row: str, version: str, image: str) -> float:
         """BD-rate of real files over a published version of Cool-Chic in percent, on a photo."""
