@@ -113,5 +113,6 @@ def bd_rate_against_macs(rates_percent: Mapping[str, float | int], macs: Mapping
     finished(ax, xscale="log", xlabel="decoding cost (MACs per pixel)", ylabel="BD-rate (%)",
              xlim=(macs[names[0]] / 1.8, macs[names[-1]] * 5))  # room for the last name
     ax.margins(y=0.12)
+    ax.xaxis.set_minor_formatter("")
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     return ax
