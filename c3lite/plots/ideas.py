@@ -14,19 +14,10 @@ from c3lite.coding.pixels import upsampled
 from c3lite.fitting.fit import Fit
 from c3lite.model import context as ctx
 from c3lite.model import entropy
+from c3lite.plots import styles
 from c3lite.plots.fits import latent_bits, predicted, symbol_grids
-from c3lite.plots.styles import (
-    COLORS,
-    bare,
-    color_bar,
-    colored,
-    finished,
-    new_axes,
-    plain_numbers,
-    signed_picture,
-)
 
-BLUE, ORANGE, *_, GRAY = COLORS
+BLUE, ORANGE, *_, GRAY = styles.COLORS
 
 _laplace_bits = jax.jit(entropy.laplace_bits)  # eagerly, each operation would be compiled alone
 
@@ -37,7 +28,7 @@ def model_overview(fit: Fit, ax: Axes | None = None, *, grid: int = 1) -> Axes:
     context lies inside. Raises `ValueError` for a video."""
     if len(fit.shape) != 2:
         raise ValueError(f"the overview of an image has (height, width), not {fit.shape}")
-    ax = new_axes(ax, figsize=(11, 6))
+    ax = styles.new_axes(ax, figsize=(11, 6))
     ax.set(xlim=(0, 11), ylim=(0, 6))
     ax.axis("off")
     config, symbols = fit.config, symbol_grids(fit)
@@ -57,7 +48,7 @@ def model_overview(fit: Fit, ax: Axes | None = None, *, grid: int = 1) -> Axes:
 
 
 def _panel(ax, x, y, width, height):
-    return bare(ax.inset_axes((x, y, width, height), transform=ax.transData))
+    return styles.bare(ax.inset_axes((x, y, width, height), transform=ax.transData))
 
 
 def _arrow(ax, start, end, text):
@@ -69,7 +60,7 @@ def _draw_grids(ax, symbols, unit, shape):
     x = 0.0
     for n, grid in enumerate(symbols):
         w, h = (max(unit * side / 2**n, 0.05) for side in (shape[1], shape[0]))
-        signed_picture(_panel(ax, x, 3.8, w, h), grid, aspect="auto")
+        styles.signed_picture(_panel(ax, x, 3.8, w, h), grid, aspect="auto")
         x += w + 0.06
     ax.text(0, 3.75, "latent grids: whole numbers\n(white: 0)", va="top", fontsize=9)
 
@@ -81,7 +72,7 @@ def _draw_upsampled(ax, fit, unit):
     step = min(0.09, (2.45 - w) / max(len(up) - 1, 1)) if w < 2.45 else 0.02
     for n in reversed(range(len(up))):  # the coarsest at the back
         panel = _panel(ax, 4.5 + n * step, 4.55 - h / 2 + (n - 3) * step, w, h)
-        signed_picture(panel, up[n], max(float(np.abs(up[n]).max()), 1e-6), aspect="auto")
+        styles.signed_picture(panel, up[n], max(float(np.abs(up[n]).max()), 1e-6), aspect="auto")
         panel.set_zorder(2 - n / 100)
 
 
@@ -120,7 +111,7 @@ def context_window(offsets: Sequence[Sequence[int]], ax: Axes | None = None, *,
     """
     offsets = [tuple(offset) for offset in offsets]
     reach = _reach(offsets)
-    ax = new_axes(ax, figsize=(3.2, 3.2))
+    ax = styles.new_axes(ax, figsize=(3.2, 3.2))
     if values is not None and np.shape(values) != (2 * reach + 1,) * 2:
         raise ValueError(f"values must be {2 * reach + 1} x {2 * reach + 1}, the latent in the "
                          f"middle, not {np.shape(values)}")
@@ -137,7 +128,7 @@ def context_window(offsets: Sequence[Sequence[int]], ax: Axes | None = None, *,
             ax.text(dx, dy, text, ha="center", va="center", fontsize=9,
                     color="white" if known and not target else "black")
     ax.set(xlim=(-reach - 0.5, reach + 0.5), ylim=(reach + 0.5, -reach - 0.5), aspect="equal")
-    return bare(ax)
+    return styles.bare(ax)
 
 
 def prediction(mu: float, scale: float, latent: int | None = None, ax: Axes | None = None) -> Axes:
@@ -150,7 +141,7 @@ def prediction(mu: float, scale: float, latent: int | None = None, ax: Axes | No
     k = np.arange(middle - radius, middle + radius + 1)
     bits = np.asarray(_laplace_bits(*(np.broadcast_to(np.float32(v), k.shape)
                                       for v in (k, mu, scale))))
-    ax = new_axes(ax, figsize=(6, 2.8))
+    ax = styles.new_axes(ax, figsize=(6, 2.8))
     ax.bar(k, 2.0**-bits, color=[ORANGE if value == latent else BLUE for value in k])
     ax.set(xlabel="latent (steps)", ylabel="probability")
     ax.spines[["top", "right"]].set_visible(False)
@@ -168,19 +159,19 @@ def influence(gradient: Float[ArrayLike, "rows columns"], ax: Axes | None = None
     whose output it is."""
     gradient = np.asarray(gradient, np.float64)
     limit = max(float(np.abs(gradient).max()), 1e-12)
-    ax = new_axes(ax, gradient[None])
+    ax = styles.new_axes(ax, gradient[None])
     norm = SymLogNorm(limit / 1e3, vmin=-limit, vmax=limit)
     drawn = ax.imshow(np.where(gradient == 0, np.nan, gradient), cmap="RdBu_r", norm=norm,
                       interpolation="nearest")
     ax.set_facecolor("white")
-    color_bar(drawn, ax, label)
+    styles.color_bar(drawn, ax, label)
     bar = ax.child_axes[-1]
     bar.set_yticks([-limit, 0, limit], [f"{v:.2g}" for v in (-limit, 0, limit)], minor=False)
     bar.minorticks_off()
     if at is not None:
         ax.add_patch(Rectangle((at[1] - 0.5, at[0] - 0.5), 1, 1, fill=False, edgecolor=ORANGE,
                                linewidth=2))
-    return bare(ax)
+    return styles.bare(ax)
 
 
 def rounding_bands(z: Float[ArrayLike, " n"],
@@ -188,35 +179,35 @@ def rounding_bands(z: Float[ArrayLike, " n"],
                    ax: Axes | None = None) -> Axes:
     """What stands in for rounding (Figs. 3 and 12, bottom): mean and interval over z, in steps.
     `bands` maps a name to (mean, low, high), an entry each z. The dashed staircase is rounding."""
-    ax = new_axes(ax, figsize=(5, 4))
+    ax = styles.new_axes(ax, figsize=(5, 4))
     z = np.asarray(z)
     edges = np.arange(np.floor(z.min()) - 0.5, np.ceil(z.max()) + 1)
     ax.step(edges, edges + 0.5, where="post", color="black", linestyle="--", linewidth=1,
             label="rounding")
-    for name, (mean, low, high), color in colored(bands):
+    for name, (mean, low, high), color in styles.colored(bands):
         ax.fill_between(z, low, high, color=color, alpha=0.22, linewidth=0)
         ax.plot(z, mean, color=color, label=name)
-    return finished(ax, None, {"fontsize": 9}, xlabel="latent z (steps)", xlim=(z.min(), z.max()),
-                    ylabel="seen by the networks (steps)")
+    return styles.finished(ax, None, {"fontsize": 9}, xlim=(z.min(), z.max()),
+                           xlabel="latent z (steps)", ylabel="seen by the networks (steps)")
 
 
 def trade_off(settings: Float[ArrayLike, " n"], quantities: Mapping[str, Float[ArrayLike, " n"]],
               ax: Axes | None = None, *, label: str = "temperature T") -> Axes:
     """Quantities that a setting trades against each other, a marked line each, both axes log. An
     infinite setting is drawn at the right end, behind a gap, and labeled ∞."""
-    ax = new_axes(ax, figsize=(7, 3.5))
+    ax = styles.new_axes(ax, figsize=(7, 3.5))
     settings = np.asarray(settings, np.float64)
     finite = np.isfinite(settings)
     at = np.where(finite, settings, 4 * settings[finite].max())
     order = np.argsort(at)
     for (name, values, color), marker in zip(
-            colored(quantities), itertools.cycle("osD^"), strict=False):
+            styles.colored(quantities), itertools.cycle("osD^"), strict=False):
         ax.plot(at[order], np.asarray(values)[order], marker=marker, color=color, label=name)
-    finished(ax, {"which": "both"}, xscale="log", yscale="log", xlabel=label)
+    styles.finished(ax, {"which": "both"}, xscale="log", yscale="log", xlabel=label)
     ticks = sorted(set(at))
     ax.set_xticks(ticks, ["∞" if not np.isfinite(settings[at == t]).all() else f"{t:g}"
                           for t in ticks])
     ax.xaxis.set_minor_formatter("")
     low, high = ax.get_ylim()  # within a decade the ticks between powers of ten are all there is
-    plain_numbers(ax.yaxis, minor="{x:g}" if high < 8 * low else "")
+    styles.plain_numbers(ax.yaxis, minor="{x:g}" if high < 8 * low else "")
     return ax
