@@ -50,10 +50,10 @@ ablation: $(STAMP)  ## run one of the paper's ablation tables: TABLE=03 PRESET=s
 	@mv $(RESULTS)/unfinished.ipynb $(RESULTS)/$(NOTEBOOK).ipynb  # an earlier result stays until then
 
 verify: $(STAMP)  ## check every number that README, results and lessons quote against the stores
-	$(PYTHON) -m c3lite.ablation verify
+	$(PYTHON) -m tests.tools.pages verify
 
 results: $(STAMP)  ## write those numbers and tables anew from the stores
-	$(PYTHON) -m c3lite.ablation results
+	$(PYTHON) -m tests.tools.pages results
 
 gpu-first-run: $(STAMP)  ## on a GPU: check it, and measure steps and memory, in a few minutes
 	$(PYTHON) -m tests.tools.gpu_first_run $(ARGS)

@@ -12,11 +12,12 @@ import pytest
 import yaml
 
 import c3lite as c3
-from c3lite.ablation import Store, knockouts, pages
-from c3lite.ablation.__main__ import main
-from c3lite.ablation.figures import Figures
+from c3lite.ablation import Store, knockouts
 from c3lite.config import edit
 from tests import swept
+from tests.tools import pages
+from tests.tools.figures import Figures
+from tests.tools.pages import main
 
 REPOSITORY = Path(__file__).parents[1]
 IMAGES = ["kodim05[0:24,0:32]", "kodim19[0:24,0:32]"]
@@ -215,7 +216,7 @@ def test_what_stood_in_for_clic_still_does_where_clic_is_at_hand(tmp_path, monke
 
 
 def test_the_pages_of_this_repository_quote_what_its_stores_have():
-    done = subprocess.run([sys.executable, "-m", "c3lite.ablation", "verify"], cwd=REPOSITORY,
+    done = subprocess.run([sys.executable, "-m", "tests.tools.pages", "verify"], cwd=REPOSITORY,
                           capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "ablations/results/README.md: " in done.stdout

@@ -31,7 +31,7 @@ from c3lite.fitting.training import History
 from c3lite.model import latents, quantize
 from c3lite.video.masks import LearnedOffsets
 from c3lite.widgets import base, fitted, live
-from c3lite.widgets.quantizer import noisy_value
+from c3lite.widgets.views import noisy_value
 from tests import made
 from tests.tools import run_notebooks
 

@@ -2,8 +2,8 @@
 
 Each module uses those before it: `images`, `rows` and `store`; `jobs` (one fit, anywhere),
 `executors` (where fits run) and `grid` (`sweep`); `table` and `plots`; `notebook` (`Study`), with
-`paper` for the printed numbers; `studies` beside the tables; `stored`, `figures` and `pages`: the
-numbers that README, results and lessons quote.
+`paper` for the printed numbers; `studies` beside the tables; `stored`: a table's results without
+fitting.
 """
 
 from c3lite.ablation.grid import stores, sweep

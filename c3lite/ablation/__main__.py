@@ -1,7 +1,4 @@
-"""The command line: `python -m c3lite.ablation status STORE`, and `verify` or `results`.
-
-The last two are of the repository they are run in: pages and the numbers on them (`pages`).
-"""
+"""The command line: `python -m c3lite.ablation status STORE`."""
 
 import argparse
 import collections
@@ -10,7 +7,6 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from c3lite.ablation import pages
 from c3lite.ablation.jobs import duration
 from c3lite.ablation.store import NUMERICS, Store
 
@@ -18,16 +14,10 @@ from c3lite.ablation.store import NUMERICS, Store
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns the exit code: 0 done, 1 failed; wrong usage exits with 2."""
     parser = argparse.ArgumentParser("python -m c3lite.ablation")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND",
-                                     dest="command")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     status = commands.add_parser("status", help="what a store holds, what is left, how long")
     status.add_argument("store", type=Path)
-    commands.add_parser("verify", help="whether pages quote what the stores have")
-    commands.add_parser("results", help="write what pages quote from the stores")
-    arguments = parser.parse_args(argv)
-    if "store" not in arguments:
-        return _of_pages(arguments.command)
-    path = arguments.store
+    path = parser.parse_args(argv).store
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     try:
         if not path.exists():
@@ -37,14 +27,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"c3lite.ablation: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def _of_pages(command: str) -> int:
-    warnings.filterwarnings("ignore", "the cubic of")  # which the notebooks say
-    problems = {"verify": pages.verify, "results": pages.results}[command](Path.cwd())
-    for problem in problems:
-        print(problem, file=sys.stderr)
-    return int(bool(problems))
 
 
 def _status(store: Store) -> None:

@@ -3,7 +3,6 @@ as papermill only warns of an unknown one, and YAML reads `1e-3` as text."""
 
 import functools
 import math
-import os
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -119,9 +118,8 @@ class Study:
         executor_of(self.parameters.executor)  # refuses unknown options before JAX is asked
         self.store = self.parameters.store
         self.dataset = self.about.dataset
-        root = os.environ.get("C3LITE_DATA")
-        if self.dataset == "clic2020" and not (
-                root and (Path(root).expanduser() / "clic2020").is_dir()):
+        folder = data.images._user_folder("clic2020")
+        if self.dataset == "clic2020" and not (folder and folder.is_dir()):
             self.dataset = "kodak"  # stands in
         self.image_names = self._image_names()
         # whether the paper's numbers are of other images, or clips, than this run's

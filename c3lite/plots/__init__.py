@@ -9,14 +9,14 @@ latents in steps (multiples of the bin width q).
 """
 
 from c3lite.plots.clips import context_on_frame, correlation_map, film_strip, mask_heat_map
-from c3lite.plots.coding import coding_intervals, decoding_steps, wavefront
 from c3lite.plots.costs import bd_rate_against_macs, cost_by_size, macs_by_part, published_macs
 from c3lite.plots.effects import bd_rate_bars, changes, loss_rises, transfer_matrix, waterfall
 from c3lite.plots.fits import (
     PART_NAMES, bit_map, error, history, image, latent_bits, latent_grids, learning_rates,
     loss_bands, losses, pixel_bits, predicted, symbol_grids, where_bits_went)
 from c3lite.plots.ideas import (
-    context_window, influence, model_overview, prediction, rounding_bands, trade_off)
+    coding_intervals, context_window, decoding_steps, influence, model_overview, prediction,
+    rounding_bands, trade_off, wavefront)
 from c3lite.plots.rd import (
     estimate_against_file, published_curves, rate_difference, rd_curve)
 from c3lite.plots.styles import COLORS, METHOD_STYLE, label, name_lines, show, show_moving, style

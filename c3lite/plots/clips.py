@@ -30,8 +30,7 @@ def film_strip(video: Float[ArrayLike, "3 frames height width"], ax: Axes | None
     # white between the frames
     padded = np.pad(x, ((0, 0), (0, 0), (0, 0), (0, GAP)), constant_values=1)
     strip = padded.transpose(2, 1, 3, 0).reshape(height, -1, 3)[:, :-GAP]
-    if ax is None:
-        ax = new_axes(None, strip.transpose(2, 0, 1))
+    ax = new_axes(ax, strip.transpose(2, 0, 1))
     ax.imshow(strip, interpolation="nearest")
     bare(ax)
     left = np.arange(count) * (width + GAP)

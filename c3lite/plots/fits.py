@@ -14,18 +14,7 @@ from matplotlib.colors import PowerNorm
 from c3lite.evaluation.report import PART_COLORS
 from c3lite.fitting.fit import Fit
 from c3lite.model import entropy, latents
-from c3lite.plots.styles import (
-    COLORS,
-    OTHER,
-    bare,
-    color_bar,
-    colored,
-    finished,
-    new_axes,
-    picture,
-    plain_numbers,
-    signed_picture,
-)
+from c3lite.plots import styles
 
 PART_NAMES = {
     "latents": "latents", "synthesis": "synthesis network", "entropy": "entropy network",
@@ -38,31 +27,31 @@ Curve = tuple[Shaped[ArrayLike, "..."], Float[ArrayLike, "..."]]
 
 def image(x: Float[ArrayLike, "3 height width"], ax: Axes | None = None) -> Axes:
     """A picture, values in [0, 1]. Raises `ValueError` for anything but (3, height, width)."""
-    ax = new_axes(ax, x)
-    ax.imshow(np.clip(picture(x), 0, 1).transpose(1, 2, 0), interpolation="nearest")
-    return bare(ax)
+    ax = styles.new_axes(ax, x)
+    ax.imshow(np.clip(styles.picture(x), 0, 1).transpose(1, 2, 0), interpolation="nearest")
+    return styles.bare(ax)
 
 
 def error(x: Float[ArrayLike, "3 height width"], reconstruction: Float[ArrayLike, "3 height width"],
           ax: Axes | None = None) -> Axes:
     """The mean over the channels of |reconstruction - x|, values in [0, 1], in 8-bit levels: bright
     is wrong. Raises `ValueError` for different shapes."""
-    x, reconstruction = picture(x), picture(reconstruction)
+    x, reconstruction = styles.picture(x), styles.picture(reconstruction)
     if x.shape != reconstruction.shape:
         raise ValueError(f"cannot compare shape {x.shape} with shape {reconstruction.shape}")
     levels = 255 * np.abs(reconstruction.astype(np.float64) - x).mean(0)
-    ax = new_axes(ax, x)
-    color_bar(ax.imshow(levels, cmap="inferno", vmin=0, vmax=max(levels.max(), 1e-9),
-                        interpolation="nearest"), ax, "error (8-bit levels)")
-    return bare(ax)
+    ax = styles.new_axes(ax, x)
+    styles.color_bar(ax.imshow(levels, cmap="inferno", vmin=0, vmax=max(levels.max(), 1e-9),
+                               interpolation="nearest"), ax, "error (8-bit levels)")
+    return styles.bare(ax)
 
 
 def where_bits_went(fit: Fit, ax: Axes | None = None) -> Axes:
     """The estimated bits of each part of the file (`Fit.bits`), as bars, with their shares."""
-    ax = new_axes(ax, figsize=(7, 0.6 + 0.55 * len(fit.bits)))
+    ax = styles.new_axes(ax, figsize=(7, 0.6 + 0.55 * len(fit.bits)))
     names, bits = list(fit.bits), np.array(list(fit.bits.values()))
     bars = ax.barh([PART_NAMES.get(n, n) for n in names], bits,
-                   color=[PART_COLORS.get(n, OTHER["color"]) for n in names])
+                   color=[PART_COLORS.get(n, styles.OTHER["color"]) for n in names])
     total = bits.sum()
     ax.bar_label(bars, padding=4, labels=[
         f"{b:,.0f} bits, {b / fit.pixels:.3f} bpp, {b / max(total, 1e-9):.0%}" for b in bits])
@@ -121,7 +110,7 @@ def latent_grids(fit: Fit, ax: Axes | None = None, *, frame: int = 0) -> Axes:
     rows = -(-len(grids) // columns)
     height, width = fit.shape[-2:]
     aspect = float(np.clip(height / width, 0.2, 3))
-    ax = new_axes(ax, figsize=(10, rows * (2.3 * aspect + 0.65)))
+    ax = styles.new_axes(ax, figsize=(10, rows * (2.3 * aspect + 0.65)))
     ax.axis("off")
     for n, (grid, grid_bits, e) in enumerate(
             zip(grids, bits, latents.exponents(fit.config), strict=True)):
@@ -131,11 +120,11 @@ def latent_grids(fit: Fit, ax: Axes | None = None, *, frame: int = 0) -> Axes:
         limit = max(int(np.abs(grid).max()), 1)
         shown = grid if grid.ndim == 2 else grid[min(frame >> e, len(grid) - 1)]
         # the extent is that of the image, so that all panels line up with it
-        signed_picture(panel, shown, limit, extent=(0, width, height, 0),
-                       aspect="auto" if aspect != height / width else 1)
+        styles.signed_picture(panel, shown, limit, extent=(0, width, height, 0),
+                              aspect="auto" if aspect != height / width else 1)
         size = "×".join(map(str, grid.shape))
         panel.set_title(f"{size}, −{limit} to {limit}\n{grid_bits.sum():,.0f} bits", fontsize=9)
-        bare(panel)
+        styles.bare(panel)
     return ax
 
 
@@ -153,12 +142,12 @@ def bit_map(fit: Fit, ax: Axes | None = None, *, grid: int | None = None, frame:
         raise ValueError(f"this fit has grids 0 to {len(exponents) - 1}, not {grid}")
     if shown.ndim == 3:
         shown = shown[min(frame >> scale, len(shown) - 1)]
-    ax = new_axes(ax, shown[None])
+    ax = styles.new_axes(ax, shown[None])
     # a few latents cost ten times the rest, which a linear scale would leave black
     norm = PowerNorm(0.5, vmin=0, vmax=max(float(shown.max()), 1e-9))
     drawn = ax.imshow(shown, cmap="viridis", norm=norm, interpolation="nearest")
-    color_bar(drawn, ax, unit)
-    return bare(ax)
+    styles.color_bar(drawn, ax, unit)
+    return styles.bare(ax)
 
 
 def _spread(bits: np.ndarray, exponent: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -174,13 +163,13 @@ def _spread(bits: np.ndarray, exponent: int, shape: tuple[int, ...]) -> np.ndarr
 def history(fit: Fit, ax: Axes | None = None) -> Axes:
     """The objective over the steps and its two sides, MSE and λ · bits per pixel (Eq. 4). The
     dotted line is where stage 2 starts: hard rounding instead of noise."""
-    ax = new_axes(ax, figsize=(7, 3.5))
+    ax = styles.new_axes(ax, figsize=(7, 3.5))
     past = fit.history
     steps = np.arange(len(past.loss))
     rate = float(fit.config.rd_weight) * np.asarray(past.bits) / fit.pixels
     ax.plot(steps, past.loss, color="black", label="loss")
-    ax.plot(steps, past.mse, color=COLORS[3], label="distortion: MSE")
-    ax.plot(steps, rate, color=COLORS[0], label="rate: λ · latent bits / pixels")
+    ax.plot(steps, past.mse, color=styles.COLORS[3], label="distortion: MSE")
+    ax.plot(steps, rate, color=styles.COLORS[0], label="rate: λ · latent bits / pixels")
     if 0 < int(fit.config.steps) < len(steps):
         ax.axvline(int(fit.config.steps), color="gray", linestyle=":", label="stage 2")
     return _finished(ax)
@@ -198,8 +187,8 @@ def loss_bands(runs: Mapping[str, Sequence[Curve]], ax: Axes | None = None, *,
     a band, as far as the shortest goes. A curve is the running mean over `smooth` of its points,
     not across the step `stage2`, which is marked. Raises `ValueError` for a name without a curve.
     """
-    ax = new_axes(ax, figsize=(7, 3.8))
-    for name, curves, color in colored(runs):
+    ax = styles.new_axes(ax, figsize=(7, 3.8))
+    for name, curves, color in styles.colored(runs):
         if not len(curves):
             raise ValueError(f"{name} has no curve to draw")
         n = min(len(steps) for steps, _ in curves)
@@ -211,13 +200,13 @@ def loss_bands(runs: Mapping[str, Sequence[Curve]], ax: Axes | None = None, *,
     if stage2 is not None:
         ax.axvline(stage2, color="gray", linestyle=":", linewidth=1)
     _finished(ax, which="both")
-    plain_numbers(ax.yaxis)
+    styles.plain_numbers(ax.yaxis)
     return ax
 
 
 def _finished(ax, **grid):
-    return finished(ax, grid, yscale="log", xlabel="step",
-                    ylabel="loss (values in [0, 1], squared)")
+    return styles.finished(ax, grid, yscale="log", xlabel="step",
+                           ylabel="loss (values in [0, 1], squared)")
 
 
 def _smoothed(steps, loss, window, stage2):
@@ -235,9 +224,9 @@ def _smoothed(steps, loss, window, stage2):
 def learning_rates(fits: Mapping[str, Fit], ax: Axes | None = None) -> Axes:
     """The learning rate over the steps, as fits recorded it (Fig. 11), on a logarithmic axis. The
     dotted line is where stage 2 of the first fit starts."""
-    ax = new_axes(ax, figsize=(7, 3.2))
-    for name, fit, color in colored(fits):
+    ax = styles.new_axes(ax, figsize=(7, 3.2))
+    for name, fit, color in styles.colored(fits):
         ax.plot(fit.history.learning_rate, color=color, label=name)
     steps = int(next(iter(fits.values())).config.steps)
     ax.axvline(steps, color="gray", linestyle=":", label="stage 2")
-    return finished(ax, xlabel="step", ylabel="learning rate", yscale="log")
+    return styles.finished(ax, xlabel="step", ylabel="learning rate", yscale="log")

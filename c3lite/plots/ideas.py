@@ -1,32 +1,24 @@
-"""Single ideas, as the lessons need them: the model, a context, a prediction, rounding."""
+"""Single ideas, as the lessons need them: the model, a context, a prediction, rounding, coding."""
 
 import itertools
 from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
-from jaxtyping import ArrayLike, Float, Num
+from jaxtyping import ArrayLike, Float, Int, Num
 from matplotlib.axes import Axes
-from matplotlib.colors import SymLogNorm
+from matplotlib.colors import ListedColormap, SymLogNorm
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
+from c3lite.coding.payload import Plan
 from c3lite.coding.pixels import upsampled
 from c3lite.fitting.fit import Fit
 from c3lite.model import context as ctx
-from c3lite.model import entropy
+from c3lite.model import entropy, latents
+from c3lite.plots import styles
 from c3lite.plots.fits import latent_bits, predicted, symbol_grids
-from c3lite.plots.styles import (
-    COLORS,
-    bare,
-    color_bar,
-    colored,
-    finished,
-    new_axes,
-    plain_numbers,
-    signed_picture,
-)
 
-BLUE, ORANGE, *_, GRAY = COLORS
+BLUE, ORANGE, *_, GRAY = styles.COLORS
 
 _laplace_bits = jax.jit(entropy.laplace_bits)  # eagerly, each operation would be compiled alone
 
@@ -37,7 +29,7 @@ def model_overview(fit: Fit, ax: Axes | None = None, *, grid: int = 1) -> Axes:
     context lies inside. Raises `ValueError` for a video."""
     if len(fit.shape) != 2:
         raise ValueError(f"the overview of an image has (height, width), not {fit.shape}")
-    ax = new_axes(ax, figsize=(11, 6))
+    ax = styles.new_axes(ax, figsize=(11, 6))
     ax.set(xlim=(0, 11), ylim=(0, 6))
     ax.axis("off")
     config, symbols = fit.config, symbol_grids(fit)
@@ -57,7 +49,7 @@ def model_overview(fit: Fit, ax: Axes | None = None, *, grid: int = 1) -> Axes:
 
 
 def _panel(ax, x, y, width, height):
-    return bare(ax.inset_axes((x, y, width, height), transform=ax.transData))
+    return styles.bare(ax.inset_axes((x, y, width, height), transform=ax.transData))
 
 
 def _arrow(ax, start, end, text):
@@ -69,7 +61,7 @@ def _draw_grids(ax, symbols, unit, shape):
     x = 0.0
     for n, grid in enumerate(symbols):
         w, h = (max(unit * side / 2**n, 0.05) for side in (shape[1], shape[0]))
-        signed_picture(_panel(ax, x, 3.8, w, h), grid, aspect="auto")
+        styles.signed_picture(_panel(ax, x, 3.8, w, h), grid, aspect="auto")
         x += w + 0.06
     ax.text(0, 3.75, "latent grids: whole numbers\n(white: 0)", va="top", fontsize=9)
 
@@ -81,7 +73,7 @@ def _draw_upsampled(ax, fit, unit):
     step = min(0.09, (2.45 - w) / max(len(up) - 1, 1)) if w < 2.45 else 0.02
     for n in reversed(range(len(up))):  # the coarsest at the back
         panel = _panel(ax, 4.5 + n * step, 4.55 - h / 2 + (n - 3) * step, w, h)
-        signed_picture(panel, up[n], max(float(np.abs(up[n]).max()), 1e-6), aspect="auto")
+        styles.signed_picture(panel, up[n], max(float(np.abs(up[n]).max()), 1e-6), aspect="auto")
         panel.set_zorder(2 - n / 100)
 
 
@@ -120,7 +112,7 @@ def context_window(offsets: Sequence[Sequence[int]], ax: Axes | None = None, *,
     """
     offsets = [tuple(offset) for offset in offsets]
     reach = _reach(offsets)
-    ax = new_axes(ax, figsize=(3.2, 3.2))
+    ax = styles.new_axes(ax, figsize=(3.2, 3.2))
     if values is not None and np.shape(values) != (2 * reach + 1,) * 2:
         raise ValueError(f"values must be {2 * reach + 1} x {2 * reach + 1}, the latent in the "
                          f"middle, not {np.shape(values)}")
@@ -137,7 +129,7 @@ def context_window(offsets: Sequence[Sequence[int]], ax: Axes | None = None, *,
             ax.text(dx, dy, text, ha="center", va="center", fontsize=9,
                     color="white" if known and not target else "black")
     ax.set(xlim=(-reach - 0.5, reach + 0.5), ylim=(reach + 0.5, -reach - 0.5), aspect="equal")
-    return bare(ax)
+    return styles.bare(ax)
 
 
 def prediction(mu: float, scale: float, latent: int | None = None, ax: Axes | None = None) -> Axes:
@@ -150,7 +142,7 @@ def prediction(mu: float, scale: float, latent: int | None = None, ax: Axes | No
     k = np.arange(middle - radius, middle + radius + 1)
     bits = np.asarray(_laplace_bits(*(np.broadcast_to(np.float32(v), k.shape)
                                       for v in (k, mu, scale))))
-    ax = new_axes(ax, figsize=(6, 2.8))
+    ax = styles.new_axes(ax, figsize=(6, 2.8))
     ax.bar(k, 2.0**-bits, color=[ORANGE if value == latent else BLUE for value in k])
     ax.set(xlabel="latent (steps)", ylabel="probability")
     ax.spines[["top", "right"]].set_visible(False)
@@ -168,19 +160,19 @@ def influence(gradient: Float[ArrayLike, "rows columns"], ax: Axes | None = None
     whose output it is."""
     gradient = np.asarray(gradient, np.float64)
     limit = max(float(np.abs(gradient).max()), 1e-12)
-    ax = new_axes(ax, gradient[None])
+    ax = styles.new_axes(ax, gradient[None])
     norm = SymLogNorm(limit / 1e3, vmin=-limit, vmax=limit)
     drawn = ax.imshow(np.where(gradient == 0, np.nan, gradient), cmap="RdBu_r", norm=norm,
                       interpolation="nearest")
     ax.set_facecolor("white")
-    color_bar(drawn, ax, label)
+    styles.color_bar(drawn, ax, label)
     bar = ax.child_axes[-1]
     bar.set_yticks([-limit, 0, limit], [f"{v:.2g}" for v in (-limit, 0, limit)], minor=False)
     bar.minorticks_off()
     if at is not None:
         ax.add_patch(Rectangle((at[1] - 0.5, at[0] - 0.5), 1, 1, fill=False, edgecolor=ORANGE,
                                linewidth=2))
-    return bare(ax)
+    return styles.bare(ax)
 
 
 def rounding_bands(z: Float[ArrayLike, " n"],
@@ -188,35 +180,111 @@ def rounding_bands(z: Float[ArrayLike, " n"],
                    ax: Axes | None = None) -> Axes:
     """What stands in for rounding (Figs. 3 and 12, bottom): mean and interval over z, in steps.
     `bands` maps a name to (mean, low, high), an entry each z. The dashed staircase is rounding."""
-    ax = new_axes(ax, figsize=(5, 4))
+    ax = styles.new_axes(ax, figsize=(5, 4))
     z = np.asarray(z)
     edges = np.arange(np.floor(z.min()) - 0.5, np.ceil(z.max()) + 1)
     ax.step(edges, edges + 0.5, where="post", color="black", linestyle="--", linewidth=1,
             label="rounding")
-    for name, (mean, low, high), color in colored(bands):
+    for name, (mean, low, high), color in styles.colored(bands):
         ax.fill_between(z, low, high, color=color, alpha=0.22, linewidth=0)
         ax.plot(z, mean, color=color, label=name)
-    return finished(ax, None, {"fontsize": 9}, xlabel="latent z (steps)", xlim=(z.min(), z.max()),
-                    ylabel="seen by the networks (steps)")
+    return styles.finished(ax, None, {"fontsize": 9}, xlim=(z.min(), z.max()),
+                           xlabel="latent z (steps)", ylabel="seen by the networks (steps)")
 
 
 def trade_off(settings: Float[ArrayLike, " n"], quantities: Mapping[str, Float[ArrayLike, " n"]],
               ax: Axes | None = None, *, label: str = "temperature T") -> Axes:
     """Quantities that a setting trades against each other, a marked line each, both axes log. An
     infinite setting is drawn at the right end, behind a gap, and labeled ∞."""
-    ax = new_axes(ax, figsize=(7, 3.5))
+    ax = styles.new_axes(ax, figsize=(7, 3.5))
     settings = np.asarray(settings, np.float64)
     finite = np.isfinite(settings)
     at = np.where(finite, settings, 4 * settings[finite].max())
     order = np.argsort(at)
     for (name, values, color), marker in zip(
-            colored(quantities), itertools.cycle("osD^"), strict=False):
+            styles.colored(quantities), itertools.cycle("osD^"), strict=False):
         ax.plot(at[order], np.asarray(values)[order], marker=marker, color=color, label=name)
-    finished(ax, {"which": "both"}, xscale="log", yscale="log", xlabel=label)
+    styles.finished(ax, {"which": "both"}, xscale="log", yscale="log", xlabel=label)
     ticks = sorted(set(at))
     ax.set_xticks(ticks, ["∞" if not np.isfinite(settings[at == t]).all() else f"{t:g}"
                           for t in ticks])
     ax.xaxis.set_minor_formatter("")
     low, high = ax.get_ylim()  # within a decade the ticks between powers of ten are all there is
-    plain_numbers(ax.yaxis, minor="{x:g}" if high < 8 * low else "")
+    styles.plain_numbers(ax.yaxis, minor="{x:g}" if high < 8 * low else "")
     return ax
+
+
+def coding_intervals(cumulative: Sequence[int], symbols: Sequence[int], ax: Axes | None = None,
+                     names: Sequence[str] | None = None) -> Axes:
+    """How an entropy coder narrows its interval: each row is what the row above has left, blown up
+    to full width and parted as the cumulative frequencies say, the chosen part in blue. `names` are
+    the symbols' labels. Raises `ValueError` for a symbol that the table does not have."""
+    edges = np.asarray(cumulative) / cumulative[-1]
+    if not all(0 <= s < len(edges) - 1 for s in symbols):
+        raise ValueError(f"symbols of this table are 0 to {len(edges) - 2}")
+    names = [str(s) for s in range(len(edges) - 1)] if names is None else names
+    ax = styles.new_axes(ax, figsize=(8, 0.5 + 0.75 * len(symbols)))
+    low, width = 0.0, 1.0
+    for row, chosen in enumerate(symbols):
+        for s, (left, right) in enumerate(itertools.pairwise(edges)):
+            mine = s == chosen
+            ax.barh(row, right - left, 0.5, left, edgecolor="white",
+                    color=BLUE if mine else "#D9D9D9")
+            if right - left > 0.03:
+                ax.text((left + right) / 2, row, names[s], ha="center", va="center",
+                        color="white" if mine else "black")
+        ax.text(-0.01, row, f"from {low:.6f}\nwidth {width:.6f}", ha="right", va="center",
+                fontsize=8)
+        if row < len(symbols) - 1:
+            for near, far in ((edges[chosen], 0), (edges[chosen + 1], 1)):
+                ax.plot([near, far], [row + 0.25, row + 0.75], color="gray", linewidth=0.8)
+        low, width = low + width * edges[chosen], width * (edges[chosen + 1] - edges[chosen])
+    ax.set_xlim(-0.16, 1)
+    ax.invert_yaxis()
+    ax.axis("off")
+    return ax
+
+
+def decoding_steps(config, shape: tuple[int, ...]) -> tuple[Int[np.ndarray, "..."], ...]:
+    """In which step of the wavefront each latent is decoded, an array for each grid."""
+    plan = Plan(config, shape)
+    steps = np.empty(len(plan.order), np.int32)
+    for n, (places, _) in enumerate(plan.steps()):
+        steps[plan.order[places]] = n
+    return latents.split(steps, plan.shapes)
+
+
+def wavefront(config, shape: tuple[int, int], ax: Axes | None = None, *,
+              step: int | None = None) -> Axes:
+    """In which step of the decoder each latent of an image's finest grid is decoded.
+
+    With `step`, the state before it: what is known, what the step decodes at once, the context of
+    the one in the middle of these, and what is unknown. Raises `ValueError` for a video, and for a
+    step in which no latent of this grid is decoded.
+    """
+    if len(shape) != 2:
+        raise ValueError(f"the wavefront of an image has (height, width), not {shape}")
+    steps = decoding_steps(config, shape)[0]
+    height, width = steps.shape
+    ax = styles.new_axes(ax, steps[None])
+    if step is None:
+        styles.color_bar(ax.imshow(steps, cmap="viridis", interpolation="nearest"), ax, "step")
+        return styles.bare(ax)
+    front = np.argwhere(steps == step)
+    if not len(front):
+        raise ValueError(f"no latent of the finest grid is decoded in step {step}")
+    kinds = np.where(steps < step, 1, 0)
+    kinds[steps == step] = 2
+    middle = front[len(front) // 2]
+    offsets = np.array(ctx.grid_offsets(config, 2, 0)).reshape(-1, 2)
+    for y, x in middle + offsets:
+        if 0 <= y < height and 0 <= x < width:
+            kinds[y, x] = 3
+    names = {"unknown": "#FFFFFF", "known": "#BFBFBF", "this step": ORANGE, "a context": BLUE}
+    ax.pcolormesh(kinds, cmap=ListedColormap(list(names.values())), vmin=-0.5, vmax=3.5,
+                  edgecolors="#8C8C8C", linewidth=0.2)
+    ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
+    for name, color in names.items():
+        ax.plot([], [], "s", markersize=9, color=color, markeredgecolor="#8C8C8C", label=name)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
+    return styles.bare(ax)

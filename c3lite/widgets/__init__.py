@@ -19,6 +19,4 @@ a still picture for places where nothing runs: an untrusted notebook, GitHub, nb
 from c3lite.widgets.base import export_html
 from c3lite.widgets.fitted import ContextExplorer, LatentExplorer
 from c3lite.widgets.live import LiveFit
-from c3lite.widgets.mask import MaskExplorer
-from c3lite.widgets.pictures import compare
-from c3lite.widgets.quantizer import QuantizerExplorer
+from c3lite.widgets.views import MaskExplorer, QuantizerExplorer, compare

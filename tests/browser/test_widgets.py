@@ -16,8 +16,8 @@ import pytest
 import c3lite as c3
 from c3lite import plots, widgets
 from c3lite.evaluation import anchors as codecs
-from c3lite.widgets import pictures
-from c3lite.widgets.quantizer import noisy_value
+from c3lite.widgets import views
+from c3lite.widgets.views import noisy_value
 from tests.browser import fits
 from tests.browser.looking import latency, pixels, put
 from tests.tools import lab_shot, run_notebooks
@@ -46,7 +46,7 @@ fit = fits.fit({SHAPE}, C3)""",
 }
 TITLES = {name: of.title.default_value for name, of in {
     "latents": widgets.LatentExplorer, "context": widgets.ContextExplorer,
-    "quantizer": widgets.QuantizerExplorer, "compare": pictures.Compare,
+    "quantizer": widgets.QuantizerExplorer, "compare": views.Compare,
     "mask": widgets.MaskExplorer, "live": widgets.LiveFit}.items()}
 explorers = pytest.mark.parametrize("name", TITLES)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 
 from c3lite.ablation import loss_changes
-from c3lite.ablation.figures import NAMES
 from c3lite.ablation.plots import effects_by_rate
 from c3lite.ablation.stored import stored
+from tests.tools.figures import NAMES
 
 REPOSITORY = Path(__file__).parents[2]
 OUTPUT = REPOSITORY / "notebooks/images/table03_by_rate.png"

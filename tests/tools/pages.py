@@ -4,26 +4,29 @@ A number on a page stands between comments that name its figure (`figures.Figure
 
     <!--= bd("table03/laptop", "gelu") -->+5.7<!--/--> or <!--= count("ladder/laptop", "fits"):d -->
 
-and a table likewise, with the comments on lines of their own. `python -m c3lite.ablation results`
+and a table likewise, with the comments on lines of their own. `python -m tests.tools.pages results`
 writes them from the stores; `verify` says which differ. All other numbers have their words and
 source in `ablations/results/sources.yaml`, or are refused. What is no prose does not count: code,
 formulas, headings, links, addresses of pictures, and what cells of a notebook print.
 """
 
+import argparse
 import ast
 import inspect
 import itertools
 import json
 import re
-from collections.abc import Iterable
+import sys
+import warnings
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import yaml
 
-from c3lite.ablation.figures import Figures, shown
 from c3lite.ablation.rows import check_name
 from c3lite.data.atomic import write_atomically
+from tests.tools.figures import Figures, shown
 
 PAGES = ("README.md", "ablations/results/**/*.md", "notebooks/*.ipynb", "notebooks/*.md")
 
@@ -189,3 +192,22 @@ def verify(root: Path) -> list[str]:
         print(f"{name}: {bound} figures and tables bound, {with_source} numbers with a source"
               + f", {expected} not yet" * (expected > 0))
     return wrong + [f"{SOURCES}: there is no page {name}" for name in listed]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `verify` or `results` on the repository that is the working directory. Returns the exit
+    code: 0 done, 1 something is wrong; wrong usage exits with 2."""
+    commands = {"verify": verify, "results": results}
+    parser = argparse.ArgumentParser("python -m tests.tools.pages", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", choices=commands)
+    command = commands[parser.parse_args(argv).command]
+    warnings.filterwarnings("ignore", "the cubic of")  # which the notebooks say
+    problems = command(Path.cwd())
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return int(bool(problems))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
