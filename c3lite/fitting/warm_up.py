@@ -13,10 +13,9 @@ import numpy as np
 from jaxtyping import Float
 
 from c3lite.config import Config
-from c3lite.fitting import training
+from c3lite.fitting import loop, training
 from c3lite.fitting.loop import FIRST_CHUNK, chunks, measured, run_chunk
 from c3lite.fitting.parameters import networks_of, with_networks
-from c3lite.fitting.progress import progress_bar, show_progress
 from c3lite.fitting.training import History, State, joined, with_codec
 
 LARGE = 8
@@ -91,15 +90,15 @@ def best_start(
     best, history, least = None, None, np.inf
     split = functools.partial(jax.random.split, num=config.warmup_starts - 1)
     keys = jax.vmap(split, out_axes=1)(state.key) if state.key.ndim else split(state.key)
-    with progress_bar(progress, config.warmup_starts * steps, 0) as bar:
+    with loop.progress_bar(progress, config.warmup_starts * steps, 0) as bar:
         for number in range(config.warmup_starts):
             attempt, tried = start(x, config, keys[number - 1]) if number else state, []
             for first in range(0, steps, FIRST_CHUNK):
                 n = min(FIRST_CHUNK, steps - first)
                 attempt, part, done = advance(attempt, config, there, np.int32(n))
                 tried.append(measured(part, done))
-                show_progress(bar, attempt, tried[-1],
-                              f"start {number + 1} of {config.warmup_starts}")
+                loop.show_progress(bar, attempt, tried[-1],
+                                   f"start {number + 1} of {config.warmup_starts}")
             whole = joined(tried)
             loss = whole.loss[-10:].mean(0)
             if best is None:
