@@ -24,9 +24,8 @@ from c3lite.fitting import collapse, parameters
 from c3lite.fitting.checkpoint import beside, resumed
 from c3lite.fitting.loop import chunks
 from c3lite.fitting.parameters import Coded, Networks
-from c3lite.fitting.seconds import scheduled
 from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax, with_codec
-from c3lite.fitting.warm_up import best_start, from_window
+from c3lite.fitting.warm_up import best_start, from_window, scheduled
 from c3lite.model import entropy, latents
 from c3lite.model.codec import Codec
 
