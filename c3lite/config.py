@@ -208,7 +208,7 @@ class Config(eqx.Module):
     latent_gradient_scale: float = _field(1.0, above=0)
     """Factor on the latents' gradient before clipping (COOL-CHICv2: 100)."""
     frozen_networks: bool = _static(False)
-    """Fit the latents only: the networks stay what they are at the start (`transfer.refit`)."""
+    """Fit the latents only: the networks stay what they are at the start (`refit`)."""
 
     # Stage 2, App. A.2
     stage2_steps: int = _field(10_000, least=0)
