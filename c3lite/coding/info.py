@@ -10,6 +10,7 @@ import numpy as np
 
 from c3lite.coding import files, header
 from c3lite.config import Config
+from c3lite.data.patches import by
 from c3lite.model.latents import exponents, grid_shapes
 
 
@@ -52,7 +53,7 @@ class Info:
 
     def __repr__(self) -> str:
         pixels = math.prod(self.shape)
-        lines = [f"c3lite file, version {self.version}: {_by(self.shape)}, {self.bytes} bytes, "
+        lines = [f"c3lite file, version {self.version}: {by(self.shape)}, {self.bytes} bytes, "
                  f"{self.bpp:.4f} bpp",
                  f"  {'header':14}{8 * self.header_bytes:12.0f} bits"]
         parts = dict(self.networks_bits)
@@ -92,8 +93,8 @@ class VideoInfo:
         return vars(self) | {"bpp": self.bpp, "patches": [part.as_dict() for part in self.patches]}
 
     def __repr__(self) -> str:
-        lines = [f"c3lite video file, version {self.version}: {_by(self.shape)} in "
-                 f"{len(self.patches)} patches of {_by(self.patch)}, {self.bytes} bytes, "
+        lines = [f"c3lite video file, version {self.version}: {by(self.shape)} in "
+                 f"{len(self.patches)} patches of {by(self.patch)}, {self.bytes} bytes, "
                  f"{self.bpp:.4f} bpp"]
         for n, patch in enumerate(self.patches):
             origins = ", ".join(map(str, patch.config.mask_origins))
@@ -101,10 +102,6 @@ class VideoInfo:
             lines.append(f"  patch {n:<4} {'x'.join(map(str, patch.shape)):14} {patch.bytes:9} "
                          f"bytes {patch.bpp:8.4f} bpp{masks}")
         return "\n".join(lines)
-
-
-def _by(shape):
-    return " x ".join(map(str, shape))
 
 
 def inspect(data: bytes) -> Info | VideoInfo:

@@ -39,16 +39,8 @@ import numpy as np
 from jaxtyping import Float, Int, Real
 
 from c3lite.arrays.kernels import Offset
-from c3lite.coding.header import (
-    ARRAY_STEPS,
-    PART_OF,
-    Arrays,
-    BitstreamError,
-    Coded,
-    Contents,
-    array_shapes,
-    real_arrays,
-)
+from c3lite.coding import header
+from c3lite.coding.header import ARRAY_STEPS, PART_OF, Arrays, BitstreamError, Coded, Contents
 from c3lite.coding.pixels import product
 from c3lite.coding.rangecoder import Decoder, Table, encode_intervals
 from c3lite.ingredients.activations import ACTIVATIONS
@@ -624,7 +616,7 @@ def walk(coder: Any, contents: Contents) -> Contents:
     config, shape, coded = contents
     coded = _code_networks(coder, config, len(shape), coded)
     plan = Plan(config, shape)
-    real = real_arrays(coded.networks, coded.steps, np.float64)
+    real = header.real_arrays(coded.networks, coded.steps, np.float64)
     predictors = networks(config, real, plan.unit, plan.per_grid)
     buffer, symbols = np.zeros(plan.size), np.zeros(len(plan.order), np.int64)
     known = None if coded.symbols is None else np.asarray(coded.symbols, np.int64)[plan.order]
@@ -644,7 +636,7 @@ def walk(coder: Any, contents: Contents) -> Contents:
 def _code_networks(coder, config, ndim, coded) -> Coded:
     """The integers of all network arrays, and maybe their steps: written, or read where there are
     none."""
-    shapes, arrays = array_shapes(config, ndim), coded.networks
+    shapes, arrays = header.array_shapes(config, ndim), coded.networks
     if arrays is None:
         arrays = jax.tree.map(lambda a: np.zeros(a.shape, np.int64), shapes)
     steps, known = [], iter(coded.steps)
