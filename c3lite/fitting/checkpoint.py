@@ -56,7 +56,7 @@ class Checkpoint:
         `like` makes of the notes a tree of arrays of the shapes that were saved. Raises
         `ValueError` for a file that cannot be read, and for that of other fits.
         """
-        _wait(self.path)
+        settle(self.path)
         if not self.path.exists():
             return None
         try:
@@ -86,31 +86,23 @@ class Checkpoint:
         """
         if time.monotonic() - self._saved_at < SECONDS_BETWEEN:
             return
-        _wait(self.path)
+        settle(self.path)
         history = np.stack(joined(past))
         arrays = jax.device_get(_with_plain_key(state))
         _UNDER_WAY[self.path] = _WRITER.submit(
             self.save, (arrays, history), steps=history.shape[1])
         self._saved_at = time.monotonic()
 
-    def settle(self) -> None:
-        """Wait until the file holds what was saved last. Raises `OSError` if that failed."""
-        _wait(self.path)
-
-    def remove(self) -> None:
-        """All is done: the file is of no more use."""
-        remove(self.path)
-
 
 def remove(path: str | os.PathLike) -> None:
     """Remove the checkpoint of what is done, written or not."""
     with contextlib.suppress(OSError):  # that it could not be written matters no more
-        _wait(Path(path))
+        settle(Path(path))
     Path(path).unlink(missing_ok=True)
 
 
-def _wait(path: Path) -> None:
-    """Until the file is as it was last saved."""
+def settle(path: Path) -> None:
+    """Wait until the file holds what was saved last. Raises `OSError` if that failed."""
     if (writing := _UNDER_WAY.pop(path, None)) is not None:
         writing.result()
 

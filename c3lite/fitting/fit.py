@@ -21,7 +21,7 @@ from c3lite.config import C3_FAST, Config, edit
 from c3lite.evaluation import report
 from c3lite.evaluation.metrics import ms_ssim, quality
 from c3lite.fitting import collapse, parameters
-from c3lite.fitting.checkpoint import beside, resumed
+from c3lite.fitting.checkpoint import beside, remove, resumed, settle
 from c3lite.fitting.loop import chunks
 from c3lite.fitting.parameters import Coded, Networks
 from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax, with_codec
@@ -184,7 +184,7 @@ def fit(
         source = start if config.frozen_networks and isinstance(start, Fit) else None
         result = finish(x, config, best_codec(state), joined(past), began, interrupted, source)
     if store is not None:
-        store.settle() if result.interrupted else store.remove()
+        settle(store.path) if result.interrupted else remove(store.path)
     return result
 
 

@@ -64,17 +64,14 @@ def to_integers(networks: Networks, *steps) -> Networks:
     `steps` are those of weights and biases, and maybe two more of the entropy model's; or one for
     each array.
     """
-    return _by_steps(lambda array, step: jnp.round(array / step), networks, steps)
+    return jax.tree.map(lambda array, step: jnp.round(array / step), networks,
+                        array_steps(networks, steps))
 
 
 def from_integers(integers: Networks, *steps) -> Networks:
     """The networks that the decoder sees: integers times steps (as for `to_integers`)."""
-    return _by_steps(lambda k, step: k * jnp.float32(step), integers, steps)
-
-
-def _by_steps(f, networks, steps):
-    """f(array, step) of every array."""
-    return jax.tree.map(f, networks, array_steps(networks, steps))
+    return jax.tree.map(lambda k, step: k * jnp.float32(step), integers,
+                        array_steps(integers, steps))
 
 
 def array_steps(networks: Networks, steps: Sequence) -> Networks:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Float, PRNGKeyArray
 
 from c3lite.config import ADAPTIVE_UVG, Config, edit
-from c3lite.fitting.checkpoint import Checkpoint, beside, resumed
+from c3lite.fitting.checkpoint import Checkpoint, beside, remove, resumed
 from c3lite.fitting.fit import check_image
 from c3lite.fitting.loop import chunks
 from c3lite.fitting.training import History, begin, joined, plain_jax
@@ -128,7 +128,7 @@ def learn_offsets(video: Float[ArrayLike, "3 *shape"], config: Config = ADAPTIVE
         if callback is not None:
             callback(found(state))
     if store is not None:
-        store.remove()
+        remove(store.path)
     return found(state)
 
 
