@@ -5,8 +5,6 @@ a video they fit no cache, and a step waits for memory: a block of some thousand
 through all layers, there and back, before the next one starts.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable, Sequence

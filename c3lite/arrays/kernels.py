@@ -3,8 +3,6 @@
 Each is its first line's formula; tests hold value and derivative to the plain ones.
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 import math

@@ -11,8 +11,6 @@ Promised: the same latents and networks on every machine, and by every backend o
 pixels within one 8-bit step between machines, the same ones on one machine (`pixels.py`).
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import os

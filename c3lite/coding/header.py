@@ -8,8 +8,6 @@ whatever else a config has follows as pairs of a field's number and its value, a
 older programs stop. What is written is never changed, only appended to.
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 import math

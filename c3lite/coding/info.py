@@ -1,7 +1,5 @@
 """What is in a file, and what each part of it costs (App. B.3)."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import math

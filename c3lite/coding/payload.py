@@ -25,8 +25,6 @@ measures the distance to the nearest tie).
 Units: symbols in step units; mu and scale here in bins, too, that is divided by q.
 """
 
-from __future__ import annotations
-
 import decimal
 import functools
 import itertools

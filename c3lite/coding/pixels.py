@@ -5,9 +5,8 @@ what `Fit.reconstruction` is. On one machine the pixels are always the same; bet
 matrix products sum in other orders, an 8-bit value may differ by one step.
 """
 
-from __future__ import annotations
-
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Integer

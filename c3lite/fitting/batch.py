@@ -1,7 +1,5 @@
 """Many fits at once, as one compiled program: `fit_many`."""
 
-from __future__ import annotations
-
 import concurrent.futures
 import dataclasses
 import functools

@@ -3,8 +3,6 @@
 The file is a line of JSON and, after it, the arrays as Equinox writes them.
 """
 
-from __future__ import annotations
-
 import concurrent.futures
 import contextlib
 import hashlib

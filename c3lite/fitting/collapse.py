@@ -5,8 +5,6 @@ Synthesis clips pixels to [0, 1]. On bright pictures (a page of text) every pixe
 bits: a white page. Fits of dark pictures and of networks with ReLU can die likewise.
 """
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """From an image or a video to a fitted, quantized codec: `fit`; `refit` has another's networks."""
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import math

@@ -1,7 +1,5 @@
 """Fits that reach a rate or a quality: the lambda that leads there is found on the way."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import time

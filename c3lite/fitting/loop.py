@@ -1,7 +1,5 @@
 """Many steps: the compiled loop, and the loop around it that reports, saves and can be stopped."""
 
-from __future__ import annotations
-
 import functools
 import math
 import time
@@ -34,7 +32,7 @@ class FitError(RuntimeError):
 
 @functools.partial(jax.jit, static_argnames="step")
 def run_chunk(
-    state: State, config, x: Float[Array, "*batch 3 *shape"], n: Int[ArrayLike, ""],
+    state: State, config, x: Float[Array, "..."], n: Int[ArrayLike, ""],
     step: Callable = training.step,
 ) -> tuple[State, History, Int[Array, ""]]:
     """Up to `n` <= CHUNK steps, fewer where the fit ends: the state, its history, steps done."""
@@ -56,7 +54,7 @@ def run_chunk(
 
 
 def chunks(
-    x: Float[ArrayLike, "*batch 3 *shape"], config: Config, state: State,
+    x: Float[ArrayLike, "..."], config: Config, state: State,
     past: list[History] | None = None, *, progress: bool = False,
     store: Checkpoint | None = None, advance: Callable = run_chunk,
     most: Callable[[], float] = lambda: math.inf, label: str | None = None,

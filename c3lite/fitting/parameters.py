@@ -5,8 +5,6 @@ biases, of both networks, or of each. The pair is chosen by trying all combinati
 `config.parameter_steps`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -4,8 +4,6 @@ Both stages run the same step. It differs only in the quantizer handed to `rate_
 where the learning rate comes from, and a predicate chooses: one compilation, not one a stage.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import math

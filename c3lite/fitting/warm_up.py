@@ -1,8 +1,6 @@
 """What goes before the first step: how many there are time for, networks from a window, or random
 starts that compete."""
 
-from __future__ import annotations
-
 import functools
 import math
 import time
@@ -54,7 +52,7 @@ def window(
 
 
 def from_window(
-    x: Float[np.ndarray, "*batch 3 *shape"], config: Config, state: State, *,
+    x: Float[np.ndarray, "..."], config: Config, state: State, *,
     progress: bool = False, start: Callable | None = None, advance: Callable = run_chunk,
     stop: Callable[[], bool] = lambda: False,
 ) -> State:
@@ -79,7 +77,7 @@ def from_window(
 
 
 def best_start(
-    x: Float[np.ndarray, "*batch 3 *shape"], config: Config, state: State, past: list[History], *,
+    x: Float[np.ndarray, "..."], config: Config, state: State, past: list[History], *,
     progress: bool = False, start: Callable | None = None, advance: Callable = run_chunk,
 ) -> State:
     """COOL-CHIC's warm-up: all random starts take the first steps, and the best one goes on.

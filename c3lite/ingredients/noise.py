@@ -1,7 +1,5 @@
 """Noise that stands in for rounding in stage 1 (Eqs. 5, 22, 23; App. A.2.5)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 

@@ -13,8 +13,6 @@ Arrays of as many axes are therefore one stack, each in a corner of zeros, with 
 zeros apart.
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """Upsampling: the kernels that interpolate the latent grids (App. A.1.2), and the learned ones."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple

@@ -18,8 +18,6 @@
                          L                                                    Eq. 4
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

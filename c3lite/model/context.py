@@ -5,8 +5,6 @@ training (shifted views of whole grids, here) and decoding (positions looked up 
 time, in `coding/payload.py`), for images and videos. Outside the grid a latent counts as zero.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Latent grids, their gains, and their way up to full resolution (Eq. 6; App. A.1.1-A.1.2)."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 import math

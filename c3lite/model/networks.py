@@ -4,8 +4,6 @@ Data are channels-first matrices, one column a latent or pixel: products with a 
 on the left run over long contiguous rows.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 

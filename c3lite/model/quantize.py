@@ -4,8 +4,6 @@
 soft-rounding, `u` noise centered on zero, `a` its parameter (of Kumaraswamy noise its shape).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import jax
