@@ -69,10 +69,6 @@ def small_conv(
     return total
 
 
-def _conv_forward(padded, kernel):
-    return small_conv(padded, kernel), (padded, kernel)
-
-
 def _conv_backward(residuals, g):
     padded, kernel = residuals
     size = kernel.shape[2:]
@@ -98,7 +94,8 @@ def _kernel_gradient_by_taps(padded, g, size):
     return jnp.stack(taps, -1).reshape(len(g), len(padded), *size)
 
 
-small_conv.defvjp(_conv_forward, _conv_backward)
+small_conv.defvjp(lambda padded, kernel: (small_conv(padded, kernel), (padded, kernel)),
+                  _conv_backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))

@@ -190,7 +190,6 @@ def fit(
 def refit(
     x: Float[ArrayLike, "3 *shape"], source: Fit, config: Config | None = None, *, frozen: bool,
     key: PRNGKeyArray | None = None, progress: bool = True,
-    callback: Callable[[State], None] | None = None,
 ) -> Fit:
     """Fit another image, of any size, from the networks of `source` (as its file has them).
 
@@ -209,7 +208,7 @@ def refit(
     if jax.tree.structure(like) != jax.tree.structure(source.networks) or wanted != given:
         raise ValueError("the given networks do not fit the config: it asks for arrays of "
                          f"{wanted}, they are {given}")
-    return fit(x, config, start=source, key=key, progress=progress, callback=callback)
+    return fit(x, config, start=source, key=key, progress=progress)
 
 
 def finish(

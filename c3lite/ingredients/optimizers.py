@@ -14,7 +14,6 @@ zeros apart.
 """
 
 import functools
-import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -64,12 +63,9 @@ def unstacked(stacks: Sequence[Float[Array, "stack ..."]], like: Sequence[Array]
 
 
 def _groups(arrays) -> list[list[int]]:
-    """Where in `arrays` those of as many axes are."""
-    def axes(i):
-        return arrays[i].ndim
-
-    return [list(group) for _, group in
-            itertools.groupby(sorted(range(len(arrays)), key=axes), axes)]
+    """Where in `arrays` those of as many axes are, those of fewer first."""
+    axes = [array.ndim for array in arrays]
+    return [[i for i, n in enumerate(axes) if n == wanted] for wanted in sorted(set(axes))]
 
 
 def _filled(arrays) -> list[tuple[np.ndarray, ...]]:
@@ -79,12 +75,9 @@ def _filled(arrays) -> list[tuple[np.ndarray, ...]]:
         beyond = np.arange(lengths.max()) >= lengths[:, None]
         return beyond[:, :, None] * np.eye(lengths.max(), dtype=np.float32)
 
-    return [tuple(of(group, axis) for axis in range(_bases_of(arrays[group[0]])))
-            for group in _groups(arrays)]
-
-
-def _bases_of(array) -> int:
-    return array.ndim if array.ndim > 1 else 0
+    groups = [(group, arrays[group[0]].ndim) for group in _groups(arrays)]
+    return [tuple(of(group, axis) for axis in range(ndim if ndim > 1 else 0))
+            for group, ndim in groups]
 
 
 def rotate(x: Float[Array, "stack *shape"], bases: Matrices, *, back: bool = False):

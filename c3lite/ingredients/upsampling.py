@@ -87,10 +87,6 @@ def doubled(xp: Any, x, half, axis: int, size: int):
     return _part(xp.stack([even, odd], axis).reshape(shape), axis, 0, size)
 
 
-def _triangle(d):
-    return np.maximum(0, 1 - d)
-
-
 def interpolate_rows(grid: Float[Array, "n ..."], ratio: int) -> Float[Array, "m ..."]:
     """Bilinear upsampling of the first axis by a whole ratio: each output row mixes two rows.
 
@@ -113,17 +109,13 @@ def _keys_cubic(d):
     return np.where(d >= 2, 0, np.where(d >= 1, far, near))
 
 
-def _lanczos3(d):
-    return np.where(d > 3, 0, np.sinc(d) * np.sinc(d / 3))
-
-
 BICUBIC_TAPS = (-0.03515625, -0.10546875, 0.26171875, 0.87890625)
 """The first half of bicubic interpolation by 2 as 8 taps a side (COOL-CHICv2)."""
 
 UPSAMPLINGS: dict[str, Upsampling] = {
-    "bilinear": Upsampling(2, _triangle, whole_ratio=interpolate_rows),
+    "bilinear": Upsampling(2, lambda d: np.maximum(0, 1 - d), whole_ratio=interpolate_rows),
     "bicubic": Upsampling(4, _keys_cubic),
-    "lanczos": Upsampling(6, _lanczos3),
+    "lanczos": Upsampling(6, lambda d: np.where(d > 3, 0, np.sinc(d) * np.sinc(d / 3))),
     # a transposed convolution of stride 2 meets every other of its 8 taps at any output
     "learned": Upsampling(4, start=BICUBIC_TAPS + BICUBIC_TAPS[::-1]),
     "separable": Upsampling(4, start=BICUBIC_TAPS + BICUBIC_TAPS[::-1], is_separable=True),

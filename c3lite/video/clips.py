@@ -4,7 +4,6 @@ for which the masks of a clip's configs have to be learned first."""
 import contextlib
 import dataclasses
 import functools
-import math
 import os
 import time
 from collections.abc import Sequence
@@ -14,7 +13,6 @@ import jax
 import numpy as np
 from jaxtyping import ArrayLike, Float, PRNGKeyArray
 
-from c3lite.coding import encode
 from c3lite.config import UVG, Config
 from c3lite.data.patches import by, join_patches, patch_size, split_patches
 from c3lite.data.progress import progress_output
@@ -52,10 +50,7 @@ class VideoFit:
         """Of the reconstruction, dB: the mean over whole frames."""
         return quality(self.reconstruction, self.video)
 
-    @property
-    def pixels(self) -> int:
-        """Number of pixels, all frames together."""
-        return math.prod(self.shape)
+    pixels, bpp = Fit.pixels, Fit.bpp
 
     def _mean(self, name):
         return sum(getattr(fit, name) * fit.pixels for fit in self.fits) / self.pixels
@@ -64,11 +59,6 @@ class VideoFit:
     def bpp_estimate(self) -> float:
         """Bits per pixel from log-probabilities, networks included."""
         return self._mean("bpp_estimate")
-
-    @functools.cached_property
-    def bpp(self) -> float:
-        """Bits per pixel of the real file, every byte counted; written when first asked for."""
-        return 8 * len(encode(self)) / self.pixels
 
     @property
     def loss(self) -> float:
