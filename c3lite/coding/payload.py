@@ -296,22 +296,16 @@ class Network(NamedTuple):
 
 
 def network(
-    config,
-    layers: list[tuple[Real[np.ndarray, "_ _"], Real[np.ndarray, " _"]]],
-    film: list[tuple[Real[np.ndarray, " _"], Real[np.ndarray, " _"]]],
-    unit: int,
+    config, layers: list[tuple[Real[np.ndarray, "_ _"], Real[np.ndarray, " _"]]],
+    film: list[tuple[Real[np.ndarray, " _"], Real[np.ndarray, " _"]]], unit: int,
     branch: tuple[Real[np.ndarray, "2 context"], Real[np.ndarray, "2"]] | None = None,
     features: tuple[Real[np.ndarray, "f _"], Real[np.ndarray, " f"]] | None = None,
 ) -> Network:
-    """The integer network of one grid.
+    """The integer network of one grid, whose input has `unit` where a latent is 1.
 
-    Args:
-        layers: (weight (n_out, n_in), bias (n_out,)) of each layer, float64.
-        film: (scale - 1, shift) of each hidden layer for this grid; may be empty.
-        unit: what a latent of 1 is in the network's input.
-        branch: (weight, bias) of the linear branch; None: there is none.
-        features: (weight, bias) of the grid's features; None: it has none. They become
-            inputs of the network: the latents that they are made of.
+    Pairs are (weight (n_out, n_in), bias (n_out,)), float64; `film` has (scale - 1, shift) of each
+    hidden layer for this grid, or nothing. The grid's features become inputs of the network: the
+    latents that they are made of.
     """
     q = float(np.float32(config.quantization_step))
 

@@ -41,8 +41,6 @@ MAX_ALPHABET = 1024
 """Most symbols in a table (the limit of range-coder's decoder)."""
 
 BACKENDS = ("range-coder", "python")
-_ENVIRONMENT = "C3LITE_RANGE_CODER"
-
 _MASK = 2**32 - 1
 _BOTTOM = 2**24
 
@@ -78,9 +76,7 @@ class Table(list[int]):
 def encode_intervals(
     low: Sequence[int] | Shaped[np.ndarray, "..."],
     high: Sequence[int] | Shaped[np.ndarray, "..."],
-    total: int | Sequence[int] | Shaped[np.ndarray, "..."],
-    *,
-    backend: str = "auto",
+    total: int | Sequence[int] | Shaped[np.ndarray, "..."], *, backend: str = "auto",
 ) -> bytes:
     """The stream of n symbols given by their intervals, [table[s], table[s + 1]) of table[-1].
 
@@ -114,8 +110,7 @@ class Decoder:
         self._decode = reader(memoryview(data).tobytes())
 
     def decode_many(
-        self,
-        tables: Sequence[Table] | Mapping[int, Table],
+        self, tables: Sequence[Table] | Mapping[int, Table],
         index: Sequence[int] | Shaped[np.ndarray, "..."],
     ) -> list[int]:
         """The next n symbols, each with its own table: the i-th by tables[index[i]].
@@ -144,7 +139,7 @@ def resolve_backend(backend: str = "auto") -> str:
     where it is not installed.
     """
     if backend == "auto":
-        backend = os.environ.get(_ENVIRONMENT) or "auto"
+        backend = os.environ.get("C3LITE_RANGE_CODER") or "auto"
     if backend not in ("auto", *BACKENDS):
         raise RangeCoderError(
             f"unknown range coder {backend!r}; choose auto, {' or '.join(BACKENDS)}")

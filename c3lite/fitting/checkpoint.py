@@ -149,9 +149,7 @@ def beside(path: str | os.PathLike | None, name: str) -> Path | None:
     return None if path is None else Path(path).with_name(f"{Path(path).name}.{name}")
 
 
-def _identity(
-    images: Sequence, configs: Sequence[Config], keys: Sequence[PRNGKeyArray]
-) -> str:
+def _identity(images: Sequence, configs: Sequence[Config], keys: Sequence[PRNGKeyArray]) -> str:
     """A hash of all that determines the result of fits."""
     identity = hashlib.sha256()
     for x, config, key in zip(images, configs, keys, strict=True):

@@ -135,9 +135,7 @@ def _double_by_phases(padded, kernel, shape):
 
 
 def upsample(
-    config,
-    grids: tuple[Float[Array, "..."], ...],
-    shape: tuple[int, ...],
+    config, grids: tuple[Float[Array, "..."], ...], shape: tuple[int, ...],
     kernel: Float[Array, "*taps"] | None = None,
 ) -> Float[Array, "grids *shape"]:
     """Every grid at full resolution, finest first."""

@@ -40,11 +40,7 @@ def soft_round_conditional_mean(y: Float[Array, "*shape"], T: Scalar) -> Float[A
 
 
 def noisy_round(
-    x: Float[Array, "*shape"],
-    T: Scalar,
-    a: Scalar,
-    key: PRNGKeyArray,
-    second_is_s: bool = False,
+    x: Float[Array, "*shape"], T: Scalar, a: Scalar, key: PRNGKeyArray, second_is_s: bool = False,
     noise: Callable = kumaraswamy_noise,
 ) -> Float[Array, "*shape"]:
     """Stage 1: r_T(s_T(x) + u), or s_T(s_T(x) + u) if `second_is_s` (Eqs. 5, 19).
