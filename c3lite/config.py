@@ -62,10 +62,8 @@ class Anneal(eqx.Module):
 
 
 def _field(default, *, coded: int | None = None, above=None, least=None, static=False):
-    """A field of `Config`, a number `above` a limit or at `least` one.
-
-    `coded` marks what a decoder needs: the field's number in files, never used for another one.
-    """
+    """A field of `Config`, a number `above` a limit or at `least` one. `coded` marks what a decoder
+    needs: the field's number in files, never used for another one."""
     return eqx.field(default=default, static=static, metadata={
         "coded": coded, "above": above, "least": least})
 
@@ -74,10 +72,8 @@ _static = functools.partial(_field, static=True)
 
 
 class Config(eqx.Module):
-    """Hyperparameters of a codec and of its fit. Defaults: C3 on Kodak (Tables 4 and 5).
-
-    Raises `ValueError` when a value is impossible, `TypeError` when it has the wrong type.
-    """
+    """Hyperparameters of a codec and of its fit. Defaults: C3 on Kodak (Tables 4 and 5). Raises
+    `ValueError` when a value is impossible, `TypeError` when it has the wrong type."""
 
     # Objective, Eq. 4
     rd_weight: float = _field(1e-3, above=0)

@@ -34,10 +34,8 @@ def is_large(entries: int) -> bool:
 
 
 def block_sides(shape: Sequence[int]) -> tuple[int, ...]:
-    """Sides of blocks of at most `BLOCK` entries that cover `shape` with little to spare.
-
-    Whole along the last axes, then as many rows as there is room for, then one of what is left.
-    """
+    """Sides of blocks of at most `BLOCK` entries that cover `shape` with little to spare. Whole
+    along the last axes, then as many rows as there is room for, then one of what is left."""
     sides, room = [], BLOCK
     for n in reversed(shape):
         pieces = -(-n // max(1, min(n, room)))
@@ -50,9 +48,7 @@ def cut(
     x: Float[Array, "*padded"], shape: Sequence[int], sides: Sequence[int]
 ) -> Float[Array, "blocks *sides_and_halo"]:
     """`x` in blocks, in raster order, that overlap by what `x` has more than `shape` on each axis.
-
-    The last blocks of an axis are filled up with zeros.
-    """
+    The last blocks of an axis are filled up with zeros."""
     pieces = [-(-n // side) for n, side in zip(shape, sides, strict=True)]
     for i, (n, side, count) in enumerate(zip(shape, sides, pieces, strict=True)):
         axis = 2 * i  # every axis before has become two: which block, and where in it
@@ -107,20 +103,16 @@ sum_over_blocks.defvjp(_sum_forward, _sum_backward)
 
 
 def computed_once(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """`x`, which XLA is kept from computing again for each of its readers, if it is large.
-
-    Where a sum of shifted arrays reads the output of an activation, it would do that for every tap.
-    """
+    """`x`, which XLA is kept from computing again for each of its readers, if it is large. Where a
+    sum of shifted arrays reads the output of an activation, it would do that for every tap."""
     return jax.lax.optimization_barrier(x) if is_large(x.size) else x
 
 
 def map_columns(
     f: Callable[[Float[Array, "n_in n"]], Float[Array, "n_out n"]], x: Float[Array, "n_in columns"]
 ) -> Float[Array, "n_out columns"]:
-    """f, which treats every column alike, of all columns; in blocks where there are many.
-
-    The derivative computes a block again instead of keeping its intermediate arrays.
-    """
+    """f, which treats every column alike, of all columns; in blocks where there are many. The
+    derivative computes a block again instead of keeping its intermediate arrays."""
     columns = x.shape[1]
     if not is_large(columns):
         return f(x)

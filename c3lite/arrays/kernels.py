@@ -102,10 +102,8 @@ small_conv.defvjp(lambda padded, kernel: (small_conv(padded, kernel), (padded, k
 def gather(
     flat: Float[Array, " latents"], shapes: tuple[Offset, ...], offsets: tuple[Offset, ...]
 ) -> Float[Array, "context latents"]:
-    """Grids one after another, read at position + offset for every offset; zero outside.
-
-    One operation: for small grids, whose many slices would cost more to compile than they save.
-    """
+    """Grids one after another, read at position + offset for every offset; zero outside. One
+    operation: for small grids, whose many slices would cost more to compile than they save."""
     index = _gather_index(shapes, offsets)
     return jnp.pad(flat, (0, 1)).at[index].get(mode="promise_in_bounds")
 

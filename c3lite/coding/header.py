@@ -75,10 +75,8 @@ class Contents(NamedTuple):
 
 
 class Arrays(NamedTuple):
-    """All coded arrays, or their shapes, by their roles; what there is none of is empty.
-
-    Pairs are (weight, bias). The order is that of the file, and of `parameters.Networks`' leaves.
-    """
+    """All coded arrays, or their shapes, by their roles; what there is none of is empty. Pairs are
+    (weight, bias). The order is that of the file, and of `parameters.Networks`' leaves."""
 
     upsampling: Any
     """The learned kernel, or None."""
@@ -202,10 +200,8 @@ class Output:
 
 
 class Input:
-    """Bytes of a header, as they are read; raises `BitstreamError` at their end.
-
-    The calls are those of `Output`, arguments unused, so that one function can write and read.
-    """
+    """Bytes of a header, as they are read; raises `BitstreamError` at their end. The calls are
+    those of `Output`, arguments unused, so that one function can write and read."""
 
     def __init__(self, data: bytes):
         self.data, self.at = data, 0
@@ -254,9 +250,7 @@ has a place for."""
 
 def as_decoded(config: Config, ndim: int) -> Config:
     """What a decoder has of a config: the marked fields, numbers as float32, masks of videos only.
-
-    Raises `BitstreamError` for masked grids without a position.
-    """
+    Raises `BitstreamError` for masked grids without a position."""
     fields = decoder_fields(config, ndim)
     if "mask_shape" in fields:
         try:
@@ -478,10 +472,8 @@ def latents_crc(symbols: Integer[np.ndarray, " latents"]) -> bytes:
 
 
 def unpack(data: bytes) -> Header:
-    """The header and the payload's bytes, checked. Nothing large is allocated.
-
-    Raises `BitstreamError` for anything but a whole and undamaged file of a known version.
-    """
+    """The header and the payload's bytes, checked. Nothing large is allocated. Raises
+    `BitstreamError` for anything but a whole and undamaged file of a known version."""
     source = Input(data)
     if len(data) < len(MAGIC) or source.take(len(MAGIC)) != MAGIC:
         raise BitstreamError("this is not a c3lite file: it does not start with its mark")

@@ -104,9 +104,7 @@ class VideoInfo:
 
 def inspect(data: bytes) -> Info | VideoInfo:
     """What a file holds: header, config, sizes, and the code length of each network and grid.
-
-    Decodes the latents, and codes them again to count. Raises `BitstreamError` as `decode`.
-    """
+    Decodes the latents, and codes them again to count. Raises `BitstreamError` as `decode`."""
     if not files.is_video(data):
         return _info(header.unpack(bytes(data)))
     table = files.read_table(data)

@@ -225,10 +225,8 @@ class Plan:
         return [slice(*pair) for pair in itertools.pairwise(edges)]
 
     def halve(self, buffer: Float[np.ndarray, " size"], part: slice) -> None:
-        """Compute the halved entries `part` of the buffer, all of whose sources are there.
-
-        Exact: whole numbers far below 2^53, divided by the power of two that they contain.
-        """
+        """Compute the halved entries `part` of the buffer, all of whose sources are there. Exact:
+        whole numbers far below 2^53, divided by the power of two that they contain."""
         targets = self._targets[part]
         if len(targets):
             buffer[targets] = buffer.take(self._sources[part]) @ self._taps
@@ -434,10 +432,8 @@ where the table is large enough."""
 
 
 def cumulative(number: int) -> Float[np.ndarray, " n"]:
-    """The table's cumulative probabilities before rounding, times what they share out of 2^16.
-
-    The order is 1, 2, .. radius, escape, -radius, .. -1, 0: the likeliest symbol has to be last.
-    """
+    """The table's cumulative probabilities before rounding, times what they share out of 2^16. The
+    order is 1, 2, .. radius, escape, -radius, .. -1, 0: the likeliest symbol has to be last."""
     level, fraction = divmod(number, FRACTIONS)
     scale, radius = _scale(level), int(RADIUS[level])
     mu = (fraction - FRACTIONS // 2) / FRACTIONS
@@ -588,10 +584,8 @@ def code_array(coder: Any, values: Int[np.ndarray, " n"], label: int) -> Int[np.
 
 
 def _best_level(values) -> int:
-    """The scale of fewest bits.
-
-    With t = e^(-1/2s) zero has the probability 1 - t, and k another t^(2|k| - 1) (1 - t^2) / 2.
-    """
+    """The scale of fewest bits. With t = e^(-1/2s) zero has the probability 1 - t, and k another
+    t^(2|k| - 1) (1 - t^2) / 2."""
     size, others = np.abs(values).sum(), np.count_nonzero(values)
     levels = np.arange(0, LOG_SCALES, LEVEL_STEP)
     log_t = -0.5 / np.exp(levels / LEVELS_PER_E - 5)

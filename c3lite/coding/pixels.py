@@ -90,10 +90,8 @@ def residual_conv(
     x: Float[np.ndarray, "3 *shape"], weight: Float[np.ndarray, "3 3 *size"],
     bias: Float[np.ndarray, "3"],
 ) -> Float[np.ndarray, "3 *shape"]:
-    """x + conv(x), edges replicated (synthesis.ResidualConv).
-
-    Of a video frame by frame: the frames around one are its channels.
-    """
+    """x + conv(x), edges replicated (synthesis.ResidualConv). Of a video frame by frame: the frames
+    around one are its channels."""
     if x.ndim == 3:
         return x + conv(x, weight, bias)
     taps = weight.shape[2]

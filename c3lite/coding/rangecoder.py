@@ -171,10 +171,8 @@ def _integers(what: str, values: Any) -> np.ndarray:
 
 @contextmanager
 def _memory_file() -> Iterator[tuple[IO[bytes], str]]:
-    """A file in memory, and the name by which range-coder, which takes only paths, can open it.
-
-    No disk to be full, and nothing left behind. Wheels of range-coder are for Linux, which has it.
-    """
+    """A file in memory, and the name by which range-coder, which takes only paths, can open it. No
+    disk to be full, and nothing left behind. Wheels of range-coder are for Linux, which has it."""
     try:
         with os.fdopen(os.memfd_create("c3lite"), "w+b") as file:
             yield file, f"/proc/self/fd/{file.fileno()}"

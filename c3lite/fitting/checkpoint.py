@@ -34,9 +34,7 @@ _UNDER_WAY: dict[Path, concurrent.futures.Future] = {}
 
 class Checkpoint:
     """A checkpoint file. It belongs to the fits of these images, configs and keys, and no others.
-
-    Raises `ValueError` where the path's folder does not exist.
-    """
+    Raises `ValueError` where the path's folder does not exist."""
 
     def __init__(self, path: str | os.PathLike, images: Sequence, configs: Sequence[Config],
                  keys: Sequence[PRNGKeyArray]):
@@ -78,10 +76,8 @@ class Checkpoint:
         write_atomically(self.path, write)
 
     def save_sometimes(self, state: State, past: Sequence[History]) -> None:
-        """Save a fit under way, beside it, if the last save is `SECONDS_BETWEEN` ago.
-
-        Raises what went wrong with the save before, as `OSError` for a full disk.
-        """
+        """Save a fit under way, beside it, if the last save is `SECONDS_BETWEEN` ago. Raises what
+        went wrong with the save before, as `OSError` for a full disk."""
         if time.monotonic() - self._saved_at < SECONDS_BETWEEN:
             return
         settle(self.path)
@@ -109,10 +105,8 @@ def resumed(
     path: str | os.PathLike | None, images: Sequence, configs: Sequence[Config],
     keys: Sequence[PRNGKeyArray], state: State,
 ) -> tuple[Checkpoint | None, State, list[History]]:
-    """The checkpoint at a path, if one is wanted, and the state and history to go on from.
-
-    `state` is that before the first step.
-    """
+    """The checkpoint at a path, if one is wanted, and the state and history to go on from. `state`
+    is that before the first step."""
     if path is None:
         return None, state, []
     store = Checkpoint(path, images, configs, keys)

@@ -96,10 +96,8 @@ class Fit:
 
     @functools.cached_property
     def collapsed(self) -> bool | None:
-        """Whether the reconstruction is less than 5 dB above the best constant color.
-
-        None: not judged, of pictures that are nearly of one color and fits of fewer than 300 steps.
-        """
+        """Whether the reconstruction is less than 5 dB above the best constant color. None: not
+        judged, of pictures that are nearly of one color and fits of fewer than 300 steps."""
         return collapse.judge(self.image, self.mse, len(self.history.loss))
 
     def __repr__(self) -> str:
@@ -215,10 +213,8 @@ def finish(
     x: Float[np.ndarray, "3 *shape"], config: Config, codec: Codec, history: History,
     began: float, interrupted: bool = False, source: Fit | None = None,
 ) -> Fit:
-    """Quantize a fitted codec and measure the result. Warns when it has collapsed.
-
-    With `source`, the networks are those of another fit, whose integers and steps they keep.
-    """
+    """Quantize a fitted codec and measure the result. Warns when it has collapsed. With `source`,
+    the networks are those of another fit, whose integers and steps they keep."""
     if source is not None:
         symbols = np.rint(np.asarray(codec.scaled_latents(config)))
         coded = source.coded._replace(symbols=symbols.astype(np.int32))

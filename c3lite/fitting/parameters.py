@@ -48,20 +48,15 @@ def with_networks(codec: Codec, networks: Networks) -> Codec:
 
 def is_bias(path) -> bool:
     """Whether an array (a path from `jax.tree_util.tree_flatten_with_path`) takes the bias step.
-
-    Biases of layers, and the shift of FiLM (the second of each pair).
-    """
+    Biases of layers, and the shift of FiLM (the second of each pair)."""
     last = path[-1]
     in_film = any(getattr(key, "name", None) == "film" for key in path)
     return last.idx == 1 if in_film else getattr(last, "name", None) == "bias"
 
 
 def to_integers(networks: Networks, *steps) -> Networks:
-    """Each array divided by its step and rounded; still floats, whole numbers.
-
-    `steps` are those of weights and biases, and maybe two more of the entropy model's; or one for
-    each array.
-    """
+    """Each array divided by its step and rounded; still floats, whole numbers. `steps` are those of
+    weights and biases, and maybe two more of the entropy model's; or one for each array."""
     return jax.tree.map(lambda array, step: jnp.round(array / step), networks,
                         array_steps(networks, steps))
 

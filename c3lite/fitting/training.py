@@ -29,10 +29,8 @@ from c3lite.model.quantize import hard_round, noisy_round
 
 
 class Best(NamedTuple):
-    """Stage 2's best so far: a loss with the very parameters it was measured at.
-
-    The release stores the parameters *after* the update with the loss *before* it.
-    """
+    """Stage 2's best so far: a loss with the very parameters it was measured at. The release stores
+    the parameters *after* the update with the loss *before* it."""
 
     loss: Float[Array, ""]
     codec: Codec

@@ -140,9 +140,7 @@ def correlate(
     moved: Float[Array, "frames rows columns"], kernel: Float[Array, "out *size"]
 ) -> Float[Array, "out latents"]:
     """kernel times the views of `moved` at `box_starts`, by the Fourier transform of every frame.
-
-    For windows too wide to be gathered: the cost does not grow with their size.
-    """
+    For windows too wide to be gathered: the cost does not grow with their size."""
     size = kernel.shape[1:]
     fast = [scipy.fft.next_fast_len(n, real=True) for n in moved.shape[1:]]
     frames = jnp.fft.rfft2(moved, s=fast)

@@ -39,9 +39,7 @@ def dense_layers(
     config, key: PRNGKeyArray, widths: Sequence[int], fan_in: int | None = None
 ) -> tuple[Dense, ...]:
     """Layers of the given widths, input first. `fan_in` replaces the first layer's in its init.
-
-    Residual layers (`is_residual`) start at zero.
-    """
+    Residual layers (`is_residual`) start at zero."""
     layers = []
     for i, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
         weight = initial_weight(config, jr.fold_in(key, i), n_out, n_in, None if i else fan_in)
