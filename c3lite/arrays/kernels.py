@@ -116,8 +116,7 @@ def _gather_backward(shapes, offsets, _, g):
     return (jnp.pad(g, ((0, 0), (0, 1))).at[rows, back].get(mode="promise_in_bounds").sum(0),)
 
 
-gather.defvjp(lambda flat, shapes, offsets: (gather(flat, shapes, offsets), None),
-              _gather_backward)
+gather.defvjp(lambda flat, shapes, offsets: (gather(flat, shapes, offsets), None), _gather_backward)
 
 
 @functools.cache

@@ -342,8 +342,7 @@ def network(
         power = 2.0**-shift  # nothing is rounded
         out.append(Layer(np.ascontiguousarray(weight.T * power), bias * power + 0.5, shift))
         fraction, largest = ACTIVATION_BITS, MAX_ACTIVATION
-    return Network(
-        tuple(out), config.activation, _log_scale_range(config, q), branch is not None)
+    return Network(tuple(out), config.activation, _log_scale_range(config, q), branch is not None)
 
 
 def seen(

@@ -83,8 +83,7 @@ class Checkpoint:
         settle(self.path)
         history = np.stack(joined(past))
         arrays = jax.device_get(_with_plain_key(state))
-        _UNDER_WAY[self.path] = _WRITER.submit(
-            self.save, (arrays, history), steps=history.shape[1])
+        _UNDER_WAY[self.path] = _WRITER.submit(self.save, (arrays, history), steps=history.shape[1])
         self._saved_at = time.monotonic()
 
 

@@ -50,7 +50,7 @@ class VideoFit:
         """Of the reconstruction, dB: the mean over whole frames."""
         return quality(self.reconstruction, self.video)
 
-    pixels, bpp = Fit.pixels, Fit.bpp
+    pixels, bpp = Fit.pixels, Fit.bpp  # of all patches and of the real file, as of one fit's
 
     def _mean(self, name):
         return sum(getattr(fit, name) * fit.pixels for fit in self.fits) / self.pixels

@@ -115,8 +115,7 @@ def learn_offsets(video: Float[ArrayLike, "3 *shape"], config: Config = ADAPTIVE
     store, state, past = resumed(checkpoint, [x], [wide], [key], begin(x, wide, key))
 
     def found(state):
-        first = (state.codec.entropy.network(n)[0].weight
-                 for n in range(ctx.masked_count(config)))
+        first = (state.codec.entropy.network(n)[0].weight for n in range(ctx.masked_count(config)))
         maps = tuple(np.abs(np.asarray(w)[:, : window**2]).mean(0).reshape(window, window)
                      for w in first)
         origins = tuple(_best_box(heat, config.mask_shape) for heat in maps)
