@@ -291,11 +291,9 @@ class Config(eqx.Module):
         return json.dumps({"version": FORMAT_VERSION, **dataclasses.asdict(self)})
 
     def canonical_json(self) -> str:
-        """What names a fit in a store or a checkpoint: the fields off their defaults, sorted.
-
-        A field that is added later, with a default that changes nothing, leaves old names as they
-        are; 1 and 1.0 are one config.
-        """
+        """What names a fit in a store or a checkpoint: the fields off their defaults, sorted. A
+        field that is added later, with a default that changes nothing, leaves old names as they
+        are; 1 and 1.0 are one config."""
         mine, default = (json.loads(
             json.dumps(dataclasses.asdict(config), default=float), parse_int=float)
             for config in (self, Config()))

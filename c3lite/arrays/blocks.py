@@ -20,11 +20,9 @@ LARGE = 2**16
 
 
 def on_cpu() -> bool:
-    """Whether programs run on a CPU: here alone the model asks where it runs.
-
-    Elsewhere a program of fewer and larger operations is faster, and a convolution has to be one
-    of those that libraries are made for.
-    """
+    """Whether programs run on a CPU: here alone the model asks where it runs. Elsewhere a program
+    of fewer and larger operations is faster, and a convolution has to be one of those that
+    libraries are made for."""
     return jax.default_backend() == "cpu"
 
 
@@ -73,10 +71,8 @@ def sum_over_blocks(
     f: Callable, constants: PyTree, params: PyTree, fixed: PyTree, blocks: PyTree
 ) -> Float[Array, ""]:
     """The sum of f(constants, params, fixed[i], blocks[i]) over the blocks i, one after another.
-
     Its derivative, by `params` and `blocks`, is taken block by block together with the value, so
-    that no block's intermediate arrays are kept or computed twice.
-    """
+    that no block's intermediate arrays are kept or computed twice."""
     def add(total, block):
         return total + f(constants, params, *block), None
 

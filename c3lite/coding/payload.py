@@ -527,11 +527,9 @@ def _code_laplace(coder, tables, values, label):
 
 
 def _code_escape(coder, radius, values, labels):
-    """Integers beyond a radius: signs, then the excess in Elias' gamma code.
-
-    An excess of n + 1 bits is n ones and a zero, then the n bits after its leading one: 1 costs one
-    bit. The likely outlier is barely outside its table.
-    """
+    """Integers beyond a radius: signs, then the excess in Elias' gamma code. An excess of n + 1
+    bits is n ones and a zero, then the n bits after its leading one: 1 costs one bit. The likely
+    outlier is barely outside its table."""
     excess = np.abs(values) - radius
     sign = _code_uniform(coder, (values < 0) * 1, 1, labels)
     length, longer = np.zeros(len(values), np.int64), np.arange(len(values))
@@ -565,10 +563,8 @@ would save less than the bits that say which."""
 
 def code_array(coder: Any, values: Int[np.ndarray, " n"], label: int) -> Int[np.ndarray, " n"]:
     """The integers of one network array: the level of their scale, then they (App. B.3, Eq. 3).
-
-    With a large scale the low bits are uniform: they are cut off and coded apart, so that the
-    table of what is left has at most a thousand symbols. Where they are read, `values` are zeros.
-    """
+    With a large scale the low bits are uniform: they are cut off and coded apart, so that the table
+    of what is left has at most a thousand symbols. Where they are read, `values` are zeros."""
     level = np.array([_best_level(values) // LEVEL_STEP])
     bits = (LOG_SCALES // LEVEL_STEP).bit_length() - 1
     level = int(_code_uniform(coder, level, bits, label)[0]) * LEVEL_STEP

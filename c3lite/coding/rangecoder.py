@@ -98,11 +98,9 @@ def encode_intervals(
 
 
 class Decoder:
-    """Reads symbols from exactly the bytes that `encode_intervals` returned, in their order.
-
-    Other bytes decode too, to garbage. `backend` is as for `resolve_backend`. Raises `OSError` when
-    a file in memory cannot be written.
-    """
+    """Reads symbols from exactly the bytes that `encode_intervals` returned, in their order. Other
+    bytes decode too, to garbage. `backend` is as for `resolve_backend`. Raises `OSError` when a
+    file in memory cannot be written."""
 
     def __init__(self, data: bytes | memoryview, *, backend: str = "auto"):
         self.backend = resolve_backend(backend)

@@ -47,11 +47,9 @@ class Checkpoint:
     def load(
         self, like: Callable[[dict[str, Any]], PyTree] = lambda notes: ()
     ) -> tuple[PyTree, dict[str, Any]] | None:
-        """The arrays and the notes that were saved last; None where there is no file.
-
-        `like` makes of the notes a tree of arrays of the shapes that were saved. Raises
-        `ValueError` for a file that cannot be read, and for that of other fits.
-        """
+        """The arrays and the notes that were saved last; None where there is no file. `like` makes
+        of the notes a tree of arrays of the shapes that were saved. Raises `ValueError` for a file
+        that cannot be read, and for that of other fits."""
         settle(self.path)
         if not self.path.exists():
             return None

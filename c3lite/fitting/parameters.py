@@ -104,11 +104,9 @@ SMALL_WEIGHT = 3e-3
 
 
 def smooth_network_bits(networks: Networks) -> Float[Array, ""]:
-    """`network_bits` but for a constant, from weights instead of integers, with a gradient.
-
-    Each array has a Laplace of its own, whatever its step will be: n log2(scale) bits, and |w| /
-    scale nats a weight.
-    """
+    """`network_bits` but for a constant, from weights instead of integers, with a gradient. Each
+    array has a Laplace of its own, whatever its step will be: n log2(scale) bits, and |w| / scale
+    nats a weight."""
     def bits(array):
         scale = jnp.sqrt((jnp.mean(array**2) + SMALL_WEIGHT**2) / 2)
         return array.size * jnp.log2(scale) + jnp.abs(array).sum() / (scale * math.log(2))
@@ -172,11 +170,9 @@ def steps_of_arrays(
     codec: Codec, config, x: Float[Array, "3 *shape"], symbols: Float[Array, " latents"],
     steps: Sequence,
 ) -> tuple[tuple, Float[Array, ""]]:
-    """A step for every array, and the latents' bits with them; `steps` is where to begin.
-
-    One array after another takes the step of least loss. The entropy model changes the rate alone,
-    the others the distortion alone, so only that half of the codec is evaluated.
-    """
+    """A step for every array, and the latents' bits with them; `steps` is where to begin. One array
+    after another takes the step of least loss. The entropy model changes the rate alone, the others
+    the distortion alone, so only that half of the codec is evaluated."""
     networks, pixels = networks_of(codec), x.size // 3
     table = jnp.array(ARRAY_STEPS)
     start = jnp.stack(jax.tree.leaves(array_steps(networks, steps)))

@@ -161,11 +161,9 @@ def _found(state: SoapState, filled) -> SoapState:
 
 
 def _follow(state: SoapState, filled) -> SoapState:
-    """The bases nearer to the eigenvectors of today's products, and Adam's moments in them.
-
-    The first moment is rotated over. The second is of squares, which cannot be: its entries follow
-    the columns as these are sorted by size, which is when QR's power iteration converges.
-    """
+    """The bases nearer to the eigenvectors of today's products, and Adam's moments in them. The
+    first moment is rotated over. The second is of squares, which cannot be: its entries follow the
+    columns as these are sorted by size, which is when QR's power iteration converges."""
     moments = _apart(state.moments, filled)
     orders = jax.tree.map(
         lambda product, basis: jnp.argsort(
@@ -189,11 +187,9 @@ def _taken(x, axis_and_order):
 
 
 def orthonormal(stacks: PyTree) -> PyTree:
-    """Q of the QR decomposition of each square matrix of stacks, by Householder's reflections.
-
-    All at once, in the largest one's size: a GPU's solver takes one small matrix after another, and
-    waits between them.
-    """
+    """Q of the QR decomposition of each square matrix of stacks, by Householder's reflections. All
+    at once, in the largest one's size: a GPU's solver takes one small matrix after another, and
+    waits between them."""
     leaves, structure = jax.tree.flatten(stacks)
     if not leaves:
         return stacks

@@ -88,11 +88,9 @@ def doubled(xp: Any, x, half, axis: int, size: int):
 
 
 def interpolate_rows(grid: Float[Array, "n ..."], ratio: int) -> Float[Array, "m ..."]:
-    """Bilinear upsampling of the first axis by a whole ratio: each output row mixes two rows.
-
-    The product with a whole matrix costs more a pixel the larger the image is; this costs the
-    same. At the edges, replicating a row is what renormalizing the weights does.
-    """
+    """Bilinear upsampling of the first axis by a whole ratio: each output row mixes two rows. The
+    product with a whole matrix costs more a pixel the larger the image is; this costs the same. At
+    the edges, replicating a row is what renormalizing the weights does."""
     position = (np.arange(ratio) + 0.5) / ratio - 0.5  # relative to the input row
     before, after = np.maximum(-position, 0), np.maximum(position, 0)
     padded = jnp.concatenate([grid[:1], grid, grid[-1:]])[:, None]

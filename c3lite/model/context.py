@@ -172,11 +172,9 @@ HALVE_TAPS = (1, 3, 3, 1)
 
 
 def grid_offsets(config, ndim: int, grid: int) -> tuple[Offset, ...]:
-    """The offsets within grid number `grid`, in the order of the network's inputs.
-
-    A masked grid sees the mask's box in the previous frame, then the current frame's causal half.
-    For decoding, and where the mask's position is known; `EntropyModel` has it as a traced number.
-    """
+    """The offsets within grid number `grid`, in the order of the network's inputs. A masked grid
+    sees the mask's box in the previous frame, then the current frame's causal half. For decoding,
+    and where the mask's position is known; `EntropyModel` has it as a traced number."""
     offsets = own_offsets(config, ndim)
     if masked(config, ndim, grid):
         check_mask(config, ndim)
