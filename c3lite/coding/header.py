@@ -14,7 +14,7 @@ import math
 import struct
 import typing
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -130,24 +130,23 @@ def take_apart(config: Config, arrays: Sequence[np.ndarray]) -> Arrays:
     return jax.tree.unflatten(jax.tree.structure(array_shapes(config, 2)), arrays)
 
 
-def step_of_each(arrays: PyTree, steps: Sequence, role: Callable) -> PyTree:
-    """The step of each array of a tree, from `Coded.steps`; `role`, of the path to an array, says
-    whether it is of the entropy model, and whether it is a bias."""
+def array_steps(arrays: PyTree, steps: Sequence) -> PyTree:
+    """The step of each array, of `Arrays` or of `parameters.Networks`, from `Coded.steps`."""
     structure = jax.tree.structure(arrays)
     if len(steps) == structure.num_leaves:
         return jax.tree.unflatten(structure, steps)
 
     def step_of(path, _):
-        of_entropy, is_bias = role(path)
-        return steps[2 * (of_entropy and len(steps) == 4) + is_bias]
+        of_entropy = PART_OF.get(path[0].name, path[0].name) == "entropy"
+        return steps[2 * (of_entropy and len(steps) == 4) + is_bias(path)]
 
     return jax.tree_util.tree_map_with_path(step_of, arrays)
 
 
-def array_steps(arrays: Arrays, steps: Sequence[float]) -> Arrays:
-    """The step of each array, from `Coded.steps`."""
-    return step_of_each(arrays, steps, lambda path: (
-        PART_OF[path[0].name] == "entropy", getattr(path[-1], "idx", 0) == 1))
+def is_bias(path) -> bool:
+    """Whether the array at a path takes the bias step: biases of layers, and the shift of FiLM."""
+    last = path[-1]  # a field of a layer, or a place in a pair
+    return getattr(last, "name", None) == "bias" or getattr(last, "idx", 0) == 1
 
 
 def real_arrays(arrays: Arrays, steps: Sequence[float], dtype: type) -> Arrays:

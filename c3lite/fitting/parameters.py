@@ -16,7 +16,7 @@ import jax.random as jr
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
-from c3lite.coding.header import ARRAY_STEPS, Coded, step_of_each
+from c3lite.coding.header import ARRAY_STEPS, Coded, array_steps
 from c3lite.model.codec import Codec
 from c3lite.model.entropy import latent_bits, total_bits
 from c3lite.model.quantize import hard_round
@@ -46,14 +46,6 @@ def with_networks(codec: Codec, networks: Networks) -> Codec:
         is_leaf=lambda leaf: leaf is None)
 
 
-def is_bias(path) -> bool:
-    """Whether an array (a path from `jax.tree_util.tree_flatten_with_path`) takes the bias step.
-    Biases of layers, and the shift of FiLM (the second of each pair)."""
-    last = path[-1]
-    in_film = any(getattr(key, "name", None) == "film" for key in path)
-    return last.idx == 1 if in_film else getattr(last, "name", None) == "bias"
-
-
 def to_integers(networks: Networks, *steps) -> Networks:
     """Each array divided by its step and rounded; still floats, whole numbers. `steps` are those of
     weights and biases, and maybe two more of the entropy model's; or one for each array."""
@@ -65,11 +57,6 @@ def from_integers(integers: Networks, *steps) -> Networks:
     """The networks that the decoder sees: integers times steps (as for `to_integers`)."""
     return jax.tree.map(lambda k, step: k * jnp.float32(step), integers,
                         array_steps(integers, steps))
-
-
-def array_steps(networks: Networks, steps: Sequence) -> Networks:
-    """The step of each array, from `Coded.steps`."""
-    return step_of_each(networks, steps, lambda path: (path[0].name == "entropy", is_bias(path)))
 
 
 def laplace_array_scale(integers: Float[Array, "*shape"]) -> Float[Array, ""]:
