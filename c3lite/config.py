@@ -37,12 +37,6 @@ from c3lite.ingredients.upsampling import UPSAMPLINGS
 FORMAT_VERSION = 1
 """Version of the config's own fields; a saved config of another version is refused."""
 
-Activation = Literal[tuple(ACTIVATIONS)]
-Init = Literal[tuple(INITIALIZATIONS)]
-Noise = Literal[tuple(NOISES)]
-NetworkOptimizer = Literal[tuple(NETWORK_OPTIMIZERS)]
-Upsampling = Literal[tuple(UPSAMPLINGS)]
-
 
 class Anneal(eqx.Module):
     """A number that moves from `start` to `end` over stage 1."""
@@ -96,7 +90,7 @@ class Config(eqx.Module):
     """Bin width q: networks see multiples of q."""
 
     # Upsampling, App. A.1.2
-    upsampling: Upsampling = _static("bilinear", coded=3)
+    upsampling: Literal[tuple(UPSAMPLINGS)] = _static("bilinear", coded=3)
     """Kernel, one of `UPSAMPLINGS`."""
     upsampling_recursive: bool = _static(False, coded=4)
     """Upsample by 2 from grid to grid (COOL-CHIC) instead of straight to full size."""
@@ -151,14 +145,14 @@ class Config(eqx.Module):
     """Upper limit of the Laplace scale, in latent units; above `scale_min`."""
 
     # Both networks
-    activation: Activation = _static("gelu", coded=20)
+    activation: Literal[tuple(ACTIVATIONS)] = _static("gelu", coded=20)
     """One of `ACTIVATIONS`."""
     residual_layers: bool = _static(False, coded=21)
     """Hidden layers of equal width add their input before the activation (COOL-CHIC)."""
     linear_branches: bool = _static(False, coded=22)
     """Each network's inputs, by a linear map of their own, are added to its outputs; the colors'
     after the residual convolutions (Cool-Chic 5)."""
-    init: Init = _static("truncated_normal")
+    init: Literal[tuple(INITIALIZATIONS)] = _static("truncated_normal")
     """How weights start, one of `INITIALIZATIONS`."""
     init_scale: float = _field(1.0, above=0)
     """Factor on the weights' initial standard deviation."""
@@ -174,7 +168,7 @@ class Config(eqx.Module):
     # Stage 1, App. A.2
     steps: int = _field(100_000, least=0)
     """Of stage 1: soft-rounding and noise."""
-    network_optimizer: NetworkOptimizer = _static("adam")
+    network_optimizer: Literal[tuple(NETWORK_OPTIMIZERS)] = _static("adam")
     """Of all but the latents, which have Adam; one of `NETWORK_OPTIMIZERS`."""
     network_decay: float = _static(0.0, least=0)
     """The networks' weights lose this share of themselves a step, times the learning rate."""
@@ -191,7 +185,7 @@ class Config(eqx.Module):
     """T of soft-rounding (Eq. 20), above 0, along a line; inf: none."""
     second_rounding_is_s: bool = _static(False)
     """The second soft-rounding is s again instead of r (App. A.2.4)."""
-    noise: Noise = _static("kumaraswamy")
+    noise: Literal[tuple(NOISES)] = _static("kumaraswamy")
     """Added between the two soft-roundings (Eq. 19), one of `NOISES`."""
     noise_shape: Anneal = _field(Anneal(2.0, 1.0))
     """a of the Kumaraswamy noise (Eq. 22), 1 to 16, along a line; 1: uniform, inf: no noise."""
