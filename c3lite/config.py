@@ -116,8 +116,7 @@ class Config(eqx.Module):
     context_size: tuple[int, ...] = _static((7, 7), coded=10)
     """Window (height, width) or (frames, height, width), odd; its causal half is the context."""
     context_taps: int = _static(0, coded=23, least=0)
-    """So many of the frame's own causal latents alone, 1 to 14 by priority (`context.PRIORITY`); 0:
-    all of the window's."""
+    """Only so many of the frame's own causal latents, 1 to 14 by `context.PRIORITY`; 0: all."""
     grid_features: int = _static(0, coded=24, least=0)
     """Numbers that a latent of the `featured_grids` finest grids learns from all coarser ones where
     it lies; 0: none (Cool-Chic 5: 6)."""
@@ -173,8 +172,7 @@ class Config(eqx.Module):
     network_decay: float = _static(0.0, least=0)
     """The networks' weights lose this share of themselves a step, times the learning rate."""
     network_rate: float = _static(0.0, least=0)
-    """Weight of the networks' own bits in their gradient; 0: they are not seen (C3), 1: as in a
-    file."""
+    """Weight of the networks' own bits in their gradient; 0: not seen (C3), 1: as in a file."""
     latent_beta2: float = _static(0.999, least=0)
     """Decay rate of Adam's second moment of the latents, 0 to 1."""
     latent_epsilon: float = _static(1e-8, above=0)
