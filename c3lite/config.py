@@ -37,12 +37,6 @@ from c3lite.ingredients.upsampling import UPSAMPLINGS
 FORMAT_VERSION = 1
 """Version of the config's own fields; a saved config of another version is refused."""
 
-Activation = Literal[tuple(ACTIVATIONS)]
-Init = Literal[tuple(INITIALIZATIONS)]
-Noise = Literal[tuple(NOISES)]
-NetworkOptimizer = Literal[tuple(NETWORK_OPTIMIZERS)]
-Upsampling = Literal[tuple(UPSAMPLINGS)]
-
 
 class Anneal(eqx.Module):
     """A number that moves from `start` to `end` over stage 1."""
@@ -62,10 +56,8 @@ class Anneal(eqx.Module):
 
 
 def _field(default, *, coded: int | None = None, above=None, least=None, static=False):
-    """A field of `Config`, a number `above` a limit or at `least` one.
-
-    `coded` marks what a decoder needs: the field's number in files, never used for another one.
-    """
+    """A field of `Config`, a number `above` a limit or at `least` one. `coded` marks what a decoder
+    needs: the field's number in files, never used for another one."""
     return eqx.field(default=default, static=static, metadata={
         "coded": coded, "above": above, "least": least})
 
@@ -74,10 +66,8 @@ _static = functools.partial(_field, static=True)
 
 
 class Config(eqx.Module):
-    """Hyperparameters of a codec and of its fit. Defaults: C3 on Kodak (Tables 4 and 5).
-
-    Raises `ValueError` when a value is impossible, `TypeError` when it has the wrong type.
-    """
+    """Hyperparameters of a codec and of its fit. Defaults: C3 on Kodak (Tables 4 and 5). Raises
+    `ValueError` when a value is impossible, `TypeError` when it has the wrong type."""
 
     # Objective, Eq. 4
     rd_weight: float = _field(1e-3, above=0)
@@ -100,7 +90,7 @@ class Config(eqx.Module):
     """Bin width q: networks see multiples of q."""
 
     # Upsampling, App. A.1.2
-    upsampling: Upsampling = _static("bilinear", coded=3)
+    upsampling: Literal[tuple(UPSAMPLINGS)] = _static("bilinear", coded=3)
     """Kernel, one of `UPSAMPLINGS`."""
     upsampling_recursive: bool = _static(False, coded=4)
     """Upsample by 2 from grid to grid (COOL-CHIC) instead of straight to full size."""
@@ -126,8 +116,7 @@ class Config(eqx.Module):
     context_size: tuple[int, ...] = _static((7, 7), coded=10)
     """Window (height, width) or (frames, height, width), odd; its causal half is the context."""
     context_taps: int = _static(0, coded=23, least=0)
-    """So many of the frame's own causal latents alone, 1 to 14 by priority (`context.PRIORITY`); 0:
-    all of the window's."""
+    """Only so many of the frame's own causal latents, 1 to 14 by `context.PRIORITY`; 0: all."""
     grid_features: int = _static(0, coded=24, least=0)
     """Numbers that a latent of the `featured_grids` finest grids learns from all coarser ones where
     it lies; 0: none (Cool-Chic 5: 6)."""
@@ -155,14 +144,14 @@ class Config(eqx.Module):
     """Upper limit of the Laplace scale, in latent units; above `scale_min`."""
 
     # Both networks
-    activation: Activation = _static("gelu", coded=20)
+    activation: Literal[tuple(ACTIVATIONS)] = _static("gelu", coded=20)
     """One of `ACTIVATIONS`."""
     residual_layers: bool = _static(False, coded=21)
     """Hidden layers of equal width add their input before the activation (COOL-CHIC)."""
     linear_branches: bool = _static(False, coded=22)
     """Each network's inputs, by a linear map of their own, are added to its outputs; the colors'
     after the residual convolutions (Cool-Chic 5)."""
-    init: Init = _static("truncated_normal")
+    init: Literal[tuple(INITIALIZATIONS)] = _static("truncated_normal")
     """How weights start, one of `INITIALIZATIONS`."""
     init_scale: float = _field(1.0, above=0)
     """Factor on the weights' initial standard deviation."""
@@ -178,13 +167,12 @@ class Config(eqx.Module):
     # Stage 1, App. A.2
     steps: int = _field(100_000, least=0)
     """Of stage 1: soft-rounding and noise."""
-    network_optimizer: NetworkOptimizer = _static("adam")
+    network_optimizer: Literal[tuple(NETWORK_OPTIMIZERS)] = _static("adam")
     """Of all but the latents, which have Adam; one of `NETWORK_OPTIMIZERS`."""
     network_decay: float = _static(0.0, least=0)
     """The networks' weights lose this share of themselves a step, times the learning rate."""
     network_rate: float = _static(0.0, least=0)
-    """Weight of the networks' own bits in their gradient; 0: they are not seen (C3), 1: as in a
-    file."""
+    """Weight of the networks' own bits in their gradient; 0: not seen (C3), 1: as in a file."""
     latent_beta2: float = _static(0.999, least=0)
     """Decay rate of Adam's second moment of the latents, 0 to 1."""
     latent_epsilon: float = _static(1e-8, above=0)
@@ -195,7 +183,7 @@ class Config(eqx.Module):
     """T of soft-rounding (Eq. 20), above 0, along a line; inf: none."""
     second_rounding_is_s: bool = _static(False)
     """The second soft-rounding is s again instead of r (App. A.2.4)."""
-    noise: Noise = _static("kumaraswamy")
+    noise: Literal[tuple(NOISES)] = _static("kumaraswamy")
     """Added between the two soft-roundings (Eq. 19), one of `NOISES`."""
     noise_shape: Anneal = _field(Anneal(2.0, 1.0))
     """a of the Kumaraswamy noise (Eq. 22), 1 to 16, along a line; 1: uniform, inf: no noise."""
@@ -208,7 +196,7 @@ class Config(eqx.Module):
     latent_gradient_scale: float = _field(1.0, above=0)
     """Factor on the latents' gradient before clipping (COOL-CHICv2: 100)."""
     frozen_networks: bool = _static(False)
-    """Fit the latents only: the networks stay what they are at the start (`transfer.refit`)."""
+    """Fit the latents only: the networks stay what they are at the start (`refit`)."""
 
     # Stage 2, App. A.2
     stage2_steps: int = _field(10_000, least=0)
@@ -295,11 +283,9 @@ class Config(eqx.Module):
         return json.dumps({"version": FORMAT_VERSION, **dataclasses.asdict(self)})
 
     def canonical_json(self) -> str:
-        """What names a fit in a store or a checkpoint: the fields off their defaults, sorted.
-
-        A field that is added later, with a default that changes nothing, leaves old names as they
-        are; 1 and 1.0 are one config.
-        """
+        """What names a fit in a store or a checkpoint: the fields off their defaults, sorted. A
+        field that is added later, with a default that changes nothing, leaves old names as they
+        are; 1 and 1.0 are one config."""
         mine, default = (json.loads(
             json.dumps(dataclasses.asdict(config), default=float), parse_int=float)
             for config in (self, Config()))

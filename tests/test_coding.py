@@ -431,4 +431,4 @@ def test_the_array_order_is_that_of_jax():
         ours = jax.tree_util.tree_flatten_with_path(header.array_shapes(config, len(shape)))[0]
         # a bias is the second of a pair, and there is one kernel of upsampling
         assert [(leaf.shape, len(path) > 1 and path[-1].idx == 1) for path, leaf in ours] == [
-            (leaf.shape, parameters.is_bias(path)) for path, leaf in paths]
+            (leaf.shape, header.is_bias(path)) for path, leaf in paths]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import c3lite as c3
-from c3lite.fitting import goals, seconds
+from c3lite.fitting import goals, warm_up
 from tests import hard
 
 pytestmark = pytest.mark.usefixtures("optimized")  # hundreds of steps
@@ -27,7 +27,7 @@ def picture():
 def test_the_schedule_is_as_long_as_fits_into_the_time(picture, monkeypatch):
     """With a made-up clock, on which a step takes 10 ms and the search 2 s."""
     now = [100.0]
-    monkeypatch.setattr(seconds.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(warm_up.time, "perf_counter", lambda: now[0])
 
     def run_chunk(state, config, x, n):
         now[0] += 0.01 * int(n)
@@ -36,15 +36,15 @@ def test_the_schedule_is_as_long_as_fits_into_the_time(picture, monkeypatch):
     def search(codec, config, x):
         now[0] += 2.0
 
-    monkeypatch.setattr(seconds, "run_chunk", run_chunk)
-    monkeypatch.setattr(seconds.parameters, "search", search)
-    config = seconds.scheduled(picture, SMALL, jax.random.key(0), 60, 95.0)
+    monkeypatch.setattr(warm_up, "run_chunk", run_chunk)
+    monkeypatch.setattr(warm_up.parameters, "search", search)
+    config = warm_up.scheduled(picture, SMALL, jax.random.key(0), 60, 95.0)
     total = config.steps + config.stage2_steps
     spent = now[0] - 95.0
     assert spent + 2.0 + 0.01 * total == pytest.approx(60, abs=0.02)
     assert config.stage2_steps / config.steps == pytest.approx(0.1, abs=0.01)
     with pytest.raises(ValueError, match="6 s are too few here: compilation and 100 steps take"):
-        seconds.scheduled(picture, SMALL, jax.random.key(0), 6, now[0])
+        warm_up.scheduled(picture, SMALL, jax.random.key(0), 6, now[0])
 
 
 def test_a_fit_by_seconds_can_be_repeated(picture):

@@ -9,7 +9,7 @@ import jax
 import pytest
 
 import c3lite as c3
-from c3lite.fitting import transfer
+from c3lite.fitting.fit import refit
 from tests.small import SMALL, pictures
 
 SCRIPT = """
@@ -32,7 +32,7 @@ def files():
     fit = c3.fit(x, SMALL, key=jax.random.key(1), progress=False)
     configs = [SMALL, c3.edit(SMALL, rd_weight=1e-2)]
     many = c3.fit_many([x, x], configs, progress=False)
-    moved = transfer.refit(x[:, ::-1], fit, frozen=True, progress=False)
+    moved = refit(x[:, ::-1], fit, frozen=True, progress=False)
     clip = c3.data.moving_window(2, 1, frames=2, height=16, width=24)
     masked = c3.edit(SMALL, mask_shape=(2, 2), masked_grids=1, entropy_per_grid=True)
     learned = c3.learn_offsets(clip, masked, steps=2, window=3, progress=False).config

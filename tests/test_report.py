@@ -13,7 +13,7 @@ import pytest
 
 import c3lite as c3
 from c3lite.evaluation import report
-from c3lite.fitting.progress import progress_bar, show_progress
+from c3lite.fitting.loop import progress_bar, show_progress
 from c3lite.fitting.training import History, begin
 from tests import made
 

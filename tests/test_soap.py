@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from c3lite.ingredients.soap import (
+from c3lite.ingredients.optimizers import (
     axis_products,
     orthonormal,
     rotate,

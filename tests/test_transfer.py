@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import c3lite as c3
-from c3lite.fitting import transfer
+from c3lite.fitting.fit import refit
 from c3lite.model.entropy import latent_bits
 
 SMALL = c3.edit(c3.C3, num_grids=3, synthesis_widths=(6,), entropy_widths=(6,), context_size=(3, 3),
@@ -24,7 +24,7 @@ def source():
 
 @pytest.fixture(scope="session")
 def frozen(source):
-    return transfer.refit(photo(19, 24, 32), source, frozen=True, progress=False)
+    return refit(photo(19, 24, 32), source, frozen=True, progress=False)
 
 
 def networks(codec):
@@ -44,7 +44,7 @@ def test_frozen_networks_are_the_sources_to_the_bit(source, frozen):
 
 def test_a_warm_up_does_not_replace_the_given_networks(source):
     config = c3.edit(SMALL, warmup_starts=3)
-    again = transfer.refit(photo(23, 24, 32), source, config, frozen=True, progress=False)
+    again = refit(photo(23, 24, 32), source, config, frozen=True, progress=False)
     assert all(map(np.array_equal, networks(again.codec),
                    jax.tree.leaves(source.networks)))
 
@@ -62,9 +62,9 @@ def test_a_frozen_fit_is_a_file_like_any_other(source, frozen):
 
 def test_on_its_own_image_nothing_new_is_needed(source):
     # frozen networks on the very image they were fitted to: near the fit's own loss
-    again = transfer.refit(source.image, source, frozen=True, progress=False)
+    again = refit(source.image, source, frozen=True, progress=False)
     assert again.loss < 1.2 * source.loss
-    other = transfer.refit(photo(19, 24, 32), source, frozen=True, progress=False)
+    other = refit(photo(19, 24, 32), source, frozen=True, progress=False)
     assert not np.array_equal(again.coded.symbols, other.coded.symbols)
 
 
@@ -72,7 +72,7 @@ def test_on_its_own_image_nothing_new_is_needed(source):
 def test_other_networks_take_no_other_program(source, is_frozen):
     # a warm start runs the program of any fit, and frozen fits share one
     names, other = [], c3.edit(SMALL, rd_weight=2e-3)
-    transfer.refit(source.image, source, frozen=is_frozen, progress=False)
+    refit(source.image, source, frozen=is_frozen, progress=False)
 
     def listen(event, seconds, **details):
         if event == "/jax/core/compile/backend_compile_duration":
@@ -80,7 +80,7 @@ def test_other_networks_take_no_other_program(source, is_frozen):
 
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
-        transfer.refit(source.image, source, other, frozen=is_frozen, progress=False)
+        refit(source.image, source, other, frozen=is_frozen, progress=False)
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
     assert names == []
@@ -90,14 +90,14 @@ def test_other_networks_take_no_other_program(source, is_frozen):
 def test_networks_stay_frozen_whatever_the_optimizer(source, optimizer):
     config = c3.edit(SMALL, network_optimizer=optimizer, network_decay=0.01, steps=12,
                      stage2_steps=4)
-    still = transfer.refit(source.image, source, config, frozen=True, progress=False)
+    still = refit(source.image, source, config, frozen=True, progress=False)
     assert all(map(np.array_equal, networks(still.codec), jax.tree.leaves(source.networks)))
     assert np.abs(still.coded.symbols).max() > 0
 
 
 def test_a_warm_start_begins_where_the_source_ended(source):
-    warm = transfer.refit(source.image, source, c3.edit(SMALL, steps=20, stage2_steps=0),
-                          frozen=False, progress=False)
+    warm = refit(source.image, source, c3.edit(SMALL, steps=20, stage2_steps=0),
+                 frozen=False, progress=False)
     assert not all(map(np.array_equal, networks(warm.codec),
                        jax.tree.leaves(source.networks)))
     cold = c3.fit(source.image, c3.edit(SMALL, steps=20, stage2_steps=0), progress=False)
@@ -105,11 +105,11 @@ def test_a_warm_start_begins_where_the_source_ended(source):
 
 
 def test_another_size(source):
-    smaller = transfer.refit(photo(23, 16, 24), source, c3.edit(SMALL, steps=5, stage2_steps=0),
-                             frozen=True, progress=False)
+    smaller = refit(photo(23, 16, 24), source, c3.edit(SMALL, steps=5, stage2_steps=0),
+                    frozen=True, progress=False)
     assert smaller.reconstruction.shape == (3, 16, 24)
 
 
 def test_networks_of_other_shapes_are_refused(source):
     with pytest.raises(ValueError, match=r"do not fit the config.*\(8, 3\).*\(6, 3\)"):
-        transfer.refit(source.image, source, c3.edit(SMALL, synthesis_widths=(8,)), frozen=True)
+        refit(source.image, source, c3.edit(SMALL, synthesis_widths=(8,)), frozen=True)

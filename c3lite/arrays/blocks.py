@@ -5,8 +5,6 @@ a video they fit no cache, and a step waits for memory: a block of some thousand
 through all layers, there and back, before the next one starts.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable, Sequence
@@ -22,11 +20,9 @@ LARGE = 2**16
 
 
 def on_cpu() -> bool:
-    """Whether programs run on a CPU: here alone the model asks where it runs.
-
-    Elsewhere a program of fewer and larger operations is faster, and a convolution has to be one
-    of those that libraries are made for.
-    """
+    """Whether programs run on a CPU: here alone the model asks where it runs. Elsewhere a program
+    of fewer and larger operations is faster, and a convolution has to be one of those that
+    libraries are made for."""
     return jax.default_backend() == "cpu"
 
 
@@ -36,10 +32,8 @@ def is_large(entries: int) -> bool:
 
 
 def block_sides(shape: Sequence[int]) -> tuple[int, ...]:
-    """Sides of blocks of at most `BLOCK` entries that cover `shape` with little to spare.
-
-    Whole along the last axes, then as many rows as there is room for, then one of what is left.
-    """
+    """Sides of blocks of at most `BLOCK` entries that cover `shape` with little to spare. Whole
+    along the last axes, then as many rows as there is room for, then one of what is left."""
     sides, room = [], BLOCK
     for n in reversed(shape):
         pieces = -(-n // max(1, min(n, room)))
@@ -52,9 +46,7 @@ def cut(
     x: Float[Array, "*padded"], shape: Sequence[int], sides: Sequence[int]
 ) -> Float[Array, "blocks *sides_and_halo"]:
     """`x` in blocks, in raster order, that overlap by what `x` has more than `shape` on each axis.
-
-    The last blocks of an axis are filled up with zeros.
-    """
+    The last blocks of an axis are filled up with zeros."""
     pieces = [-(-n // side) for n, side in zip(shape, sides, strict=True)]
     for i, (n, side, count) in enumerate(zip(shape, sides, pieces, strict=True)):
         axis = 2 * i  # every axis before has become two: which block, and where in it
@@ -79,10 +71,8 @@ def sum_over_blocks(
     f: Callable, constants: PyTree, params: PyTree, fixed: PyTree, blocks: PyTree
 ) -> Float[Array, ""]:
     """The sum of f(constants, params, fixed[i], blocks[i]) over the blocks i, one after another.
-
     Its derivative, by `params` and `blocks`, is taken block by block together with the value, so
-    that no block's intermediate arrays are kept or computed twice.
-    """
+    that no block's intermediate arrays are kept or computed twice."""
     def add(total, block):
         return total + f(constants, params, *block), None
 
@@ -109,20 +99,16 @@ sum_over_blocks.defvjp(_sum_forward, _sum_backward)
 
 
 def computed_once(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """`x`, which XLA is kept from computing again for each of its readers, if it is large.
-
-    Where a sum of shifted arrays reads the output of an activation, it would do that for every tap.
-    """
+    """`x`, which XLA is kept from computing again for each of its readers, if it is large. Where a
+    sum of shifted arrays reads the output of an activation, it would do that for every tap."""
     return jax.lax.optimization_barrier(x) if is_large(x.size) else x
 
 
 def map_columns(
     f: Callable[[Float[Array, "n_in n"]], Float[Array, "n_out n"]], x: Float[Array, "n_in columns"]
 ) -> Float[Array, "n_out columns"]:
-    """f, which treats every column alike, of all columns; in blocks where there are many.
-
-    The derivative computes a block again instead of keeping its intermediate arrays.
-    """
+    """f, which treats every column alike, of all columns; in blocks where there are many. The
+    derivative computes a block again instead of keeping its intermediate arrays."""
     columns = x.shape[1]
     if not is_large(columns):
         return f(x)

@@ -3,8 +3,6 @@
 Each is its first line's formula; tests hold value and derivative to the plain ones.
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 import math
@@ -57,11 +55,9 @@ def _windows(padded, size):
 def small_conv(
     padded: Float[Array, "c_in *padded"], kernel: Float[Array, "c_out c_in *size"]
 ) -> Float[Array, "c_out *shape"]:
-    """A convolution of few channels as a sum of scaled, shifted arrays.
-
-    XLA makes one pass of it: on a CPU nine times faster than its convolution of 3 channels to 3,
-    whose matrix product has rows of 27.
-    """
+    """A convolution of few channels as a sum of scaled, shifted arrays. XLA makes one pass of it:
+    on a CPU nine times faster than its convolution of 3 channels to 3, whose matrix product has
+    rows of 27."""
     padded = computed_once(padded)
     total = 0.0
     for tap, part in _windows(padded, kernel.shape[2:]):
@@ -69,10 +65,6 @@ def small_conv(
             scalars = kernel[(slice(None), c, *tap)]
             total = total + scalars.reshape((-1,) + (1,) * (part.ndim - 1)) * part[c]
     return total
-
-
-def _conv_forward(padded, kernel):
-    return small_conv(padded, kernel), (padded, kernel)
 
 
 def _conv_backward(residuals, g):
@@ -100,17 +92,16 @@ def _kernel_gradient_by_taps(padded, g, size):
     return jnp.stack(taps, -1).reshape(len(g), len(padded), *size)
 
 
-small_conv.defvjp(_conv_forward, _conv_backward)
+small_conv.defvjp(lambda padded, kernel: (small_conv(padded, kernel), (padded, kernel)),
+                  _conv_backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
 def gather(
     flat: Float[Array, " latents"], shapes: tuple[Offset, ...], offsets: tuple[Offset, ...]
 ) -> Float[Array, "context latents"]:
-    """Grids one after another, read at position + offset for every offset; zero outside.
-
-    One operation: for small grids, whose many slices would cost more to compile than they save.
-    """
+    """Grids one after another, read at position + offset for every offset; zero outside. One
+    operation: for small grids, whose many slices would cost more to compile than they save."""
     index = _gather_index(shapes, offsets)
     return jnp.pad(flat, (0, 1)).at[index].get(mode="promise_in_bounds")
 
@@ -123,8 +114,7 @@ def _gather_backward(shapes, offsets, _, g):
     return (jnp.pad(g, ((0, 0), (0, 1))).at[rows, back].get(mode="promise_in_bounds").sum(0),)
 
 
-gather.defvjp(lambda flat, shapes, offsets: (gather(flat, shapes, offsets), None),
-              _gather_backward)
+gather.defvjp(lambda flat, shapes, offsets: (gather(flat, shapes, offsets), None), _gather_backward)
 
 
 @functools.cache

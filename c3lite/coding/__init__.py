@@ -7,6 +7,3 @@ through it) with `rangecoder`, `pixels`. `info` counts the bits.
 from c3lite.coding.files import decode, decode_frames, decode_patch, encode, load, save
 from c3lite.coding.header import BitstreamError
 from c3lite.coding.info import inspect
-
-__all__ = ["BitstreamError", "decode", "decode_frames", "decode_patch", "encode", "inspect", "load",
-           "save"]

@@ -11,8 +11,6 @@ Promised: the same latents and networks on every machine, and by every backend o
 pixels within one 8-bit step between machines, the same ones on one machine (`pixels.py`).
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import os
@@ -252,10 +250,8 @@ def decode(
 def decode_patch(
     data: bytes, number: int, *, backend: str = "auto"
 ) -> Float[np.ndarray, "3 frames height width"]:
-    """One patch of a video's file, in the order of `split_patches`. The others are not read.
-
-    Raises `BitstreamError` when it is damaged, `ValueError` for a number there is not.
-    """
+    """One patch of a video's file, in the order of `split_patches`. The others are not read. Raises
+    `BitstreamError` when it is damaged, `ValueError` for a number there is not."""
     if not is_video(data):
         raise BitstreamError("the file is not one of patches; decode reads it")
     table = read_table(data)
@@ -272,9 +268,7 @@ def decode_frames(
     data: bytes, *, backend: str = "auto"
 ) -> Iterator[Float[np.ndarray, "3 height width"]]:
     """The frames of a video in turn: those of `decode`, with the memory of one row of patches.
-
-    Raises `BitstreamError` as `decode`, when the damaged patch is reached.
-    """
+    Raises `BitstreamError` as `decode`, when the damaged patch is reached."""
     if not is_video(data):
         frames = decode(data, backend=backend)
         if frames.ndim != 4:
@@ -289,10 +283,8 @@ def decode_frames(
 
 
 def save(fit: Any, path: str | os.PathLike) -> int:
-    """Write a fit's file, atomically; an existing one is replaced. Returns its bytes.
-
-    Raises `BitstreamError` as `encode`, and `OSError` when the file cannot be written.
-    """
+    """Write a fit's file, atomically; an existing one is replaced. Returns its bytes. Raises
+    `BitstreamError` as `encode`, and `OSError` when the file cannot be written."""
     data = encode(fit)
     write_atomically(path, lambda file: file.write(data))
     return len(data)

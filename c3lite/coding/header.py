@@ -8,15 +8,13 @@ whatever else a config has follows as pairs of a field's number and its value, a
 older programs stop. What is written is never changed, only appended to.
 """
 
-from __future__ import annotations
-
 import functools
 import itertools
 import math
 import struct
 import typing
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -77,10 +75,8 @@ class Contents(NamedTuple):
 
 
 class Arrays(NamedTuple):
-    """All coded arrays, or their shapes, by their roles; what there is none of is empty.
-
-    Pairs are (weight, bias). The order is that of the file, and of `parameters.Networks`' leaves.
-    """
+    """All coded arrays, or their shapes, by their roles; what there is none of is empty. Pairs are
+    (weight, bias). The order is that of the file, and of `parameters.Networks`' leaves."""
 
     upsampling: Any
     """The learned kernel, or None."""
@@ -134,24 +130,23 @@ def take_apart(config: Config, arrays: Sequence[np.ndarray]) -> Arrays:
     return jax.tree.unflatten(jax.tree.structure(array_shapes(config, 2)), arrays)
 
 
-def step_of_each(arrays: PyTree, steps: Sequence, role: Callable) -> PyTree:
-    """The step of each array of a tree, from `Coded.steps`; `role`, of the path to an array, says
-    whether it is of the entropy model, and whether it is a bias."""
+def array_steps(arrays: PyTree, steps: Sequence) -> PyTree:
+    """The step of each array, of `Arrays` or of `parameters.Networks`, from `Coded.steps`."""
     structure = jax.tree.structure(arrays)
     if len(steps) == structure.num_leaves:
         return jax.tree.unflatten(structure, steps)
 
     def step_of(path, _):
-        of_entropy, is_bias = role(path)
-        return steps[2 * (of_entropy and len(steps) == 4) + is_bias]
+        of_entropy = PART_OF.get(path[0].name, path[0].name) == "entropy"
+        return steps[2 * (of_entropy and len(steps) == 4) + is_bias(path)]
 
     return jax.tree_util.tree_map_with_path(step_of, arrays)
 
 
-def array_steps(arrays: Arrays, steps: Sequence[float]) -> Arrays:
-    """The step of each array, from `Coded.steps`."""
-    return step_of_each(arrays, steps, lambda path: (
-        PART_OF[path[0].name] == "entropy", getattr(path[-1], "idx", 0) == 1))
+def is_bias(path) -> bool:
+    """Whether the array at a path takes the bias step: biases of layers, and the shift of FiLM."""
+    last = path[-1]  # a field of a layer, or a place in a pair
+    return getattr(last, "name", None) == "bias" or getattr(last, "idx", 0) == 1
 
 
 def real_arrays(arrays: Arrays, steps: Sequence[float], dtype: type) -> Arrays:
@@ -204,10 +199,8 @@ class Output:
 
 
 class Input:
-    """Bytes of a header, as they are read; raises `BitstreamError` at their end.
-
-    The calls are those of `Output`, arguments unused, so that one function can write and read.
-    """
+    """Bytes of a header, as they are read; raises `BitstreamError` at their end. The calls are
+    those of `Output`, arguments unused, so that one function can write and read."""
 
     def __init__(self, data: bytes):
         self.data, self.at = data, 0
@@ -256,9 +249,7 @@ has a place for."""
 
 def as_decoded(config: Config, ndim: int) -> Config:
     """What a decoder has of a config: the marked fields, numbers as float32, masks of videos only.
-
-    Raises `BitstreamError` for masked grids without a position.
-    """
+    Raises `BitstreamError` for masked grids without a position."""
     fields = decoder_fields(config, ndim)
     if "mask_shape" in fields:
         try:
@@ -480,10 +471,8 @@ def latents_crc(symbols: Integer[np.ndarray, " latents"]) -> bytes:
 
 
 def unpack(data: bytes) -> Header:
-    """The header and the payload's bytes, checked. Nothing large is allocated.
-
-    Raises `BitstreamError` for anything but a whole and undamaged file of a known version.
-    """
+    """The header and the payload's bytes, checked. Nothing large is allocated. Raises
+    `BitstreamError` for anything but a whole and undamaged file of a known version."""
     source = Input(data)
     if len(data) < len(MAGIC) or source.take(len(MAGIC)) != MAGIC:
         raise BitstreamError("this is not a c3lite file: it does not start with its mark")

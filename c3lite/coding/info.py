@@ -1,7 +1,5 @@
 """What is in a file, and what each part of it costs (App. B.3)."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import math
@@ -10,6 +8,7 @@ import numpy as np
 
 from c3lite.coding import files, header
 from c3lite.config import Config
+from c3lite.data.patches import by
 from c3lite.model.latents import exponents, grid_shapes
 
 
@@ -52,7 +51,7 @@ class Info:
 
     def __repr__(self) -> str:
         pixels = math.prod(self.shape)
-        lines = [f"c3lite file, version {self.version}: {_by(self.shape)}, {self.bytes} bytes, "
+        lines = [f"c3lite file, version {self.version}: {by(self.shape)}, {self.bytes} bytes, "
                  f"{self.bpp:.4f} bpp",
                  f"  {'header':14}{8 * self.header_bytes:12.0f} bits"]
         parts = dict(self.networks_bits)
@@ -92,8 +91,8 @@ class VideoInfo:
         return vars(self) | {"bpp": self.bpp, "patches": [part.as_dict() for part in self.patches]}
 
     def __repr__(self) -> str:
-        lines = [f"c3lite video file, version {self.version}: {_by(self.shape)} in "
-                 f"{len(self.patches)} patches of {_by(self.patch)}, {self.bytes} bytes, "
+        lines = [f"c3lite video file, version {self.version}: {by(self.shape)} in "
+                 f"{len(self.patches)} patches of {by(self.patch)}, {self.bytes} bytes, "
                  f"{self.bpp:.4f} bpp"]
         for n, patch in enumerate(self.patches):
             origins = ", ".join(map(str, patch.config.mask_origins))
@@ -103,15 +102,9 @@ class VideoInfo:
         return "\n".join(lines)
 
 
-def _by(shape):
-    return " x ".join(map(str, shape))
-
-
 def inspect(data: bytes) -> Info | VideoInfo:
     """What a file holds: header, config, sizes, and the code length of each network and grid.
-
-    Decodes the latents, and codes them again to count. Raises `BitstreamError` as `decode`.
-    """
+    Decodes the latents, and codes them again to count. Raises `BitstreamError` as `decode`."""
     if not files.is_video(data):
         return _info(header.unpack(bytes(data)))
     table = files.read_table(data)

@@ -25,8 +25,6 @@ measures the distance to the nearest tie).
 Units: symbols in step units; mu and scale here in bins, too, that is divided by q.
 """
 
-from __future__ import annotations
-
 import decimal
 import functools
 import itertools
@@ -39,16 +37,8 @@ import numpy as np
 from jaxtyping import Float, Int, Real
 
 from c3lite.arrays.kernels import Offset
-from c3lite.coding.header import (
-    ARRAY_STEPS,
-    PART_OF,
-    Arrays,
-    BitstreamError,
-    Coded,
-    Contents,
-    array_shapes,
-    real_arrays,
-)
+from c3lite.coding import header
+from c3lite.coding.header import ARRAY_STEPS, PART_OF, Arrays, BitstreamError, Coded, Contents
 from c3lite.coding.pixels import product
 from c3lite.coding.rangecoder import Decoder, Table, encode_intervals
 from c3lite.ingredients.activations import ACTIVATIONS
@@ -235,10 +225,8 @@ class Plan:
         return [slice(*pair) for pair in itertools.pairwise(edges)]
 
     def halve(self, buffer: Float[np.ndarray, " size"], part: slice) -> None:
-        """Compute the halved entries `part` of the buffer, all of whose sources are there.
-
-        Exact: whole numbers far below 2^53, divided by the power of two that they contain.
-        """
+        """Compute the halved entries `part` of the buffer, all of whose sources are there. Exact:
+        whole numbers far below 2^53, divided by the power of two that they contain."""
         targets = self._targets[part]
         if len(targets):
             buffer[targets] = buffer.take(self._sources[part]) @ self._taps
@@ -306,22 +294,16 @@ class Network(NamedTuple):
 
 
 def network(
-    config,
-    layers: list[tuple[Real[np.ndarray, "_ _"], Real[np.ndarray, " _"]]],
-    film: list[tuple[Real[np.ndarray, " _"], Real[np.ndarray, " _"]]],
-    unit: int,
+    config, layers: list[tuple[Real[np.ndarray, "_ _"], Real[np.ndarray, " _"]]],
+    film: list[tuple[Real[np.ndarray, " _"], Real[np.ndarray, " _"]]], unit: int,
     branch: tuple[Real[np.ndarray, "2 context"], Real[np.ndarray, "2"]] | None = None,
     features: tuple[Real[np.ndarray, "f _"], Real[np.ndarray, " f"]] | None = None,
 ) -> Network:
-    """The integer network of one grid.
+    """The integer network of one grid, whose input has `unit` where a latent is 1.
 
-    Args:
-        layers: (weight (n_out, n_in), bias (n_out,)) of each layer, float64.
-        film: (scale - 1, shift) of each hidden layer for this grid; may be empty.
-        unit: what a latent of 1 is in the network's input.
-        branch: (weight, bias) of the linear branch; None: there is none.
-        features: (weight, bias) of the grid's features; None: it has none. They become
-            inputs of the network: the latents that they are made of.
+    Pairs are (weight (n_out, n_in), bias (n_out,)), float64; `film` has (scale - 1, shift) of each
+    hidden layer for this grid, or nothing. The grid's features become inputs of the network: the
+    latents that they are made of.
     """
     q = float(np.float32(config.quantization_step))
 
@@ -360,8 +342,7 @@ def network(
         power = 2.0**-shift  # nothing is rounded
         out.append(Layer(np.ascontiguousarray(weight.T * power), bias * power + 0.5, shift))
         fraction, largest = ACTIVATION_BITS, MAX_ACTIVATION
-    return Network(
-        tuple(out), config.activation, _log_scale_range(config, q), branch is not None)
+    return Network(tuple(out), config.activation, _log_scale_range(config, q), branch is not None)
 
 
 def seen(
@@ -450,10 +431,8 @@ where the table is large enough."""
 
 
 def cumulative(number: int) -> Float[np.ndarray, " n"]:
-    """The table's cumulative probabilities before rounding, times what they share out of 2^16.
-
-    The order is 1, 2, .. radius, escape, -radius, .. -1, 0: the likeliest symbol has to be last.
-    """
+    """The table's cumulative probabilities before rounding, times what they share out of 2^16. The
+    order is 1, 2, .. radius, escape, -radius, .. -1, 0: the likeliest symbol has to be last."""
     level, fraction = divmod(number, FRACTIONS)
     scale, radius = _scale(level), int(RADIUS[level])
     mu = (fraction - FRACTIONS // 2) / FRACTIONS
@@ -548,11 +527,9 @@ def _code_laplace(coder, tables, values, label):
 
 
 def _code_escape(coder, radius, values, labels):
-    """Integers beyond a radius: signs, then the excess in Elias' gamma code.
-
-    An excess of n + 1 bits is n ones and a zero, then the n bits after its leading one: 1 costs one
-    bit. The likely outlier is barely outside its table.
-    """
+    """Integers beyond a radius: signs, then the excess in Elias' gamma code. An excess of n + 1
+    bits is n ones and a zero, then the n bits after its leading one: 1 costs one bit. The likely
+    outlier is barely outside its table."""
     excess = np.abs(values) - radius
     sign = _code_uniform(coder, (values < 0) * 1, 1, labels)
     length, longer = np.zeros(len(values), np.int64), np.arange(len(values))
@@ -586,10 +563,8 @@ would save less than the bits that say which."""
 
 def code_array(coder: Any, values: Int[np.ndarray, " n"], label: int) -> Int[np.ndarray, " n"]:
     """The integers of one network array: the level of their scale, then they (App. B.3, Eq. 3).
-
-    With a large scale the low bits are uniform: they are cut off and coded apart, so that the
-    table of what is left has at most a thousand symbols. Where they are read, `values` are zeros.
-    """
+    With a large scale the low bits are uniform: they are cut off and coded apart, so that the table
+    of what is left has at most a thousand symbols. Where they are read, `values` are zeros."""
     level = np.array([_best_level(values) // LEVEL_STEP])
     bits = (LOG_SCALES // LEVEL_STEP).bit_length() - 1
     level = int(_code_uniform(coder, level, bits, label)[0]) * LEVEL_STEP
@@ -604,10 +579,8 @@ def code_array(coder: Any, values: Int[np.ndarray, " n"], label: int) -> Int[np.
 
 
 def _best_level(values) -> int:
-    """The scale of fewest bits.
-
-    With t = e^(-1/2s) zero has the probability 1 - t, and k another t^(2|k| - 1) (1 - t^2) / 2.
-    """
+    """The scale of fewest bits. With t = e^(-1/2s) zero has the probability 1 - t, and k another
+    t^(2|k| - 1) (1 - t^2) / 2."""
     size, others = np.abs(values).sum(), np.count_nonzero(values)
     levels = np.arange(0, LOG_SCALES, LEVEL_STEP)
     log_t = -0.5 / np.exp(levels / LEVELS_PER_E - 5)
@@ -624,7 +597,7 @@ def walk(coder: Any, contents: Contents) -> Contents:
     config, shape, coded = contents
     coded = _code_networks(coder, config, len(shape), coded)
     plan = Plan(config, shape)
-    real = real_arrays(coded.networks, coded.steps, np.float64)
+    real = header.real_arrays(coded.networks, coded.steps, np.float64)
     predictors = networks(config, real, plan.unit, plan.per_grid)
     buffer, symbols = np.zeros(plan.size), np.zeros(len(plan.order), np.int64)
     known = None if coded.symbols is None else np.asarray(coded.symbols, np.int64)[plan.order]
@@ -644,7 +617,7 @@ def walk(coder: Any, contents: Contents) -> Contents:
 def _code_networks(coder, config, ndim, coded) -> Coded:
     """The integers of all network arrays, and maybe their steps: written, or read where there are
     none."""
-    shapes, arrays = array_shapes(config, ndim), coded.networks
+    shapes, arrays = header.array_shapes(config, ndim), coded.networks
     if arrays is None:
         arrays = jax.tree.map(lambda a: np.zeros(a.shape, np.int64), shapes)
     steps, known = [], iter(coded.steps)

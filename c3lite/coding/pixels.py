@@ -5,9 +5,8 @@ what `Fit.reconstruction` is. On one machine the pixels are always the same; bet
 matrix products sum in other orders, an 8-bit value may differ by one step.
 """
 
-from __future__ import annotations
-
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -23,17 +22,10 @@ BLOCK = 2**11
 
 
 def synthesize(
-    config: Config,
-    shape: tuple[int, ...],
-    symbols: Integer[np.ndarray, " latents"],
-    arrays: Arrays,
+    config: Config, shape: tuple[int, ...], symbols: Integer[np.ndarray, " latents"], arrays: Arrays
 ) -> Float[np.ndarray, "3 *shape"]:
-    """Pixels, multiples of 1/255 in [0, 1], float32.
-
-    Args:
-        symbols: latents in step units, grids one after another, finest first.
-        arrays: the networks (`header.real_arrays`), float32.
-    """
+    """Pixels, multiples of 1/255 in [0, 1], float32, from latents in step units (grids one after
+    another, finest first) and the networks (`header.real_arrays`, float32)."""
     return to_pixels(config, upsampled(config, shape, symbols, arrays.upsampling), arrays)
 
 
@@ -95,14 +87,11 @@ def _pixelwise(config, x, layers):
 
 
 def residual_conv(
-    x: Float[np.ndarray, "3 *shape"],
-    weight: Float[np.ndarray, "3 3 *size"],
+    x: Float[np.ndarray, "3 *shape"], weight: Float[np.ndarray, "3 3 *size"],
     bias: Float[np.ndarray, "3"],
 ) -> Float[np.ndarray, "3 *shape"]:
-    """x + conv(x), edges replicated (synthesis.ResidualConv).
-
-    Of a video frame by frame: the frames around one are its channels.
-    """
+    """x + conv(x), edges replicated (synthesis.ResidualConv). Of a video frame by frame: the frames
+    around one are its channels."""
     if x.ndim == 3:
         return x + conv(x, weight, bias)
     taps = weight.shape[2]
@@ -114,8 +103,7 @@ def residual_conv(
 
 
 def conv(
-    x: Float[np.ndarray, "c_in height width"],
-    weight: Float[np.ndarray, "c_out c_in k k"],
+    x: Float[np.ndarray, "c_in height width"], weight: Float[np.ndarray, "c_out c_in k k"],
     bias: Float[np.ndarray, " c_out"],
 ) -> Float[np.ndarray, "c_out height width"]:
     """A convolution of few channels, edges replicated."""
@@ -134,9 +122,7 @@ def conv(
 
 
 def upsample(
-    config,
-    grids: Sequence[Float[np.ndarray, "..."]],
-    shape: tuple[int, ...],
+    config, grids: Sequence[Float[np.ndarray, "..."]], shape: tuple[int, ...],
     kernel: Float[np.ndarray, "*taps"] | None = None,
 ) -> Float[np.ndarray, "grids *shape"]:
     """Every grid at full resolution, finest first (latents.upsample)."""
@@ -189,9 +175,7 @@ BAND = 32
 """Rows of a banded matrix that are multiplied together."""
 
 
-def product(
-    a: Float[np.ndarray, "m k"], b: Float[np.ndarray, "k n"]
-) -> Float[np.ndarray, "m n"]:
+def product(a: Float[np.ndarray, "m k"], b: Float[np.ndarray, "k n"]) -> Float[np.ndarray, "m n"]:
     """a @ b, the longer of m and n split."""
     (m, k), n = a.shape, b.shape[1]
     if m * k * n <= LARGEST:

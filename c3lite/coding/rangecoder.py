@@ -41,8 +41,6 @@ MAX_ALPHABET = 1024
 """Most symbols in a table (the limit of range-coder's decoder)."""
 
 BACKENDS = ("range-coder", "python")
-_ENVIRONMENT = "C3LITE_RANGE_CODER"
-
 _MASK = 2**32 - 1
 _BOTTOM = 2**24
 
@@ -78,9 +76,7 @@ class Table(list[int]):
 def encode_intervals(
     low: Sequence[int] | Shaped[np.ndarray, "..."],
     high: Sequence[int] | Shaped[np.ndarray, "..."],
-    total: int | Sequence[int] | Shaped[np.ndarray, "..."],
-    *,
-    backend: str = "auto",
+    total: int | Sequence[int] | Shaped[np.ndarray, "..."], *, backend: str = "auto",
 ) -> bytes:
     """The stream of n symbols given by their intervals, [table[s], table[s + 1]) of table[-1].
 
@@ -102,11 +98,9 @@ def encode_intervals(
 
 
 class Decoder:
-    """Reads symbols from exactly the bytes that `encode_intervals` returned, in their order.
-
-    Other bytes decode too, to garbage. `backend` is as for `resolve_backend`. Raises `OSError` when
-    a file in memory cannot be written.
-    """
+    """Reads symbols from exactly the bytes that `encode_intervals` returned, in their order. Other
+    bytes decode too, to garbage. `backend` is as for `resolve_backend`. Raises `OSError` when a
+    file in memory cannot be written."""
 
     def __init__(self, data: bytes | memoryview, *, backend: str = "auto"):
         self.backend = resolve_backend(backend)
@@ -114,8 +108,7 @@ class Decoder:
         self._decode = reader(memoryview(data).tobytes())
 
     def decode_many(
-        self,
-        tables: Sequence[Table] | Mapping[int, Table],
+        self, tables: Sequence[Table] | Mapping[int, Table],
         index: Sequence[int] | Shaped[np.ndarray, "..."],
     ) -> list[int]:
         """The next n symbols, each with its own table: the i-th by tables[index[i]].
@@ -144,7 +137,7 @@ def resolve_backend(backend: str = "auto") -> str:
     where it is not installed.
     """
     if backend == "auto":
-        backend = os.environ.get(_ENVIRONMENT) or "auto"
+        backend = os.environ.get("C3LITE_RANGE_CODER") or "auto"
     if backend not in ("auto", *BACKENDS):
         raise RangeCoderError(
             f"unknown range coder {backend!r}; choose auto, {' or '.join(BACKENDS)}")
@@ -176,10 +169,8 @@ def _integers(what: str, values: Any) -> np.ndarray:
 
 @contextmanager
 def _memory_file() -> Iterator[tuple[IO[bytes], str]]:
-    """A file in memory, and the name by which range-coder, which takes only paths, can open it.
-
-    No disk to be full, and nothing left behind. Wheels of range-coder are for Linux, which has it.
-    """
+    """A file in memory, and the name by which range-coder, which takes only paths, can open it. No
+    disk to be full, and nothing left behind. Wheels of range-coder are for Linux, which has it."""
     try:
         with os.fdopen(os.memfd_create("c3lite"), "w+b") as file:
             yield file, f"/proc/self/fd/{file.fileno()}"

@@ -4,8 +4,6 @@ Only matrix products and interpolation are counted, as in the literature: activa
 and the arithmetic of the range decoder are not. One MAC is two floating-point operations.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Many fits at once, as one compiled program: `fit_many`."""
 
-from __future__ import annotations
-
 import concurrent.futures
 import dataclasses
 import functools
@@ -18,7 +16,7 @@ from jaxtyping import Array, ArrayLike, Float, Int, PRNGKeyArray
 from c3lite.arrays.blocks import on_cpu
 from c3lite.config import Config
 from c3lite.fitting import training
-from c3lite.fitting.checkpoint import resumed
+from c3lite.fitting.checkpoint import remove, resumed
 from c3lite.fitting.fit import Fit, check_image, finish
 from c3lite.fitting.loop import FitError, chunks, diverged, run_chunk
 from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax
@@ -85,7 +83,7 @@ def fit_many(
         fits = list(threads.map(result, range(len(images)), images, configs,
                                 _histories(past, len(images))))
     if store is not None:
-        store.remove()
+        remove(store.path)
     return fits
 
 

@@ -3,8 +3,6 @@
 The file is a line of JSON and, after it, the arrays as Equinox writes them.
 """
 
-from __future__ import annotations
-
 import concurrent.futures
 import contextlib
 import hashlib
@@ -36,9 +34,7 @@ _UNDER_WAY: dict[Path, concurrent.futures.Future] = {}
 
 class Checkpoint:
     """A checkpoint file. It belongs to the fits of these images, configs and keys, and no others.
-
-    Raises `ValueError` where the path's folder does not exist.
-    """
+    Raises `ValueError` where the path's folder does not exist."""
 
     def __init__(self, path: str | os.PathLike, images: Sequence, configs: Sequence[Config],
                  keys: Sequence[PRNGKeyArray]):
@@ -51,12 +47,10 @@ class Checkpoint:
     def load(
         self, like: Callable[[dict[str, Any]], PyTree] = lambda notes: ()
     ) -> tuple[PyTree, dict[str, Any]] | None:
-        """The arrays and the notes that were saved last; None where there is no file.
-
-        `like` makes of the notes a tree of arrays of the shapes that were saved. Raises
-        `ValueError` for a file that cannot be read, and for that of other fits.
-        """
-        _wait(self.path)
+        """The arrays and the notes that were saved last; None where there is no file. `like` makes
+        of the notes a tree of arrays of the shapes that were saved. Raises `ValueError` for a file
+        that cannot be read, and for that of other fits."""
+        settle(self.path)
         if not self.path.exists():
             return None
         try:
@@ -80,37 +74,26 @@ class Checkpoint:
         write_atomically(self.path, write)
 
     def save_sometimes(self, state: State, past: Sequence[History]) -> None:
-        """Save a fit under way, beside it, if the last save is `SECONDS_BETWEEN` ago.
-
-        Raises what went wrong with the save before, as `OSError` for a full disk.
-        """
+        """Save a fit under way, beside it, if the last save is `SECONDS_BETWEEN` ago. Raises what
+        went wrong with the save before, as `OSError` for a full disk."""
         if time.monotonic() - self._saved_at < SECONDS_BETWEEN:
             return
-        _wait(self.path)
+        settle(self.path)
         history = np.stack(joined(past))
         arrays = jax.device_get(_with_plain_key(state))
-        _UNDER_WAY[self.path] = _WRITER.submit(
-            self.save, (arrays, history), steps=history.shape[1])
+        _UNDER_WAY[self.path] = _WRITER.submit(self.save, (arrays, history), steps=history.shape[1])
         self._saved_at = time.monotonic()
-
-    def settle(self) -> None:
-        """Wait until the file holds what was saved last. Raises `OSError` if that failed."""
-        _wait(self.path)
-
-    def remove(self) -> None:
-        """All is done: the file is of no more use."""
-        remove(self.path)
 
 
 def remove(path: str | os.PathLike) -> None:
     """Remove the checkpoint of what is done, written or not."""
     with contextlib.suppress(OSError):  # that it could not be written matters no more
-        _wait(Path(path))
+        settle(Path(path))
     Path(path).unlink(missing_ok=True)
 
 
-def _wait(path: Path) -> None:
-    """Until the file is as it was last saved."""
+def settle(path: Path) -> None:
+    """Wait until the file holds what was saved last. Raises `OSError` if that failed."""
     if (writing := _UNDER_WAY.pop(path, None)) is not None:
         writing.result()
 
@@ -119,10 +102,8 @@ def resumed(
     path: str | os.PathLike | None, images: Sequence, configs: Sequence[Config],
     keys: Sequence[PRNGKeyArray], state: State,
 ) -> tuple[Checkpoint | None, State, list[History]]:
-    """The checkpoint at a path, if one is wanted, and the state and history to go on from.
-
-    `state` is that before the first step.
-    """
+    """The checkpoint at a path, if one is wanted, and the state and history to go on from. `state`
+    is that before the first step."""
     if path is None:
         return None, state, []
     store = Checkpoint(path, images, configs, keys)
@@ -159,9 +140,7 @@ def beside(path: str | os.PathLike | None, name: str) -> Path | None:
     return None if path is None else Path(path).with_name(f"{Path(path).name}.{name}")
 
 
-def _identity(
-    images: Sequence, configs: Sequence[Config], keys: Sequence[PRNGKeyArray]
-) -> str:
+def _identity(images: Sequence, configs: Sequence[Config], keys: Sequence[PRNGKeyArray]) -> str:
     """A hash of all that determines the result of fits."""
     identity = hashlib.sha256()
     for x, config, key in zip(images, configs, keys, strict=True):

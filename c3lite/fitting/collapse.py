@@ -5,8 +5,6 @@ Synthesis clips pixels to [0, 1]. On bright pictures (a page of text) every pixe
 bits: a white page. Fits of dark pictures and of networks with ReLU can die likewise.
 """
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Sequence
@@ -69,11 +67,9 @@ class Watch:
         self._total = int(config.steps) + int(config.stage2_steps)
 
     def sees_collapse(self, past: Sequence[History]) -> bool:
-        """Whether the fit should begin again: asked after each chunk, and at the end.
-
-        While it runs, from a tenth of stage 1 on, it has to be as bad as only dead fits are; at the
-        end it is judged like `Fit.collapsed`.
-        """
+        """Whether the fit should begin again: asked after each chunk, and at the end. While it
+        runs, from a tenth of stage 1 on, it has to be as bad as only dead fits are; at the end it
+        is judged like `Fit.collapsed`."""
         steps = sum(len(part.loss) for part in past)
         if math.sqrt(self._color_mse) < FLATTEST or steps < self._first:
             return False

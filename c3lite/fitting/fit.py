@@ -1,6 +1,4 @@
-"""From an image or a video to a fitted, quantized codec: `fit`."""
-
-from __future__ import annotations
+"""From an image or a video to a fitted, quantized codec: `fit`; `refit` has another's networks."""
 
 import dataclasses
 import functools
@@ -21,12 +19,11 @@ from c3lite.config import C3_FAST, Config, edit
 from c3lite.evaluation import report
 from c3lite.evaluation.metrics import ms_ssim, quality
 from c3lite.fitting import collapse, parameters
-from c3lite.fitting.checkpoint import beside, resumed
+from c3lite.fitting.checkpoint import beside, remove, resumed, settle
 from c3lite.fitting.loop import chunks
 from c3lite.fitting.parameters import Coded, Networks
-from c3lite.fitting.seconds import scheduled
 from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax, with_codec
-from c3lite.fitting.warm_up import best_start, from_window
+from c3lite.fitting.warm_up import best_start, from_window, scheduled
 from c3lite.model import entropy, latents
 from c3lite.model.codec import Codec
 
@@ -99,10 +96,8 @@ class Fit:
 
     @functools.cached_property
     def collapsed(self) -> bool | None:
-        """Whether the reconstruction is less than 5 dB above the best constant color.
-
-        None: not judged, of pictures that are nearly of one color and fits of fewer than 300 steps.
-        """
+        """Whether the reconstruction is less than 5 dB above the best constant color. None: not
+        judged, of pictures that are nearly of one color and fits of fewer than 300 steps."""
         return collapse.judge(self.image, self.mse, len(self.history.loss))
 
     def __repr__(self) -> str:
@@ -185,18 +180,41 @@ def fit(
         source = start if config.frozen_networks and isinstance(start, Fit) else None
         result = finish(x, config, best_codec(state), joined(past), began, interrupted, source)
     if store is not None:
-        store.settle() if result.interrupted else store.remove()
+        settle(store.path) if result.interrupted else remove(store.path)
     return result
+
+
+@plain_jax()
+def refit(
+    x: Float[ArrayLike, "3 *shape"], source: Fit, config: Config | None = None, *, frozen: bool,
+    key: PRNGKeyArray | None = None, progress: bool = True,
+) -> Fit:
+    """Fit another image, of any size, from the networks of `source` (as its file has them).
+
+    With `frozen` only the latents are fitted, and the result's networks are those of `source`, to
+    the bit: the overfitted codec becomes one that generalizes, or fails to. Its file holds them all
+    the same; what is sent to a decoder that has them already is `bits["latents"]`. Otherwise the
+    networks are where the fit starts from.
+
+    `config` is that of `source` unless given; it may differ in numbers and steps, not in the
+    networks' shapes, or else a `ValueError` says so. Other errors, and Ctrl-C, are as for `fit`.
+    """
+    x, config = check_image(x), edit(config or source.config, frozen_networks=frozen)
+    like = jax.eval_shape(lambda: parameters.networks_of(
+        Codec(config, x.shape[1:], key=jax.random.key(0))))
+    wanted, given = ([a.shape for a in jax.tree.leaves(n)] for n in (like, source.networks))
+    if jax.tree.structure(like) != jax.tree.structure(source.networks) or wanted != given:
+        raise ValueError("the given networks do not fit the config: it asks for arrays of "
+                         f"{wanted}, they are {given}")
+    return fit(x, config, start=source, key=key, progress=progress)
 
 
 def finish(
     x: Float[np.ndarray, "3 *shape"], config: Config, codec: Codec, history: History,
     began: float, interrupted: bool = False, source: Fit | None = None,
 ) -> Fit:
-    """Quantize a fitted codec and measure the result. Warns when it has collapsed.
-
-    With `source`, the networks are those of another fit, whose integers and steps they keep.
-    """
+    """Quantize a fitted codec and measure the result. Warns when it has collapsed. With `source`,
+    the networks are those of another fit, whose integers and steps they keep."""
     if source is not None:
         symbols = np.rint(np.asarray(codec.scaled_latents(config)))
         coded = source.coded._replace(symbols=symbols.astype(np.int32))

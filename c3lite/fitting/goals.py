@@ -1,7 +1,5 @@
 """Fits that reach a rate or a quality: the lambda that leads there is found on the way."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import time
@@ -31,13 +29,9 @@ LOWEST, HIGHEST = 1e-6, 1.0
 
 @plain_jax()
 def fit_to(
-    x: Float[ArrayLike, "3 *shape"],
-    config: Config = C3_FAST,
-    *,
-    bpp: float | int | None = None,
-    psnr: float | int | None = None,
-    key: PRNGKeyArray | None = None,
-    progress: bool = True,
+    x: Float[ArrayLike, "3 *shape"], config: Config = C3_FAST, *,
+    bpp: float | int | None = None, psnr: float | int | None = None,
+    key: PRNGKeyArray | None = None, progress: bool = True,
 ) -> Fit:
     """The fit of an image or video whose file has `bpp` bits a pixel, or that has `psnr` dB.
 

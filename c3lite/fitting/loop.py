@@ -1,7 +1,5 @@
 """Many steps: the compiled loop, and the loop around it that reports, saves and can be stopped."""
 
-from __future__ import annotations
-
 import functools
 import math
 import time
@@ -11,11 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
+from tqdm import tqdm
 
 from c3lite.config import Config
+from c3lite.data.progress import progress_output
 from c3lite.fitting import training
 from c3lite.fitting.checkpoint import Checkpoint
-from c3lite.fitting.progress import progress_bar, show_progress
 from c3lite.fitting.training import History, State, joined
 
 CHUNK = 100
@@ -33,7 +32,7 @@ class FitError(RuntimeError):
 
 @functools.partial(jax.jit, static_argnames="step")
 def run_chunk(
-    state: State, config, x: Float[Array, "*batch 3 *shape"], n: Int[ArrayLike, ""],
+    state: State, config, x: Float[Array, "..."], n: Int[ArrayLike, ""],
     step: Callable = training.step,
 ) -> tuple[State, History, Int[Array, ""]]:
     """Up to `n` <= CHUNK steps, fewer where the fit ends: the state, its history, steps done."""
@@ -55,7 +54,7 @@ def run_chunk(
 
 
 def chunks(
-    x: Float[ArrayLike, "*batch 3 *shape"], config: Config, state: State,
+    x: Float[ArrayLike, "..."], config: Config, state: State,
     past: list[History] | None = None, *, progress: bool = False,
     store: Checkpoint | None = None, advance: Callable = run_chunk,
     most: Callable[[], float] = lambda: math.inf, label: str | None = None,
@@ -108,3 +107,31 @@ def _chunk_size(seconds: float, steps: int) -> int:
 def measured(history: History, done: Int[Array, ""]) -> History:
     """A chunk's history as NumPy arrays, without the entries of steps not done."""
     return History(*(np.asarray(h)[: int(done)] for h in history))
+
+
+def progress_bar(progress: bool, total: int, done: int) -> tqdm:
+    """One bar for all steps: plain text, readable in a notebook, under papermill and in a log."""
+    return tqdm(
+        total=total, initial=done, disable=not progress, file=progress_output(), unit="step",
+        mininterval=0.5, dynamic_ncols=False, ncols=110, desc="compiling",
+        bar_format="{desc} |{bar:10}| {n_fmt}/{total_fmt} {elapsed}, {remaining} left{postfix}")
+
+
+def show_progress(bar: tqdm, state: State, history: History, label: str | None = None) -> None:
+    """Move the bar by a chunk's steps, with its last loss, rate and quality. `label` says of what;
+    None: of the stage."""
+    if bar.disable:
+        return
+    compiled = bar.desc.startswith("compiling")
+    # means over a batch
+    loss, bits, mse = (np.nanmean(h[-1]) for h in (history.loss, history.bits, history.mse))
+    bar.set_postfix_str(f"loss {loss:.3g}, latents {bits / np.prod(state.codec.shape):.3f} bpp, "
+                        f"{-10 * np.log10(max(mse, 1e-12)):.2f} dB", refresh=False)
+    stage = "stage 2" if np.isfinite(state.best.loss).all() else "stage 1"
+    bar.set_description_str(label or stage, refresh=False)
+    if compiled:  # its time says nothing of the steps to come
+        bar.n = bar.initial = bar.last_print_n = bar.n + len(history.loss)
+        bar.last_print_t = bar._time()
+        bar.refresh()
+    else:
+        bar.update(len(history.loss))

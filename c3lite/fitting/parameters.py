@@ -5,8 +5,6 @@ biases, of both networks, or of each. The pair is chosen by trying all combinati
 `config.parameter_steps`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -18,7 +16,7 @@ import jax.random as jr
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
-from c3lite.coding.header import ARRAY_STEPS, Coded, step_of_each
+from c3lite.coding.header import ARRAY_STEPS, Coded, array_steps
 from c3lite.model.codec import Codec
 from c3lite.model.entropy import latent_bits, total_bits
 from c3lite.model.quantize import hard_round
@@ -48,38 +46,17 @@ def with_networks(codec: Codec, networks: Networks) -> Codec:
         is_leaf=lambda leaf: leaf is None)
 
 
-def is_bias(path) -> bool:
-    """Whether an array (a path from `jax.tree_util.tree_flatten_with_path`) takes the bias step.
-
-    Biases of layers, and the shift of FiLM (the second of each pair).
-    """
-    last = path[-1]
-    in_film = any(getattr(key, "name", None) == "film" for key in path)
-    return last.idx == 1 if in_film else getattr(last, "name", None) == "bias"
-
-
 def to_integers(networks: Networks, *steps) -> Networks:
-    """Each array divided by its step and rounded; still floats, whole numbers.
-
-    `steps` are those of weights and biases, and maybe two more of the entropy model's; or one for
-    each array.
-    """
-    return _by_steps(lambda array, step: jnp.round(array / step), networks, steps)
+    """Each array divided by its step and rounded; still floats, whole numbers. `steps` are those of
+    weights and biases, and maybe two more of the entropy model's; or one for each array."""
+    return jax.tree.map(lambda array, step: jnp.round(array / step), networks,
+                        array_steps(networks, steps))
 
 
 def from_integers(integers: Networks, *steps) -> Networks:
     """The networks that the decoder sees: integers times steps (as for `to_integers`)."""
-    return _by_steps(lambda k, step: k * jnp.float32(step), integers, steps)
-
-
-def _by_steps(f, networks, steps):
-    """f(array, step) of every array."""
-    return jax.tree.map(f, networks, array_steps(networks, steps))
-
-
-def array_steps(networks: Networks, steps: Sequence) -> Networks:
-    """The step of each array, from `Coded.steps`."""
-    return step_of_each(networks, steps, lambda path: (path[0].name == "entropy", is_bias(path)))
+    return jax.tree.map(lambda k, step: k * jnp.float32(step), integers,
+                        array_steps(integers, steps))
 
 
 def laplace_array_scale(integers: Float[Array, "*shape"]) -> Float[Array, ""]:
@@ -114,11 +91,9 @@ SMALL_WEIGHT = 3e-3
 
 
 def smooth_network_bits(networks: Networks) -> Float[Array, ""]:
-    """`network_bits` but for a constant, from weights instead of integers, with a gradient.
-
-    Each array has a Laplace of its own, whatever its step will be: n log2(scale) bits, and |w| /
-    scale nats a weight.
-    """
+    """`network_bits` but for a constant, from weights instead of integers, with a gradient. Each
+    array has a Laplace of its own, whatever its step will be: n log2(scale) bits, and |w| / scale
+    nats a weight."""
     def bits(array):
         scale = jnp.sqrt((jnp.mean(array**2) + SMALL_WEIGHT**2) / 2)
         return array.size * jnp.log2(scale) + jnp.abs(array).sum() / (scale * math.log(2))
@@ -182,11 +157,9 @@ def steps_of_arrays(
     codec: Codec, config, x: Float[Array, "3 *shape"], symbols: Float[Array, " latents"],
     steps: Sequence,
 ) -> tuple[tuple, Float[Array, ""]]:
-    """A step for every array, and the latents' bits with them; `steps` is where to begin.
-
-    One array after another takes the step of least loss. The entropy model changes the rate alone,
-    the others the distortion alone, so only that half of the codec is evaluated.
-    """
+    """A step for every array, and the latents' bits with them; `steps` is where to begin. One array
+    after another takes the step of least loss. The entropy model changes the rate alone, the others
+    the distortion alone, so only that half of the codec is evaluated."""
     networks, pixels = networks_of(codec), x.size // 3
     table = jnp.array(ARRAY_STEPS)
     start = jnp.stack(jax.tree.leaves(array_steps(networks, steps)))

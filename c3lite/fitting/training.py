@@ -4,8 +4,6 @@ Both stages run the same step. It differs only in the quantizer handed to `rate_
 where the learning rate comes from, and a predicate chooses: one compilation, not one a stage.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import math
@@ -31,10 +29,8 @@ from c3lite.model.quantize import hard_round, noisy_round
 
 
 class Best(NamedTuple):
-    """Stage 2's best so far: a loss with the very parameters it was measured at.
-
-    The release stores the parameters *after* the update with the loss *before* it.
-    """
+    """Stage 2's best so far: a loss with the very parameters it was measured at. The release stores
+    the parameters *after* the update with the loss *before* it."""
 
     loss: Float[Array, ""]
     codec: Codec
@@ -96,8 +92,7 @@ def step(state: State, config, x: Float[Array, "3 *shape"]) -> tuple[State, Hist
     quantize = quantizer(config, state.step, state.key)
     (loss, cost), gradient = jax.value_and_grad(rate_distortion, has_aux=True)(
         state.codec, config, x, quantize)
-    scale = jnp.where(in_stage1, config.latent_gradient_scale,
-                      config.stage2_latent_gradient_scale)
+    scale = jnp.where(in_stage1, config.latent_gradient_scale, config.stage2_latent_gradient_scale)
     gradient = eqx.tree_at(lambda c: c.grids, gradient, tuple(scale * g for g in gradient.grids))
     if config.network_rate:
         rate = jax.grad(smooth_network_bits)(networks_of(state.codec))
@@ -129,8 +124,7 @@ def keep_best(state: State, config, loss: Float[Array, ""]) -> State:
     best = where(better, Best(loss, state.codec, state.optimizer), state.best)
     waited = jnp.where(better, 0, state.waited + 1)
     decay = waited >= config.stage2_patience
-    codec, optimizer = where(
-        decay, (best.codec, best.optimizer), (state.codec, state.optimizer))
+    codec, optimizer = where(decay, (best.codec, best.optimizer), (state.codec, state.optimizer))
     return state._replace(
         codec=codec, optimizer=optimizer, best=best,
         waited=jnp.where(decay, 0, waited),

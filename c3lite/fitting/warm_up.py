@@ -1,22 +1,21 @@
-"""What goes before the first step: networks from a window, or random starts that compete."""
-
-from __future__ import annotations
+"""What goes before the first step: how many there are time for, networks from a window, or random
+starts that compete."""
 
 import functools
 import math
+import time
 from collections.abc import Callable
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, PRNGKeyArray
 
-from c3lite.config import Config
-from c3lite.fitting import training
-from c3lite.fitting.loop import FIRST_CHUNK, chunks, measured, run_chunk
+from c3lite.config import Config, edit
+from c3lite.fitting import loop, parameters, training
+from c3lite.fitting.loop import CHUNK, FIRST_CHUNK, chunks, measured, run_chunk
 from c3lite.fitting.parameters import networks_of, with_networks
-from c3lite.fitting.progress import progress_bar, show_progress
 from c3lite.fitting.training import History, State, joined, with_codec
 
 LARGE = 8
@@ -24,6 +23,10 @@ LARGE = 8
 they save."""
 TILE = 64
 """Side of the tiles of a window, in pixels."""
+FEWEST_STEPS = 100
+"""A time for fewer is refused: nothing would be seen in the picture."""
+ENCODING_S_A_PIXEL = 4e-6
+"""Of synthesis and the file in NumPy, measured on two cores."""
 
 
 def window_of(config: Config, shape: tuple[int, ...]) -> tuple[int, int] | None:
@@ -49,7 +52,7 @@ def window(
 
 
 def from_window(
-    x: Float[np.ndarray, "*batch 3 *shape"], config: Config, state: State, *,
+    x: Float[np.ndarray, "..."], config: Config, state: State, *,
     progress: bool = False, start: Callable | None = None, advance: Callable = run_chunk,
     stop: Callable[[], bool] = lambda: False,
 ) -> State:
@@ -74,7 +77,7 @@ def from_window(
 
 
 def best_start(
-    x: Float[np.ndarray, "*batch 3 *shape"], config: Config, state: State, past: list[History], *,
+    x: Float[np.ndarray, "..."], config: Config, state: State, past: list[History], *,
     progress: bool = False, start: Callable | None = None, advance: Callable = run_chunk,
 ) -> State:
     """COOL-CHIC's warm-up: all random starts take the first steps, and the best one goes on.
@@ -91,15 +94,15 @@ def best_start(
     best, history, least = None, None, np.inf
     split = functools.partial(jax.random.split, num=config.warmup_starts - 1)
     keys = jax.vmap(split, out_axes=1)(state.key) if state.key.ndim else split(state.key)
-    with progress_bar(progress, config.warmup_starts * steps, 0) as bar:
+    with loop.progress_bar(progress, config.warmup_starts * steps, 0) as bar:
         for number in range(config.warmup_starts):
             attempt, tried = start(x, config, keys[number - 1]) if number else state, []
             for first in range(0, steps, FIRST_CHUNK):
                 n = min(FIRST_CHUNK, steps - first)
                 attempt, part, done = advance(attempt, config, there, np.int32(n))
                 tried.append(measured(part, done))
-                show_progress(bar, attempt, tried[-1],
-                              f"start {number + 1} of {config.warmup_starts}")
+                loop.show_progress(bar, attempt, tried[-1],
+                                   f"start {number + 1} of {config.warmup_starts}")
             whole = joined(tried)
             loss = whole.loss[-10:].mean(0)
             if best is None:
@@ -112,3 +115,56 @@ def best_start(
             least = np.where(better, loss, least)
     past.append(history)
     return best
+
+
+def scheduled(
+    x: Float[np.ndarray, "3 *shape"], config: Config, key: PRNGKeyArray, seconds: float | int,
+    began: float,
+) -> Config:
+    """`config` with as many steps as fit into `seconds` from `began` (of `time.perf_counter`).
+
+    The schedule is the same, both stages in proportion, only its length is new: it follows from the
+    time that some steps and the search of the networks' steps take here, compilation apart. Both
+    are compiled on the way, and have to be for the fit as well. Raises `ValueError` for a time in
+    which there is no fit.
+    """
+    there, state = jnp.asarray(x), training.begin(x, config, key)
+
+    def search():
+        return parameters.search(state.codec, config, there)
+
+    step_s = _step_s(x, state, config)
+    _seconds(search)
+    search_s = _seconds(search)
+    encoding_s = ENCODING_S_A_PIXEL * x[0].size
+    # every start of a warm-up but the first one costs a tenth of stage 1, at most
+    step_s *= 1 + (config.warmup_starts - 1) / 10
+    if size := window_of(config, x.shape[1:]):
+        tiles = window(x, size)
+        step_s += _step_s(tiles, training.begin(tiles, config, key), config)
+    spent_s = time.perf_counter() - began
+    total = int((seconds - spent_s - search_s - encoding_s) / step_s)
+    if total < FEWEST_STEPS:
+        needed_s = spent_s + search_s + encoding_s + FEWEST_STEPS * step_s
+        raise ValueError(f"{seconds:g} s are too few here: compilation and {FEWEST_STEPS} steps "
+                         f"take {needed_s:.0f} s")
+    share = config.stage2_steps / max(config.steps + config.stage2_steps, 1)
+    stage2_steps = round(share * total)
+    return edit(config, steps=total - stage2_steps, stage2_steps=stage2_steps)
+
+
+def _step_s(x, state: State, config: Config) -> float:
+    """Seconds of a step, compilation apart."""
+    x, endless = jnp.asarray(x), edit(config, steps=10**6)
+
+    def steps_s(n: int) -> float:
+        return _seconds(lambda: run_chunk(state, endless, x, np.int32(n))) / n
+
+    steps_s(1)
+    return steps_s(int(np.clip(1 / steps_s(FIRST_CHUNK), FIRST_CHUNK, CHUNK)))  # a second of it
+
+
+def _seconds(f: Callable) -> float:
+    began = time.perf_counter()
+    jax.block_until_ready(f())
+    return time.perf_counter() - began

@@ -1,7 +1,5 @@
 """Activations of both networks: in JAX, in NumPy, and in whole numbers for the entropy coder."""
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """How the weights of the networks' layers start; biases start at zero."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Noise that stands in for rounding in stage 1 (Eqs. 5, 22, 23; App. A.2.5)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -40,9 +38,7 @@ def kumaraswamy_noise(key: PRNGKeyArray, shape: tuple[int, ...], a: Scalar) -> F
     return jnp.where(a == jnp.inf, 0.5, noise) - 0.5
 
 
-def gaussian_noise(
-    key: PRNGKeyArray, shape: tuple[int, ...], sigma: Scalar
-) -> Float[Array, "..."]:
+def gaussian_noise(key: PRNGKeyArray, shape: tuple[int, ...], sigma: Scalar) -> Float[Array, "..."]:
     """Normal noise of standard deviation sigma, in bins; sigma = 0 is none (Cool-Chic 5)."""
     return sigma * jax.random.normal(key, shape)
 

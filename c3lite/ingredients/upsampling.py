@@ -1,7 +1,5 @@
 """Upsampling: the kernels that interpolate the latent grids (App. A.1.2), and the learned ones."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -89,16 +87,10 @@ def doubled(xp: Any, x, half, axis: int, size: int):
     return _part(xp.stack([even, odd], axis).reshape(shape), axis, 0, size)
 
 
-def _triangle(d):
-    return np.maximum(0, 1 - d)
-
-
 def interpolate_rows(grid: Float[Array, "n ..."], ratio: int) -> Float[Array, "m ..."]:
-    """Bilinear upsampling of the first axis by a whole ratio: each output row mixes two rows.
-
-    The product with a whole matrix costs more a pixel the larger the image is; this costs the
-    same. At the edges, replicating a row is what renormalizing the weights does.
-    """
+    """Bilinear upsampling of the first axis by a whole ratio: each output row mixes two rows. The
+    product with a whole matrix costs more a pixel the larger the image is; this costs the same. At
+    the edges, replicating a row is what renormalizing the weights does."""
     position = (np.arange(ratio) + 0.5) / ratio - 0.5  # relative to the input row
     before, after = np.maximum(-position, 0), np.maximum(position, 0)
     padded = jnp.concatenate([grid[:1], grid, grid[-1:]])[:, None]
@@ -115,17 +107,13 @@ def _keys_cubic(d):
     return np.where(d >= 2, 0, np.where(d >= 1, far, near))
 
 
-def _lanczos3(d):
-    return np.where(d > 3, 0, np.sinc(d) * np.sinc(d / 3))
-
-
 BICUBIC_TAPS = (-0.03515625, -0.10546875, 0.26171875, 0.87890625)
 """The first half of bicubic interpolation by 2 as 8 taps a side (COOL-CHICv2)."""
 
 UPSAMPLINGS: dict[str, Upsampling] = {
-    "bilinear": Upsampling(2, _triangle, whole_ratio=interpolate_rows),
+    "bilinear": Upsampling(2, lambda d: np.maximum(0, 1 - d), whole_ratio=interpolate_rows),
     "bicubic": Upsampling(4, _keys_cubic),
-    "lanczos": Upsampling(6, _lanczos3),
+    "lanczos": Upsampling(6, lambda d: np.where(d > 3, 0, np.sinc(d) * np.sinc(d / 3))),
     # a transposed convolution of stride 2 meets every other of its 8 taps at any output
     "learned": Upsampling(4, start=BICUBIC_TAPS + BICUBIC_TAPS[::-1]),
     "separable": Upsampling(4, start=BICUBIC_TAPS + BICUBIC_TAPS[::-1], is_separable=True),

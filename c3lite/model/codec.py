@@ -18,8 +18,6 @@
                          L                                                    Eq. 4
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 
@@ -35,10 +33,8 @@ from c3lite.model.synthesis import Synthesis
 
 
 class Codec(eqx.Module):
-    """Latent grids z, entropy model g_psi and synthesis f_theta for data of one shape.
-
-    Every array in it is trained. What is fixed lives in the config, which all functions take.
-    """
+    """Latent grids z, entropy model g_psi and synthesis f_theta for data of one shape. Every array
+    in it is trained. What is fixed lives in the config, which all functions take."""
 
     grids: tuple[Float[Array, "..."], ...]
     """z: the latent grids before gains and quantization, finest first; zero at the start."""

@@ -5,8 +5,6 @@ training (shifted views of whole grids, here) and decoding (positions looked up 
 time, in `coding/payload.py`), for images and videos. Outside the grid a latent counts as zero.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Sequence
@@ -142,9 +140,7 @@ def correlate(
     moved: Float[Array, "frames rows columns"], kernel: Float[Array, "out *size"]
 ) -> Float[Array, "out latents"]:
     """kernel times the views of `moved` at `box_starts`, by the Fourier transform of every frame.
-
-    For windows too wide to be gathered: the cost does not grow with their size.
-    """
+    For windows too wide to be gathered: the cost does not grow with their size."""
     size = kernel.shape[1:]
     fast = [scipy.fft.next_fast_len(n, real=True) for n in moved.shape[1:]]
     frames = jnp.fft.rfft2(moved, s=fast)
@@ -176,11 +172,9 @@ HALVE_TAPS = (1, 3, 3, 1)
 
 
 def grid_offsets(config, ndim: int, grid: int) -> tuple[Offset, ...]:
-    """The offsets within grid number `grid`, in the order of the network's inputs.
-
-    A masked grid sees the mask's box in the previous frame, then the current frame's causal half.
-    For decoding, and where the mask's position is known; `EntropyModel` has it as a traced number.
-    """
+    """The offsets within grid number `grid`, in the order of the network's inputs. A masked grid
+    sees the mask's box in the previous frame, then the current frame's causal half. For decoding,
+    and where the mask's position is known; `EntropyModel` has it as a traced number."""
     offsets = own_offsets(config, ndim)
     if masked(config, ndim, grid):
         check_mask(config, ndim)

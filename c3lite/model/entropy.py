@@ -4,8 +4,6 @@ Contexts, `mu` and `scale` are in latent units (multiples of the bin width q); b
 step units, everything divided by q.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Latent grids, their gains, and their way up to full resolution (Eq. 6; App. A.1.1-A.1.2)."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 import math
@@ -47,9 +45,7 @@ def initial_gains(config) -> Float[Array | np.ndarray, " grids"]:
 @functools.cache
 def resize_matrix(n_in: int, n_out: int, method: str) -> Float[np.ndarray, "n_out n_in"]:
     """One axis of upsampling as a matrix: half-pixel centers, weights renormalized at the edges.
-
-    What `jax.image.resize` does (a test holds the two together), without a program to compile.
-    """
+    What `jax.image.resize` does (a test holds the two together), without a program to compile."""
     centers = (np.arange(n_out) + 0.5) * n_in / n_out - 0.5
     weights = UPSAMPLINGS[method].weight(np.abs(centers[:, None] - np.arange(n_in)))
     return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
@@ -106,9 +102,7 @@ def double(
     grid: Float[Array, "*shape"], kernel: Float[Array, "*taps"], shape: tuple[int, ...]
 ) -> Float[Array, "..."]:
     """A transposed convolution of stride 2, edges replicated, cropped to `shape` (COOL-CHICv2).
-
-    `kernel` has 8 taps along every axis.
-    """
+    `kernel` has 8 taps along every axis."""
     padded = jnp.pad(grid, 4, mode="edge")
     if not on_cpu():
         return _double_by_phases(padded, kernel, shape)
@@ -137,9 +131,7 @@ def _double_by_phases(padded, kernel, shape):
 
 
 def upsample(
-    config,
-    grids: tuple[Float[Array, "..."], ...],
-    shape: tuple[int, ...],
+    config, grids: tuple[Float[Array, "..."], ...], shape: tuple[int, ...],
     kernel: Float[Array, "*taps"] | None = None,
 ) -> Float[Array, "grids *shape"]:
     """Every grid at full resolution, finest first."""

@@ -4,8 +4,6 @@ Data are channels-first matrices, one column a latent or pixel: products with a 
 on the left run over long contiguous rows.
 """
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Sequence
 
@@ -41,9 +39,7 @@ def dense_layers(
     config, key: PRNGKeyArray, widths: Sequence[int], fan_in: int | None = None
 ) -> tuple[Dense, ...]:
     """Layers of the given widths, input first. `fan_in` replaces the first layer's in its init.
-
-    Residual layers (`is_residual`) start at zero.
-    """
+    Residual layers (`is_residual`) start at zero."""
     layers = []
     for i, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
         weight = initial_weight(config, jr.fold_in(key, i), n_out, n_in, None if i else fan_in)

@@ -4,8 +4,6 @@
 soft-rounding, `u` noise centered on zero, `a` its parameter (of Kumaraswamy noise its shape).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import jax
@@ -42,17 +40,11 @@ def soft_round_conditional_mean(y: Float[Array, "*shape"], T: Scalar) -> Float[A
 
 
 def noisy_round(
-    x: Float[Array, "*shape"],
-    T: Scalar,
-    a: Scalar,
-    key: PRNGKeyArray,
-    second_is_s: bool = False,
+    x: Float[Array, "*shape"], T: Scalar, a: Scalar, key: PRNGKeyArray, second_is_s: bool = False,
     noise: Callable = kumaraswamy_noise,
 ) -> Float[Array, "*shape"]:
-    """Stage 1: r_T(s_T(x) + u), or s_T(s_T(x) + u) if `second_is_s` (Eqs. 5, 19).
-
-    u is `noise` (`Noise.sample`) of the parameter `a`.
-    """
+    """Stage 1: r_T(s_T(x) + u), or s_T(s_T(x) + u) if `second_is_s` (Eqs. 5, 19). u is `noise`
+    (`Noise.sample`) of the parameter `a`."""
     y = soft_round(x, T) + noise(key, x.shape, a)
     return soft_round(y, T) if second_is_s else soft_round_conditional_mean(y, T)
 
@@ -61,10 +53,8 @@ def noisy_round(
 def hard_round(
     x: Float[Array, "*shape"], T: Scalar = jnp.inf, factor: Scalar = 1.0
 ) -> Float[Array, "*shape"]:
-    """Stage 2: round half to even; the derivative is that of s_T, times `factor` (Eqs. 16-18).
-
-    T = inf is the straight-through estimator; `factor` is then COOL-CHICv2's epsilon.
-    """
+    """Stage 2: round half to even; the derivative is that of s_T, times `factor` (Eqs. 16-18). T =
+    inf is the straight-through estimator; `factor` is then COOL-CHICv2's epsilon."""
     return jnp.round(x)
 
 

@@ -1,7 +1,5 @@
 """The synthesis network f_theta: upsampled latents to pixels (App. A.1.3)."""
 
-from __future__ import annotations
-
 import math
 
 import equinox as eqx

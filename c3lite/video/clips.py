@@ -4,8 +4,8 @@ for which the masks of a clip's configs have to be learned first."""
 import contextlib
 import dataclasses
 import functools
-import math
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,14 +13,14 @@ import jax
 import numpy as np
 from jaxtyping import ArrayLike, Float, PRNGKeyArray
 
-from c3lite.coding import encode
 from c3lite.config import UVG, Config
 from c3lite.data.patches import by, join_patches, patch_size, split_patches
 from c3lite.data.progress import progress_output
 from c3lite.evaluation.metrics import quality
-from c3lite.fitting.adaptive import fit_best
-from c3lite.fitting.checkpoint import beside
-from c3lite.fitting.fit import Fit, check_image
+from c3lite.fitting.checkpoint import Checkpoint, beside, history_like
+from c3lite.fitting.fit import Fit, check_image, finish, fit
+from c3lite.fitting.training import History, plain_jax
+from c3lite.model.codec import Codec
 from c3lite.video import masks
 
 
@@ -50,10 +50,7 @@ class VideoFit:
         """Of the reconstruction, dB: the mean over whole frames."""
         return quality(self.reconstruction, self.video)
 
-    @property
-    def pixels(self) -> int:
-        """Number of pixels, all frames together."""
-        return math.prod(self.shape)
+    pixels, bpp = Fit.pixels, Fit.bpp  # of all patches and of the real file, as of one fit's
 
     def _mean(self, name):
         return sum(getattr(fit, name) * fit.pixels for fit in self.fits) / self.pixels
@@ -62,11 +59,6 @@ class VideoFit:
     def bpp_estimate(self) -> float:
         """Bits per pixel from log-probabilities, networks included."""
         return self._mean("bpp_estimate")
-
-    @functools.cached_property
-    def bpp(self) -> float:
-        """Bits per pixel of the real file, every byte counted; written when first asked for."""
-        return 8 * len(encode(self)) / self.pixels
 
     @property
     def loss(self) -> float:
@@ -101,19 +93,47 @@ def adaptive(x: Float[ArrayLike, "3 *shape"], configs: Sequence[Config], *,
     ends it early with the best so far, `interrupted=True`, and while a mask is learned with
     `KeyboardInterrupt`. `on_collapse` is as for `fit`.
     """
-    best = _adaptive(x, configs, key, progress, mask_steps, checkpoint, on_collapse)
+    best = fit_best(x, configs, key, progress, mask_steps, checkpoint, on_collapse)
     if not best.interrupted:
         _remove(checkpoint)
     return best
 
 
-def _adaptive(x, configs, key, progress, mask_steps, checkpoint, on_collapse) -> Fit:
-    """`adaptive`, whose files stay, so that the result is had from them again at once."""
+@plain_jax()
+def fit_best(x, configs, key, progress, mask_steps, checkpoint, on_collapse) -> Fit:
+    """`adaptive`, whose files stay, so that the result is had from them again at once: the best so
+    far in the checkpoint, and beside it the masks and the fit under way."""
     x = check_image(x)
-    placed = masks.with_masks(x, configs, key=key, steps=mask_steps, progress=progress,
-                              checkpoint=beside(checkpoint, "masks"))
-    return fit_best(x, placed, key=key, progress=progress, checkpoint=checkpoint,
-                    on_collapse=on_collapse)
+    if not configs:
+        raise ValueError("there is nothing to choose from: give at least one config")
+    key = jax.random.key(0) if key is None else key
+    configs = masks.with_masks(x, configs, key=key, steps=mask_steps, progress=progress,
+                               checkpoint=beside(checkpoint, "masks"))
+    tried, best, store = 0, None, None
+
+    def like(notes):
+        config = Config.from_json(notes["config"])
+        codec = jax.eval_shape(lambda: Codec(config, x.shape[1:], key=jax.random.key(0)))
+        return codec, history_like(notes["steps"])
+
+    if checkpoint is not None:
+        store = Checkpoint(checkpoint, [x] * len(configs), configs, [key] * len(configs))
+        if found := store.load(like):
+            (codec, history), notes = found
+            tried = notes["tried"]
+            best = finish(x, Config.from_json(notes["config"]), codec, History(*history),
+                          time.perf_counter() - notes["seconds"])
+    for n, config in enumerate(configs[tried:], start=tried + 1):
+        candidate = fit(x, config, key=key, progress=progress, on_collapse=on_collapse,
+                        checkpoint=beside(checkpoint, f"fit{n}"))
+        if best is None or candidate.loss < best.loss:
+            best = candidate
+        if candidate.interrupted:
+            return dataclasses.replace(best, interrupted=True)
+        if store is not None:
+            store.save((best.codec, np.stack(best.history)), tried=n, seconds=best.seconds,
+                       config=best.config.to_json(), steps=len(best.history.loss))
+    return best
 
 
 def _remove(checkpoint) -> None:
@@ -158,8 +178,8 @@ def fit_video(video: Float[ArrayLike, "3 *shape"], config: Config | Sequence[Con
     for n, (part, file) in enumerate(zip(parts, files, strict=True)):
         if progress and len(parts) > 1:
             print(f"patch {n + 1} of {len(parts)}: {by(part.shape[1:])}", file=progress_output())
-        fits.append(_adaptive(part, configs, jax.random.fold_in(key, n), progress, mask_steps, file,
-                              on_collapse))
+        fits.append(fit_best(part, configs, jax.random.fold_in(key, n), progress, mask_steps, file,
+                             on_collapse))
         if fits[-1].interrupted:
             raise KeyboardInterrupt(f"interrupted in patch {n + 1} of {len(parts)}")
     for file in files:

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Float, PRNGKeyArray
 
 from c3lite.config import ADAPTIVE_UVG, Config, edit
-from c3lite.fitting.checkpoint import Checkpoint, beside, resumed
+from c3lite.fitting.checkpoint import Checkpoint, beside, remove, resumed
 from c3lite.fitting.fit import check_image
 from c3lite.fitting.loop import chunks
 from c3lite.fitting.training import History, begin, joined, plain_jax
@@ -115,8 +115,7 @@ def learn_offsets(video: Float[ArrayLike, "3 *shape"], config: Config = ADAPTIVE
     store, state, past = resumed(checkpoint, [x], [wide], [key], begin(x, wide, key))
 
     def found(state):
-        first = (state.codec.entropy.network(n)[0].weight
-                 for n in range(ctx.masked_count(config)))
+        first = (state.codec.entropy.network(n)[0].weight for n in range(ctx.masked_count(config)))
         maps = tuple(np.abs(np.asarray(w)[:, : window**2]).mean(0).reshape(window, window)
                      for w in first)
         origins = tuple(_best_box(heat, config.mask_shape) for heat in maps)
@@ -128,7 +127,7 @@ def learn_offsets(video: Float[ArrayLike, "3 *shape"], config: Config = ADAPTIVE
         if callback is not None:
             callback(found(state))
     if store is not None:
-        store.remove()
+        remove(store.path)
     return found(state)
 
 

@@ -24,8 +24,7 @@ from c3lite.ablation.store import Record, Store, fit_key, short_hash
 from c3lite.ablation.studies.stand_ins import latents_loss, loss_curve
 from c3lite.ablation.table import TextTable, collapses, number
 from c3lite.config import Config, edit
-from c3lite.fitting.fit import Fit, fit
-from c3lite.fitting.transfer import refit
+from c3lite.fitting.fit import Fit, fit, refit
 
 KINDS = {"own": "its own, from scratch", "frozen": "another's, frozen",
          "warm": "another's, as a start"}
