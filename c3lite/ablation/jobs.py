@@ -167,13 +167,14 @@ def attempt(make: Callable[[], Fit]) -> Fit | FitError:
 def record(outcome: Outcome, length: int | None) -> Record:
     """What is stored of a finished, or failed, fit; `length` is that of its file in bytes."""
     job, result, seconds, batch = outcome
+    own = importlib.metadata.distributions(name="c3lite")
     about = {
         "key": job.key, "numerics": NUMERICS, "config": json.loads(job.config.to_json()),
         "image": job.image, "image_sha256": job.image_sha256, "shape": job.shape,
         "seed": int(job.seed), "seconds": round(seconds, 3), "batch": batch,
         "device": devices.name(),
-        "versions": {"c3lite": _own_version(), "jax": jax.__version__,
-                     "python": platform.python_version()},
+        "versions": {"c3lite": next((found.version for found in own), "not installed"),
+                     "jax": jax.__version__, "python": platform.python_version()},
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
     if isinstance(result, FitError):
         return Record(**about, bits={}, psnr_db=math.nan, loss=math.nan, steps=0, history={},
@@ -193,13 +194,6 @@ def thinned(history: History) -> dict[str, list[float | int]]:
     return {"step": steps.tolist()} | {
         name: [float(f"{v:.5g}") for v in values[steps]]
         for name, values in history._asdict().items()}
-
-
-def _own_version() -> str:
-    try:
-        return importlib.metadata.version("c3lite")
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def run_missing(jobs: Group, folder: str | os.PathLike, arrays: Arrays,

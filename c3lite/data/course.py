@@ -5,8 +5,6 @@
     course.scoreboard("02", {"C3": fit})
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Mapping
