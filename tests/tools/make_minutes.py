@@ -59,15 +59,15 @@ def main() -> None:
     """Draw, write, and print the numbers."""
     figure, ax = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
     points, others = measured(), lines()
-    for name, (minutes, rate) in points.items():
-        look = plots.style(name)
-        ax.plot(minutes, rate, look["marker"], color=look["color"], markersize=8)
+    for (name, (minutes, rate)), color in zip(points.items(), plots.COLORS, strict=False):
+        ax.plot(minutes, rate, "o", color=color, markersize=9)
         ax.annotate(name, (minutes, rate), xytext=(8, -3), textcoords="offset points", fontsize=9)
         print(f"{name:26}{minutes:6.1f} min {rate:.4f} bpp")
     for name, rate in others.items():
         ax.axhline(rate, color="#A6A6A6", linewidth=1, zorder=1)
-        ax.annotate(name, (0.01, rate), xycoords=("axes fraction", "data"), xytext=(0, 2),
-                    textcoords="offset points", fontsize=8, color="#606060")
+        at, side, up = (0.99, "right", -9) if "published" in name else (0.01, "left", 2)
+        ax.annotate(name, (at, rate), ha=side, xytext=(0, up), textcoords="offset points",
+                    xycoords=("axes fraction", "data"), fontsize=7.5, color="#606060")
         print(f"{name:26}           {rate:.4f} bpp")
     longest = max(minutes for minutes, _ in points.values())
     ax.set(xlim=(0, 1.5 * longest), ylim=(0, None), xlabel="minutes of one CPU core, 2,200 steps",
