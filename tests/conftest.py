@@ -13,7 +13,7 @@ _CACHE = Path(__file__).parents[1] / ".cache" / "jax"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
 # And most programs are used for a few steps: three quarters of the compilation are left out.
-# `optimized` has most of it back. The lessons and the browser of `.ci/run` have all of it.
+# `optimized` has most of it back. The browser and the cluster of `.ci/run` have all of it.
 if os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1") == "1" and version(
         "jaxlib").startswith("0.10."):  # a flag that XLA does not know ends the process
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
