@@ -5,7 +5,6 @@ import pytest
 import c3lite as c3
 from c3lite.ablation.store import Store
 from c3lite.ablation.studies import network_transfer as t
-from c3lite.ablation.studies.stand_ins import latents_loss
 
 SMALL = c3.edit(c3.C3, num_grids=3, synthesis_widths=(6,), entropy_widths=(6,), context_size=(3, 3),
                 synthesis_residual_convs=1, steps=60, stage2_steps=30, parameter_steps=(1e-3, 1e-2))
@@ -60,7 +59,7 @@ def test_rises_are_against_the_longest_own_fit(study):
     own = t.rises(results, "own", 60)
     assert own == {("kodim23", "kodim23"): 0.0, ("kodim19", "kodim19"): 0.0}
     frozen = t.rises(results, "frozen", 60)
-    by = {r[:4]: latents_loss(r.record) for r in results}
+    by = {r[:4]: r.record.latents_loss for r in results}
     shorter = by["own", "kodim19", "kodim19", 20] / by["own", "kodim19", "kodim19", 60]
     assert t.rises(results, "own", 20)["kodim19", "kodim19"] == pytest.approx(100 * (shorter - 1))
     assert frozen["kodim23", "kodim19"] == pytest.approx(100 * (
@@ -91,9 +90,9 @@ def test_what_is_sent(study):
     by = {r[:4]: r.record for r in study[1]}
     own = by["own", "kodim19", "kodim19", 60]
     networks = own.bits["synthesis"] + own.bits["entropy"]
-    assert own.loss - latents_loss(own) == pytest.approx(1e-3 * networks / (24 * 32))
+    assert own.loss - own.latents_loss == pytest.approx(1e-3 * networks / (24 * 32))
     place = "kodim23", "kodim19"
-    for kind, loss in (("frozen", latents_loss), ("warm", lambda r: r.loss)):
+    for kind, loss in (("frozen", lambda r: r.latents_loss), ("warm", lambda r: r.loss)):
         rise = 100 * (loss(by[kind, *place, 60]) / own.loss - 1)
         assert t.rises(study[1], kind, 60, sent=True)[place] == pytest.approx(rise)
 

@@ -71,8 +71,8 @@ def results(**losses):
 
 
 def test_losses_are_the_latents():
-    assert study.latents_loss(record(0.5)) == pytest.approx(0.5)
-    assert study.latents_loss(record(0.5, networks_bits=9.0)) == pytest.approx(0.5)
+    assert record(0.5).latents_loss == pytest.approx(0.5)
+    assert record(0.5, networks_bits=9.0).latents_loss == pytest.approx(0.5)
 
 
 def test_jump_is_from_the_stand_in_to_rounding():

@@ -69,8 +69,11 @@ def gpu_memory() -> float | None:
 
 def cores() -> int:
     """CPU cores that this process may use."""
-    allowed = getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))  # on Linux
-    return min(len(allowed(0)), int(os.environ.get("SLURM_CPUS_ON_NODE", 10**9)))
+    try:
+        count = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        count = os.cpu_count() or 1
+    return min(count, int(os.environ.get("SLURM_CPUS_ON_NODE", count)))
 
 
 def cpu_workers(shape: tuple[int, ...], batch: int = 1) -> int:

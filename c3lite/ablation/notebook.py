@@ -28,8 +28,7 @@ from c3lite.plots.styles import show
 Schema = Mapping[str, Any]
 """A JSON Schema of `DRAFT`; its description says what it wants."""
 
-DRAFT = "http://json-schema.org/draft-04/schema#"
-"""Draft 4, where 1.0 is no integer."""
+DRAFT = "http://json-schema.org/draft-04/schema#"  # where 1.0 is no integer
 
 
 def list_of(items: Schema, wish: str, least: int = 0) -> Schema:
@@ -118,7 +117,7 @@ class Study:
         executor_of(self.parameters.executor)  # refuses unknown options before JAX is asked
         self.store = self.parameters.store
         self.dataset = self.about.dataset
-        folder = data.images._user_folder("clic2020")
+        folder = data.images.user_folder("clic2020")
         if self.dataset == "clic2020" and not (folder and folder.is_dir()):
             self.dataset = "kodak"  # stands in
         self.image_names = self._image_names()

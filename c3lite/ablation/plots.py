@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from c3lite.ablation.jobs import Result
 from c3lite.ablation.table import Estimate, Table, mean_curve
 from c3lite.evaluation import reference
-from c3lite.plots.styles import finished, name_rows, new_axes, style
+from c3lite.plots.styles import finished, name_rows, new_axes, number_cells, signed_picture, style
 
 PUBLISHED = ("C3 (paper)", "COOL-CHICv2", "VTM", "BPG", "JPEG")
 """Codecs that are drawn beside a table's rows."""
@@ -116,11 +116,8 @@ def effects_by_rate(changes: Mapping[str, Mapping[float, float]], largest: float
     weights = list(changes[anchor])
     numbers = np.array([[changes[row].get(w, np.nan) for w in weights] for row in rows])
     ax = new_axes(None, figsize=(7, 1 + 0.45 * len(rows)))
-    ax.imshow(numbers, cmap="RdBu_r", vmin=-largest, vmax=largest, aspect="auto")
-    for (y, x), number in np.ndenumerate(numbers):
-        if not np.isnan(number):
-            ax.text(x, y, f"{number:+.1f}".replace("-", "−"), ha="center", va="center",
-                    color="white" if abs(number) > 0.7 * largest else "black")
+    signed_picture(ax, numbers, largest, aspect="auto")
+    number_cells(ax, numbers, lambda size: size > 0.7 * largest)
     ax.set_xticks(range(len(weights)), [f"λ = {w:g}" for w in weights])
     ax.set_yticks(range(len(rows)), rows)
     ax.set_title(f"loss of the latents over {anchor} (%), more is worse", fontsize=10)

@@ -83,6 +83,11 @@ class Record:
         """Estimated bits per pixel of the latents alone."""
         return self.bits["latents"] / self.pixels
 
+    @property
+    def latents_loss(self) -> float:
+        """RD loss without the networks' bits, which outweigh all else on small crops."""
+        return self.loss - self.config["rd_weight"] * (self.bpp - self.latents_bpp)
+
 
 def fit_key(config: Config, digest: str, seed: int) -> str:
     """The name of a fit: a hash of all that determines its result."""

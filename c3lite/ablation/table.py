@@ -191,16 +191,14 @@ def mean_curve(results: Iterable[Result], row: str) -> tuple[np.ndarray, np.ndar
     return tuple(np.mean(list(rows[row].values()), axis=0)[:3])
 
 
-def loss_changes(
-    results: Iterable[Result], *, latents_alone: bool = False
-) -> dict[str, dict[float, float]]:
+def loss_changes(results: Iterable[Result], *,
+                 latents_alone: bool = False) -> dict[str, dict[float, float]]:
     """By row and rate weight, how much the RD loss, or that of the latents alone, differs from the
     first row's, in percent: the geometric mean over the images and seeds that both have."""
     results = list(results)
     logs: dict[tuple[str, float], dict[tuple[str, int], float]] = {}
     for r in best_results(results):
-        own = sum(r.record.bits.values()) - r.record.bits.get("latents", 0.0)
-        loss = r.record.loss - latents_alone * r.rd_weight * own / r.record.pixels
+        loss = r.record.latents_loss if latents_alone else r.record.loss
         logs.setdefault((r.row, r.rd_weight), {})[r.image, r.seed] = math.log(loss)
     changes: dict[str, dict[float, float]] = {r.row: {} for r in results}
     for (row, weight), mine in sorted(logs.items()):

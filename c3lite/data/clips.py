@@ -28,7 +28,7 @@ def uvg(name: str, *, frames: int | None = None, patch: tuple[int, int, int] | N
     file is not there, and what `video` raises.
     """
     sequence = _uvg_name(name)
-    folder = images._user_folder("uvg")
+    folder = images.user_folder("uvg")
     usual = f"{sequence}_1920x1080_120fps_420_8bit_YUV.yuv"
     if folder is None or not folder.is_dir():
         raise DataError(f"UVG is not downloaded by itself: put {usual} (or .y4m) from "
@@ -64,7 +64,7 @@ def own(name: str, **part) -> Clip:
 
     Other arguments, and errors, are as for `video`; `DataError` where C3LITE_DATA is not set.
     """
-    folder = images._user_folder("video")
+    folder = images.user_folder("video")
     if folder is None:
         raise DataError(f"video/{name} is a clip of yours: put it into DIR/video and set "
                         "C3LITE_DATA=DIR")

@@ -45,7 +45,7 @@ def kodak(n: int) -> Picture:
         raise ValueError(f"the Kodak suite has pictures 1 to 24, not {n!r}")
     name = f"kodim{int(n):02d}.png"
     shipped = files("c3lite") / "data" / "assets" / "kodak"
-    for folder in (shipped, _user_folder("kodak")):
+    for folder in (shipped, user_folder("kodak")):
         if folder is not None and (folder / name).is_file():
             return _read(folder / name)
     digests = (line.split() for line in (shipped / "SHA256SUMS").read_text().splitlines())
@@ -116,13 +116,14 @@ def crop(image: Float[np.ndarray, "channels *time rows columns"], y: int, x: int
     return image[..., y : y + height, x : x + width].copy()
 
 
-def _user_folder(name: str) -> Path | None:
+def user_folder(name: str) -> Path | None:
+    """`name` in the user's own folder of data; None without one."""
     root = os.environ.get("C3LITE_DATA")
     return Path(root).expanduser() / name if root else None
 
 
 def _clic2020_files() -> list[Path] | list[zipfile.Path]:
-    source = _user_folder("clic2020")
+    source = user_folder("clic2020")
     if source is None or not source.is_dir():
         archive = _download(CLIC2020_URL, CLIC2020_SHA256, "DIR/clic2020/*.png")
         # Read where they are: nothing half unpacked can be left behind.

@@ -7,7 +7,7 @@ from jaxtyping import ArrayLike, Float
 from matplotlib.axes import Axes
 from matplotlib.colors import SymLogNorm
 
-from c3lite.plots.styles import COLORS, label, name_rows, new_axes, signed, style
+from c3lite.plots.styles import COLORS, label, name_rows, new_axes, number_cells, signed, style
 
 
 def bd_rate_bars(rates_percent: Mapping[str, float | int], ax: Axes | None = None, *,
@@ -138,11 +138,7 @@ def transfer_matrix(rises_percent: Mapping[tuple[str, str], float], ax: Axes | N
     ax.set_facecolor("#DDDDDD")
     ax.imshow(np.ma.masked_invalid(matrix), cmap="RdBu_r",
               norm=SymLogNorm(1.0, vmin=-limit, vmax=limit))
-    for (row, column), value in np.ndenumerate(matrix):
-        if np.isfinite(value):
-            strong = np.log1p(abs(value)) > 0.6 * np.log1p(limit)
-            ax.text(column, row, signed(value), ha="center", va="center",
-                    fontsize=9, color="white" if strong else "black")
+    number_cells(ax, matrix, lambda size: np.log1p(size) > 0.6 * np.log1p(limit))
     ax.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=8)
     ax.set_yticks(range(len(names)), names, fontsize=8)
     ax.set(xlabel="coded picture", ylabel="networks from")

@@ -176,6 +176,14 @@ def signed_picture(ax: Axes, values, limit: float | int | None = None, **how: An
     return ax.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest", **how)
 
 
+def number_cells(ax: Axes, values: np.ndarray, strong) -> None:
+    """Write a map's numbers, but for NaN, into its cells: in white where `strong` of them holds."""
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            ax.text(column, row, signed(value), ha="center", va="center", fontsize=9,
+                    color="white" if strong(abs(value)) else "black")
+
+
 def picture(x) -> np.ndarray:
     x = np.asarray(x)
     if x.ndim != 3 or x.shape[0] != 3 or x.size == 0:

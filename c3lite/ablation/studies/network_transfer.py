@@ -21,7 +21,7 @@ from c3lite.ablation.images import Images
 from c3lite.ablation.jobs import Job, Outcome, Progress, attempt, keep
 from c3lite.ablation.notebook import POSITIVE_COUNT, list_of
 from c3lite.ablation.store import Record, Store, fit_key, short_hash
-from c3lite.ablation.studies.stand_ins import latents_loss, loss_curve
+from c3lite.ablation.studies.stand_ins import loss_curve
 from c3lite.ablation.table import TextTable, collapses, number
 from c3lite.config import Config, edit
 from c3lite.fitting.fit import Fit, fit, refit
@@ -105,7 +105,7 @@ def rises(results: Iterable[Transfer], kind: str, steps: int,
     percent; without networks' bits, or with those that are `sent` to a decoder that has the
     source's. Fits that failed are left out."""
     def loss(r):
-        return r.record.loss if sent and r.kind != "frozen" else latents_loss(r.record)
+        return r.record.loss if sent and r.kind != "frozen" else r.record.latents_loss
 
     results = [r for r in results if r.record.error is None]
     own = {r.target: r for r in sorted(results, key=lambda r: r.steps) if r.kind == "own"}

@@ -48,12 +48,6 @@ def stand_ins(base: Config) -> list[Row]:
                                   for name, changes in (held | NOISES | hard).items())]
 
 
-def latents_loss(record: Record) -> float:
-    """RD loss of a fit without its networks' bits, which outweigh all else on small crops."""
-    rd_weight = record.config["rd_weight"]
-    return record.loss - rd_weight * (record.bpp - record.latents_bpp)
-
-
 def jump_percent(record: Record) -> float:
     """How much the loss rises at rounding, in percent: the first of stage 2 against the mean of the
     last five stored ones of stage 1. NaN for a fit without both stages."""
@@ -99,7 +93,7 @@ def stability(results: Iterable[Result]) -> list[Stability]:
 
 
 def _losses(records: Sequence[Record]) -> np.ndarray:
-    return np.array([latents_loss(r) for r in records if r.error is None])
+    return np.array([r.latents_loss for r in records if r.error is None])
 
 
 def _stability(row, cells: Mapping[tuple, Sequence[Record]], base: Mapping[tuple, float]):
