@@ -86,8 +86,7 @@ def check_parameters(given: Mapping[str, Any], known: Mapping[str, Schema] = PAR
         try:
             fastjsonschema.validate({"$schema": DRAFT} | known[name], value)
         except fastjsonschema.JsonSchemaValueException:
-            raise TypeError(
-                f"{name} must be {known[name]['description']}, got {value!r}") from None
+            raise TypeError(f"{name} must be {known[name]['description']}, got {value!r}") from None
     if missing := [name for name in known if name not in given]:
         raise ValueError(f"the parameters {', '.join(missing)} are missing")
 
