@@ -193,16 +193,33 @@ class Figures:
                         for row, n in places]
         return self._made_table(study, cells)
 
-    def photos(self, study: str, images: Sequence[str], over: Mapping[str, str]) -> str:
-        """A table of presets on photos: MACs of the decoder, and BD-rates of real files in percent
-        over other presets and published versions of Cool-Chic, by what they are called here."""
-        rows = list(dict.fromkeys(r.row for r in self._results(study)))
-        cells = {"": rows, "MACs a pixel": [f"{self.macs(row):,}" for row in rows]}
-        for image, (called, anchor) in itertools.product(images, over.items()):
-            cells[f"{image}, over {called}"] = [shown(
-                self.bd(study, row, "file", anchor, image) if anchor in rows
-                else self.against(study, row, anchor, image)) for row in rows]
-        return self._made_table(study, cells)
+    def photos(self, study: str, over: Mapping[str, str]) -> str:
+        """A table of presets on photos: BD-rates of real files in percent over other presets and
+        published versions of Cool-Chic, by what they are called here, and the mean of a line."""
+        results = self._results(study)
+        rows, images = (list(dict.fromkeys(names)) for names in zip(
+            *((r.row, r.image) for r in results), strict=True))
+        lines = [(row, called, [self._on_photo(study, row, anchor, image) for image in images])
+                 for row, (called, anchor) in itertools.product(rows, over.items()) if row != anchor]
+        cells = [[row, f"{self.macs(row):,}", called, *map(shown, each), shown(np.nanmean(each))]
+                 for row, called, each in lines if not np.isnan(each).all()]
+        head = ["", "MACs a pixel", "over", *images, "mean"]
+        return f"{markdown(TextTable(head, cells))}\n\n{self.made(study)}"
+
+    def photo_mean(self, study: str, row: str, over: str, images: Sequence[str] = ()) -> float:
+        """The mean of a line of `photos`, or of its `images`; `over` is a row or a version."""
+        images = images or dict.fromkeys(r.image for r in self._results(study))
+        return float(np.nanmean([self._on_photo(study, row, over, image) for image in images]))
+
+    def _on_photo(self, study: str, row: str, over: str, image: str) -> float:
+        """BD-rate of real files; NaN where not all rate weights are there."""
+        results = self._results(study, 0, image)
+        there = [sum(r.row == name for r in results) for name in (row, over)]
+        if there[0] < self.count(study, "weights"):
+            return math.nan
+        if over not in (r.row for r in self._results(study)):
+            return self.against(study, row, over, image)
+        return self.bd(study, row, "file", over, image) if there[0] == there[1] else math.nan
 
     def image_by_image(self, study: str) -> str:
         """Every real file beside what versions of Cool-Chic published, and BD-rates over them."""

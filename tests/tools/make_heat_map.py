@@ -18,7 +18,7 @@ OUTPUT = REPOSITORY / "notebooks/images/table03_by_rate.png"
 
 def main() -> None:
     """Draw, write, and print the numbers."""
-    results = stored("table03/laptop", REPOSITORY / "ablations").results
+    results = stored("table03/long", REPOSITORY / "ablations").results
     changes = {NAMES.get(row, row): by_weight
                for row, by_weight in loss_changes(results, latents_alone=True).items()}
     ax = effects_by_rate(changes)

@@ -47,6 +47,7 @@ def lines() -> dict[str, float]:
     photo = c3.data.kodak(int(PHOTO[5:]))
     curves = {codec.__name__.upper(): codecs.rd_curve(photo, codec, each)
               for codec, each in QUALITIES.items()}
+    curves["HEVC, intra"] = codecs.hevc(photo[:, None], (22, 25, 28, 31, 34))
     rates = {name: rate_at([p.bpp for p in points], [p.psnr for p in points])
              for name, points in curves.items()}
     for version in PUBLISHED:
