@@ -43,6 +43,12 @@ def test_a_knockout_changes_its_field_alone(name):
     assert changed(c3.C3_CLIC, row.configs[0]) == {field: value}
 
 
+def test_over_the_fast_preset_the_noise_becomes_uniform():
+    base, row = knockouts(FAST, ["kumaraswamy-noise"])
+    assert changed(base.configs[0], row.configs[0]) == {
+        "noise": "kumaraswamy", "noise_shape": c3.Anneal(1.0, 1.0)}
+
+
 def test_tables_3_and_10_have_the_rows_of_the_paper():
     assert set(INTENDED) == set(KNOCKOUTS)
     for base, table in ((c3.C3, "table3_kodak_knockout_bd_rate_percent"),

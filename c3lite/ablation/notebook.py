@@ -154,8 +154,7 @@ class Study:
                           minutes=p.minutes or math.inf, executor=p.executor,
                           label=f"{self.name} {p.preset}"))
 
-    def describe(self, rows: list[Row], images: Images,
-                 seeds: Sequence[int] | None = None) -> str:
+    def describe(self, rows: list[Row], images: Images, seeds: Sequence[int] | None = None) -> str:
         """What will be run, and about how long it takes."""
         p = self.parameters
         seeds = p.seeds if seeds is None else seeds

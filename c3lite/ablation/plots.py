@@ -197,11 +197,10 @@ def steps_worth(curve: Iterable[Result], short: Iterable[Result], row: str) -> W
 def loss_by_length(results: Iterable[Result], methods: Iterable[str],
                    anchor: str) -> tuple[Axes, Axes]:
     """RD loss relative to the row `anchor`, against steps and against seconds, log axes: for each
-    of `methods` a line through its rows, "METHOD, LENGTH". A point is the geometric mean over
-    images, rate weights and seeds that all these rows have."""
-    results = list(results)
-    cells = {(r.row, r.image, r.rd_weight, r.seed): r.record for r in results
-             if r.record.error is None}
+    of `methods` a line through its rows, "METHOD, LENGTH", and one at its longest. A point is the
+    geometric mean over what all rows have, its seconds those of the fit that compiled nothing."""
+    results = [r for r in results if r.record.error is None]
+    cells = {(r.row, r.image, r.rd_weight, r.seed): r.record for r in results}
     by_steps, by_seconds = plt.subplots(1, 2, figsize=(10, 4), sharey=True)[1]
     for method in methods:
         rows = [row for row in dict.fromkeys(r.row for r in results)
@@ -213,11 +212,12 @@ def loss_by_length(results: Iterable[Result], methods: Iterable[str],
                 cells[(row, *place)] for place in places)] for row in some])
                 for some in (rows, [anchor]))  # rows, places, figures
             change = 100 * np.expm1(np.log(mine[..., 0] / its[:, 0]).mean(1))
-            _, steps, seconds = mine.mean(1).T
-            by_steps.plot(steps, change, label=method, **style(method))
-            by_seconds.plot(seconds, change, **style(method))
+            order, (_, steps, seconds) = np.argsort(mine[:, 0, 1]), mine.min(1).T
+            for ax, x in ((by_steps, steps), (by_seconds, seconds)):
+                ax.plot(x[order], change[order], label=method, **style(method))
+                ax.axhline(change[order][-1], linestyle=":", color=style(method)["color"])
     for ax, what in ((by_steps, "steps"), (by_seconds, "seconds of a fit")):
         finished(ax, legend={"frameon": False}, xscale="log", xlabel=what)
-        ax.axhline(0, color="#A6A6A6", linewidth=1, zorder=1)
+        ax.xaxis.set(major_formatter="{x:g}", minor_formatter="")
     by_steps.set_ylabel(f"RD loss over {anchor} (%)")
     return by_steps, by_seconds

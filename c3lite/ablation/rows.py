@@ -23,7 +23,7 @@ BASE = "C3"  # name of the row that the others are compared with
 
 KNOCKOUTS: dict[str, dict[str, Any]] = {
     "soft-rounding": {"temperature": math.inf},
-    "kumaraswamy-noise": {"noise_shape": 1.0},
+    "kumaraswamy-noise": {"noise": "kumaraswamy", "noise_shape": 1.0},
     "gelu": {"activation": "relu"},
     "shifted-log-scale": {"log_scale_shift": 0.0},
     "adaptive-lr-stage2": {"stage2_patience": 10**9},

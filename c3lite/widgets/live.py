@@ -97,8 +97,7 @@ class LiveFit(Explorer):
             target=self._work, args=(before and before._thread,), name="LiveFit", daemon=True)
         atexit.register(self._abandon)
         self._thread.start()
-        self._teller = threading.Thread(
-            target=self._tell_time, args=(self._thread,), daemon=True)
+        self._teller = threading.Thread(target=self._tell_time, args=(self._thread,), daemon=True)
         self._teller.start()
 
     def pause(self) -> None:
@@ -322,8 +321,7 @@ class _Run:
         state = best_start(self.x, self.config, begin(self.x, self.config, key), self.past)
         self.state = from_window(self.x, self.config, state, stop=ended)
         self._room = math.inf
-        self._chunks = chunks(
-            self.x, self.config, self.state, self.past, most=lambda: self._room)
+        self._chunks = chunks(self.x, self.config, self.state, self.past, most=lambda: self._room)
         self.seconds += time.perf_counter() - began
 
     def advance(self, room: int | float) -> bool:

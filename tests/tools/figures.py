@@ -199,8 +199,8 @@ class Figures:
         results = self._results(study)
         rows, images = (list(dict.fromkeys(names)) for names in zip(
             *((r.row, r.image) for r in results), strict=True))
-        lines = [(row, called, [self._on_photo(study, row, anchor, image) for image in images])
-                 for row, (called, anchor) in itertools.product(rows, over.items()) if row != anchor]
+        lines = [(row, called, [self._on_photo(study, row, over[called], i) for i in images])
+                 for row, called in itertools.product(rows, over) if row != over[called]]
         cells = [[row, f"{self.macs(row):,}", called, *map(shown, each), shown(np.nanmean(each))]
                  for row, called, each in lines if not np.isnan(each).all()]
         head = ["", "MACs a pixel", "over", *images, "mean"]
