@@ -47,7 +47,7 @@ def lines() -> dict[str, float]:
     photo = c3.data.kodak(int(PHOTO[5:]))
     curves = {codec.__name__.upper(): codecs.rd_curve(photo, codec, each)
               for codec, each in QUALITIES.items()}
-    curves["HEVC, intra"] = codecs.hevc(photo[:, None], (22, 25, 28, 31, 34))
+    curves["HEVC, intra"] = codecs.hevc(photo[:, None], (28, 31, 34, 37, 40))
     rates = {name: rate_at([p.bpp for p in points], [p.psnr for p in points])
              for name, points in curves.items()}
     for version in PUBLISHED:
@@ -60,16 +60,18 @@ def main() -> None:
     """Draw, write, and print the numbers."""
     figure, ax = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
     points, others = measured(), lines()
-    for (name, (minutes, rate)), color in zip(points.items(), plots.COLORS, strict=False):
-        ax.plot(minutes, rate, "o", color=color, markersize=9)
+    for name, (minutes, rate) in points.items():
+        ax.plot(minutes, rate, **plots.style(name) | {"markersize": 9})
         ax.annotate(name, (minutes, rate), xytext=(8, -3), textcoords="offset points", fontsize=9)
         print(f"{name:26}{minutes:6.1f} min {rate:.4f} bpp")
-    for name, rate in others.items():
+    last, near = -np.inf, 0
+    for name, rate in sorted(others.items(), key=lambda other: other[1]):
         ax.axhline(rate, color="#A6A6A6", linewidth=1, zorder=1)
-        above = min((r for r in others.values() if r > rate), default=np.inf) - rate
-        ax.annotate(name, (0.01, rate), xytext=(0, 2 if above > 0.03 else -9), fontsize=7.5,
-                    xycoords=("axes fraction", "data"), textcoords="offset points",
-                    color="#606060")  # under its line where the next one is near
+        near = near + 1 if rate - last < 0.03 else 0  # names of lines so near stand side by side
+        last = rate
+        ax.annotate(name, ((0.01, 0.23, 0.87)[near], rate), xycoords=("axes fraction", "data"),
+                    va="center", fontsize=7.5, color="#606060",
+                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
         print(f"{name:26}           {rate:.4f} bpp")
     longest = max(minutes for minutes, _ in points.values())
     ax.set(xlim=(0, 1.5 * longest), ylim=(0, None), xlabel="minutes of one CPU core, 2,200 steps",
