@@ -80,7 +80,7 @@ def ran_with_made_up_fits(table, folder, monkeypatch):
 
 def test_worth_runs_with_made_up_fits(tmp_path, monkeypatch, capsys):
     _, namespace = ran_with_made_up_fits("worth", tmp_path, monkeypatch)
-    assert namespace["worth"].steps.tolist() == [12, 24, 48, 96]
+    assert namespace["worth"].steps.tolist() == [12, 24, 48, 96, 192]
     assert "by seed" in capsys.readouterr().out
 
 
