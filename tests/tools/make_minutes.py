@@ -69,7 +69,7 @@ def main() -> None:
         ax.axhline(rate, color="#A6A6A6", linewidth=1, zorder=1)
         near = near + 1 if rate - last < 0.03 else 0  # names of lines so near stand side by side
         last = rate
-        ax.annotate(name, ((0.01, 0.23, 0.87)[near], rate), xycoords=("axes fraction", "data"),
+        ax.annotate(name, ((0.01, 0.23, 0.87)[near % 3], rate), xycoords=("axes fraction", "data"),
                     va="center", fontsize=7.5, color="#606060",
                     bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
         print(f"{name:26}           {rate:.4f} bpp")
