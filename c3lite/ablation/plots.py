@@ -45,6 +45,8 @@ def row_curves(results: Iterable[Result], dataset: str | None = None) -> Axes:
                 ax.plot(points.bpp, points.psnr_db, color="#A6A6A6", linestyle=line, linewidth=1,
                         label=f"{codec}, published", zorder=1)
         ax.set_xlim(0, 1.1 * high)
+    longest = max(len(line.get_label()) for line in ax.lines)  # room for all names beside
+    ax.figure.set_size_inches(max(8, 5 + 0.08 * longest), max(5, 0.22 * len(ax.lines)))
     return finished(ax, legend=BESIDE, xlabel="rate (bits per pixel)", ylabel="PSNR (dB)")
 
 
