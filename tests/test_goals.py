@@ -71,6 +71,8 @@ def test_the_goal_is_reached(picture, goal):
     else:
         assert fit.psnr == pytest.approx(33.0, abs=0.1)
     assert fit.config == c3.edit(SMALL, rd_weight=fit.config.rd_weight)
+    # corrections on the way lead to the goal, and not away from the curve
+    assert fit.loss < 1.05 * c3.fit(picture, fit.config, progress=False).loss
     assert (c3.decode(c3.encode(fit)) == fit.reconstruction).all()
 
 

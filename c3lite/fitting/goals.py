@@ -21,6 +21,11 @@ FEWEST_STEPS = 300
 """Of a short fit: fewer could not be told from a collapsed one."""
 TRIES = 4
 """Most fits that look for lambda, and most corrections of the long one."""
+GENTLE = 1 / 20
+"""Of the learning rate: a correction's start. Adam has forgotten which latents are still, and with a
+quarter of the rate its noise moves them all: rate and error grow together."""
+RESPONSE = 0.6
+"""Of a fit's slope over ln lambda: how far a correction, so gentle, follows its lambda."""
 NEAR = 0.5
 """In ln lambda: fits nearer to each other differ too much by their noise to tell the slope."""
 LOWEST, HIGHEST = 1e-6, 1.0
@@ -78,17 +83,18 @@ def fit_to(
         if found.interrupted or abs(value(found) - goal) < 5 * tolerance:
             break
     fits = [fitted(config, codec)]
-    line.points.clear()  # a longer fit has another line, of about the same slope
-    nearer = edit(short, learning_rate=config.learning_rate.start / 4)
+    line = _Line(line.slope * RESPONSE, near=0.0)
+    nearer = edit(short, learning_rate=config.learning_rate.start * GENTLE)
     nearer = edit(nearer, learning_rate__end=config.learning_rate.end,
+                  parameter_steps=tuple(sorted(set(fits[0].coded.steps))),
                   temperature=config.temperature.end, noise_shape=config.noise_shape.end,
                   noise_sigma=config.noise_sigma.end)
-    for _ in range(TRIES):
+    for _ in range(TRIES):  # with one choice of the networks' steps, which is a jump
         line.add(weight, value(fits[-1]))
         if fits[-1].interrupted or abs(value(fits[-1]) - goal) < tolerance:
             break
         weight = line.weight_at(goal)
-        fits.append(fitted(nearer, fits[-1].codec))
+        fits.append(fitted(nearer, fits[0].codec))  # all from one: what differs is lambda's doing
     best = min(fits, key=lambda found: abs(value(found) - goal))
     if abs(value(best) - goal) > 2 * tolerance and not best.interrupted:
         wish = f"{bpp:g} bpp" if psnr is None else f"{psnr:g} dB"
@@ -101,15 +107,15 @@ def fit_to(
 class _Line:
     """The goal's value over ln lambda: the secant of the two nearest points, or a usual slope."""
 
-    def __init__(self, slope: float):
-        self.slope = slope
+    def __init__(self, slope: float, near: float = NEAR):
+        self.slope, self.near = slope, near
         self.points: list[tuple[float, float]] = []
 
     def add(self, weight: float, value: float) -> None:
         self.points.append((math.log(weight), value))
         if len(self.points) > 1:
             (x0, y0), (x1, y1) = self.points[-2:]
-            if abs(x1 - x0) > NEAR:
+            if abs(x1 - x0) > self.near:
                 # a short fit may be off; no slope of a real curve is
                 secant = (y1 - y0) / (x1 - x0)
                 self.slope = float(np.clip(secant, 3 * self.slope, self.slope / 3))
