@@ -165,6 +165,8 @@ class Config(eqx.Module):
     """(height, width) of a window of a large picture, from a fit of which the networks start."""
 
     # Stage 1, App. A.2
+    rate_warmup: float = _field(0.0, least=0)
+    """Share of stage 1 in which lambda grows from 3 % of itself; 0: it is all there at once."""
     steps: int = _field(100_000, least=0)
     """Of stage 1: soft-rounding and noise."""
     network_optimizer: Literal[tuple(NETWORK_OPTIMIZERS)] = _static("adam")

@@ -4,13 +4,14 @@ import itertools
 import warnings
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import c3lite as c3
-from c3lite.fitting import collapse
+from c3lite.fitting import collapse, training
 from tests import hard
 
 pytestmark = pytest.mark.usefixtures("optimized")  # hundreds of steps
@@ -67,10 +68,36 @@ def test_a_short_fit_is_not_judged():
     assert fit.collapsed is None
 
 
-def test_the_remedy_with_the_straight_through_clip_on():
+def test_one_remedy_after_another():
     x = hard.page(*SIDES)
-    words = collapse.message(x, 2 * collapse.color_mse(x), STRAIGHT)
-    assert "more steps or a smaller rd_weight" in words and "straight_through" not in words
+
+    def words(config):
+        return collapse.message(x, 2 * collapse.color_mse(x), config)
+
+    assert 'c3.edit(config, clip_gradient="straight_through") helps' in words(RELEASE)
+    assert "c3.edit(config, rate_warmup=0.6) helps" in words(STRAIGHT)
+    assert "more steps or a smaller rd_weight" in words(c3.edit(STRAIGHT, rate_warmup=0.6))
+
+
+@pytest.mark.parametrize("rd_weight", [1e-3, 4e-3])
+def test_a_night_sky_begins_again_with_cheap_bits(rd_weight):
+    """Bright points are paid for before they are any: the clip has no part in it."""
+    x = hard.night(64, 96)
+    config = c3.edit(c3.C3_FAST, rd_weight=rd_weight, steps=300, stage2_steps=30)
+    fit = quiet_fit(x, config, on_collapse="restart")
+    assert fit.collapsed is False
+    if fit.config.rate_warmup:  # on most machines
+        assert fit.loss < quiet_fit(x, config).loss
+
+
+@pytest.mark.parametrize("rate_warmup", [0.0, 0.25, 1.0])
+def test_lambda_grows_over_its_share_of_stage_1(rate_warmup):
+    config = c3.edit(c3.C3, rd_weight=2e-3, rate_warmup=rate_warmup, steps=100)
+    steps = (0, 10, 25, 50, 100, 110)
+    weights = [float(training.rd_weight(config, jnp.int32(step))) for step in steps]
+    share = [0.03 + 0.97 * step / 100 / rate_warmup if rate_warmup else 1 for step in steps]
+    assert weights == pytest.approx([2e-3 * min(s, 1) for s in share], rel=1e-5)
+    assert float(training.rd_weight(c3.C3, jnp.int32(0))) == float(np.float32(c3.C3.rd_weight))
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.integers(0, 2**32 - 1))

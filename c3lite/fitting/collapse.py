@@ -5,6 +5,7 @@ Synthesis clips pixels to [0, 1]. On bright pictures (a page of text) every pixe
 bits: a white page. Fits of dark pictures and of networks with ReLU can die likewise.
 """
 
+import json
 import math
 import warnings
 from collections.abc import Sequence
@@ -40,14 +41,25 @@ def judge(x: Float[np.ndarray, "3 *shape"], mse: float, steps: int) -> bool | No
     return mse > constant * 10 ** (-MARGIN_DB / 10)
 
 
+def remedy(config: Config) -> dict[str, object]:
+    """What to change in a config whose fit has collapsed; nothing, if all has been tried.
+
+    First the clip. What then still stays of one color has paid for its details before they were
+    any: bright points in a night sky. They live if bits are cheap at first.
+    """
+    if config.clip_gradient == "zero":
+        return {"clip_gradient": "straight_through"}
+    return {} if config.rate_warmup else {"rate_warmup": 0.6}
+
+
 def message(x: Float[np.ndarray, "3 *shape"], mse: float, config: Config) -> str:
     """The warning of a fit that has collapsed, with the remedy."""
     db, color_db = (-10 * math.log10(error) for error in (mse, color_mse(x)))
-    remedy = ('more steps or a smaller rd_weight may help'
-              if config.clip_gradient == "straight_through" else
-              'c3.edit(config, clip_gradient="straight_through") helps')
+    edits = ", ".join(f"{name}={json.dumps(value)}" for name, value in remedy(config).items())
+    advice = (f"c3.edit(config, {edits}) helps" if edits else
+              "more steps or a smaller rd_weight may help")
     return (f"the fit has collapsed: {db:.1f} dB, where the best picture of one color has "
-            f"{color_db:.1f} dB; {remedy}")
+            f"{color_db:.1f} dB; {advice}")
 
 
 class Watch:
@@ -61,26 +73,27 @@ class Watch:
     def __init__(self, x: Float[np.ndarray, "3 *shape"], config: Config, on_collapse: str):
         if on_collapse not in ("warn", "restart"):
             raise ValueError(f'on_collapse is "warn" or "restart", not {on_collapse!r}')
-        can_restart = on_collapse == "restart" and config.clip_gradient == "zero"
+        can_restart = on_collapse == "restart" and remedy(config)
         self._color_mse = color_mse(x) if can_restart else 0.0
+        self._early = config.clip_gradient == "zero"  # what dies otherwise may be late, not dead
         self._first = max(int(config.steps) // 10, EARLIEST)
-        self._total = int(config.steps) + int(config.stage2_steps)
 
-    def sees_collapse(self, past: Sequence[History]) -> bool:
-        """Whether the fit should begin again: asked after each chunk, and at the end. While it
-        runs, from a tenth of stage 1 on, it has to be as bad as only dead fits are; at the end it
-        is judged like `Fit.collapsed`."""
+    def sees_collapse(self, past: Sequence[History], ended: bool = False) -> bool:
+        """Whether the fit should begin again: asked after each chunk, and when it has `ended`.
+        While it runs, from a tenth of stage 1 on, it has to be as bad as only dead fits are; at the
+        end it is judged like `Fit.collapsed`."""
         steps = sum(len(part.loss) for part in past)
         if math.sqrt(self._color_mse) < FLATTEST or steps < self._first:
             return False
-        at_the_end = steps == self._total and steps >= FEWEST_STEPS
-        margin = MARGIN_DB if at_the_end else EARLY_MARGIN_DB
+        judged = ended and steps >= FEWEST_STEPS
+        margin = MARGIN_DB if judged else EARLY_MARGIN_DB
         mse = np.mean(joined(past[-10:]).mse[-10:])  # of one step it has the noise's luck in it
-        return bool(mse > self._color_mse * 10 ** (-margin / 10))
+        return (judged or self._early) and bool(mse > self._color_mse * 10 ** (-margin / 10))
 
 
 def restarted(config: Config) -> Config:
     """The config of a fit that begins again, and a warning that it does."""
+    (name, value), = remedy(config).items()
     warnings.warn("the fit has collapsed to one color: it begins again with "
-                  'clip_gradient="straight_through"', stacklevel=3)
-    return edit(config, clip_gradient="straight_through")
+                  f"{name}={json.dumps(value)}", stacklevel=3)
+    return edit(config, **{name: value})

@@ -139,7 +139,8 @@ def fit(
     config, it begins there, without a warm-up or a window. A checkpoint excludes both.
 
     A fit that has collapsed (`Fit.collapsed`) is a warning; with `on_collapse="restart"` it begins
-    again with `clip_gradient="straight_through"` as soon as that is seen, and says so in a warning.
+    again, and says so in a warning: with `clip_gradient="straight_through"` as soon as that is
+    seen, or, where the config has this, with a `rate_warmup` once it has ended.
 
     The same key gives the same result on the same machine. Raises `ValueError` for bad input and
     `FitError` when the loss stops being finite.
@@ -170,7 +171,8 @@ def fit(
                 break
     except KeyboardInterrupt:
         interrupted = True
-    if not interrupted and watch.sees_collapse(past):  # also of a fit resumed at its end
+    # also of a fit resumed at its end
+    if not interrupted and watch.sees_collapse(past, ended=True):
         left = None if seconds is None else seconds - (time.perf_counter() - began)
         result = fit(x, collapse.restarted(config), seconds=left, start=start, key=key,
                      progress=progress, callback=callback,

@@ -11,7 +11,7 @@ from jaxtyping import ArrayLike, Float, PRNGKeyArray
 
 from c3lite.config import C3_FAST, Config, edit
 from c3lite.fitting.collapse import restarted
-from c3lite.fitting.fit import Fit, check_image, fit
+from c3lite.fitting.fit import Fit, check_image, finish, fit
 from c3lite.fitting.parameters import networks_of, with_networks
 from c3lite.fitting.training import begin, plain_jax
 
@@ -19,12 +19,12 @@ SHORT = 5
 """The fits that look for lambda take this part of the steps, and a correction takes as many."""
 FEWEST_STEPS = 300
 """Of a short fit: fewer could not be told from a collapsed one."""
-TRIES = 4
+TRIES, CORRECTIONS = 4, 6
 """Most fits that look for lambda, and most corrections of the long one."""
 GENTLE = 1 / 20
-"""Of the learning rate: a correction's start. Adam has forgotten which latents are still, and with a
-quarter of the rate its noise moves them all: rate and error grow together."""
-RESPONSE = 0.6
+"""Of the learning rate: a correction's start. Adam has forgotten which latents are still, and with
+a quarter of the rate its noise moves them all: rate and error grow together."""
+RESPONSE = 0.4
 """Of a fit's slope over ln lambda: how far a correction, so gentle, follows its lambda."""
 NEAR = 0.5
 """In ln lambda: fits nearer to each other differ too much by their noise to tell the slope."""
@@ -86,15 +86,19 @@ def fit_to(
     line = _Line(line.slope * RESPONSE, near=0.0)
     nearer = edit(short, learning_rate=config.learning_rate.start * GENTLE)
     nearer = edit(nearer, learning_rate__end=config.learning_rate.end,
-                  parameter_steps=tuple(sorted(set(fits[0].coded.steps))),
+                  frozen_networks=True,
                   temperature=config.temperature.end, noise_shape=config.noise_shape.end,
                   noise_sigma=config.noise_sigma.end)
-    for _ in range(TRIES):  # with one choice of the networks' steps, which is a jump
+    # all from the long fit and with its file's networks: what differs is lambda's doing
+    codec = with_networks(fits[0].codec, fits[0].networks)
+    for _ in range(CORRECTIONS):
         line.add(weight, value(fits[-1]))
         if fits[-1].interrupted or abs(value(fits[-1]) - goal) < tolerance:
             break
         weight = line.weight_at(goal)
-        fits.append(fitted(nearer, fits[0].codec))  # all from one: what differs is lambda's doing
+        found = fitted(nearer, codec)
+        fits.append(finish(x, found.config, found.codec, found.history, began, found.interrupted,
+                           source=fits[0]))
     best = min(fits, key=lambda found: abs(value(found) - goal))
     if abs(value(best) - goal) > 2 * tolerance and not best.interrupted:
         wish = f"{bpp:g} bpp" if psnr is None else f"{psnr:g} dB"
@@ -108,7 +112,8 @@ class _Line:
     """The goal's value over ln lambda: the secant of the two nearest points, or a usual slope."""
 
     def __init__(self, slope: float, near: float = NEAR):
-        self.slope, self.near = slope, near
+        self.slope = self.usual = slope
+        self.near = near
         self.points: list[tuple[float, float]] = []
 
     def add(self, weight: float, value: float) -> None:
@@ -118,7 +123,7 @@ class _Line:
             if abs(x1 - x0) > self.near:
                 # a short fit may be off; no slope of a real curve is
                 secant = (y1 - y0) / (x1 - x0)
-                self.slope = float(np.clip(secant, 3 * self.slope, self.slope / 3))
+                self.slope = float(np.clip(secant, 3 * self.usual, self.usual / 3))
 
     def weight_at(self, goal: float) -> float:
         x, y = self.points[-1]

@@ -90,13 +90,14 @@ def step(state: State, config, x: Float[Array, "3 *shape"]) -> tuple[State, Hist
     """One step, of either stage: rate and distortion, gradient, clip, keep the best, update."""
     in_stage1 = state.step < config.steps
     quantize = quantizer(config, state.step, state.key)
+    priced = eqx.tree_at(lambda c: c.rd_weight, config, rd_weight(config, state.step))
     (loss, cost), gradient = jax.value_and_grad(rate_distortion, has_aux=True)(
-        state.codec, config, x, quantize)
+        state.codec, priced, x, quantize)
     scale = jnp.where(in_stage1, config.latent_gradient_scale, config.stage2_latent_gradient_scale)
     gradient = eqx.tree_at(lambda c: c.grids, gradient, tuple(scale * g for g in gradient.grids))
     if config.network_rate:
         rate = jax.grad(smooth_network_bits)(networks_of(state.codec))
-        share = config.network_rate * config.rd_weight / math.prod(state.codec.shape)
+        share = config.network_rate * priced.rd_weight / math.prod(state.codec.shape)
         gradient = with_networks(gradient, jax.tree.map(
             lambda g, r: g + share * r, networks_of(gradient), rate))
 
@@ -156,6 +157,13 @@ def _kinds(codec: Codec) -> PyTree:
     """For each array of a codec, whether it is of the "latents" or the "networks"."""
     kinds = jax.tree.map(lambda _: "networks", codec)
     return eqx.tree_at(lambda c: c.grids, kinds, ("latents",) * len(codec.grids))
+
+
+def rd_weight(config, step: Int[Array, ""]) -> Float[Array, ""]:
+    """lambda at a step: its own value, but for a `rate_warmup`."""
+    grown = stage1_progress(config, step) / jnp.maximum(config.rate_warmup, 1e-9)
+    share = jnp.where(config.rate_warmup > 0, jnp.minimum(0.03 + 0.97 * grown, 1), 1)
+    return config.rd_weight * share
 
 
 def quantizer(config, step: Int[Array, ""], key: PRNGKeyArray):
