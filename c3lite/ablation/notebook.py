@@ -228,10 +228,10 @@ def _size(name: str, shape: tuple[int, ...], patches: set[int]) -> str:
 def _changed(values: Mapping[str, Any], notebook: str) -> list[str]:
     """What differs from the preset of that name; `ValueError` where there is no such preset."""
     folder = _beside("presets")
-    if not folder.is_dir():  # a notebook that was moved away
+    presets = {path.stem: path for place in (folder, folder / notebook)  # its own before others
+               for path in place.glob("*.yaml")}
+    if not presets:  # a notebook that was moved away
         return []
-    folder = folder / notebook if (folder / notebook).is_dir() else folder  # its own, if it has any
-    presets = {path.stem: path for path in folder.glob("*.yaml")}
     check_name("no preset", values["preset"], sorted(presets))
     preset = yaml.safe_load(presets[values["preset"]].read_text("utf-8"))
     return [f"{key} {values[key]}" for key, value in preset.items() if values.get(key) != value]

@@ -53,6 +53,7 @@ TABLES: dict[str, PaperTable] = {
     "fast_video": PaperTable("From UVG to UVG_FAST, on clips", "video", {}),
     "worth": PaperTable("How many steps of C3 a short fit with C3_FAST is worth", "kodak", {}),
     "beyond": PaperTable("From C3_FAST to BEYOND, part by part", "kodak", {}),
+    "table03_fast": PaperTable("Table 3's rows over C3_FAST", "kodak", TABLE3),
     "latents": PaperTable("Does a larger quantization step slow the latents down?", "kodak",
                           {"quantization step 1": TABLE3["quantization-step<1"]}),
     "table09": PaperTable("Table 9: one improvement after another removed", "clic2020",

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 
 from c3lite.ablation.jobs import Result
-from c3lite.ablation.table import Estimate, Table, mean_curve
+from c3lite.ablation.table import Table, mean_curve
 from c3lite.evaluation import reference
 from c3lite.plots.styles import finished, name_rows, new_axes, number_cells, signed_picture, style
 
@@ -63,7 +63,9 @@ def bars(table: Table) -> Axes:
     kinds = (("whole rate", "bd_rate", style("C3")["color"], -0.2),
              ("latents alone", "latents_bd_rate", style("COOL-CHICv2")["color"], 0.2))
     for name, field, color, shift in kinds:
-        values, whiskers = _with_whiskers([getattr(line, field) for line in lines])
+        values, low, high = np.array([getattr(line, field) for line in lines]).T
+        # a mean can lie outside the percentiles of few draws
+        whiskers = np.maximum([values - low, high - values], 0)
         if not np.isnan(values).all():
             rows = np.arange(len(lines)) + shift
             ax.barh(rows, values, 0.36, color=color, label=f"measured, {name}")
@@ -81,35 +83,6 @@ def bars(table: Table) -> Axes:
     ax.legend(**BESIDE)
     return name_rows(ax, [line.row for line in lines],
                      f"BD-rate over {table.anchor} (%), more is worse")
-
-
-def _with_whiskers(
-    estimates: Iterable[Estimate],
-) -> tuple[Float[np.ndarray, " rows"], Float[np.ndarray, "2 rows"]]:
-    """Values, and the lengths below and above them of their intervals, NaN where there is none."""
-    values, low, high = np.array(list(estimates)).T
-    # a mean can lie outside the percentiles of few draws
-    return values, np.maximum([values - low, high - values], 0)
-
-
-def effects_of_length(tables: Mapping[int, Table]) -> Axes:
-    """Each row's RD loss against the anchor's, of tables by steps of stage 1. Whiskers are the
-    bootstrap intervals."""
-    ax = new_axes(None, figsize=(7, 4))
-    first = next(iter(tables.values()))
-    for i, row in enumerate(line.row for line in first.lines if line.row != first.anchor):
-        found = {n: line.loss for n, table in tables.items() for line in table.lines
-                 if line.row == row and not math.isnan(line.loss.value)}
-        if found:
-            values, whiskers = _with_whiskers(found.values())
-            steps = np.array(list(found)) * 1.02**i  # beside each other
-            ax.errorbar(steps, values, yerr=whiskers, marker="o", capsize=3, label=row)
-    ax.axhline(0, color="black", linewidth=0.8)
-    ax.set_xscale("log")
-    ax.set_xticks(list(tables), [f"{n:,}" for n in tables])
-    ax.minorticks_off()
-    return finished(ax, legend={"frameon": False}, xlabel="steps of stage 1",
-                    ylabel=f"RD loss over {first.anchor} (%), more is worse")
 
 
 def effects_by_rate(changes: Mapping[str, Mapping[float, float]], largest: float = 20) -> Axes:

@@ -3,6 +3,7 @@
 import dataclasses
 import html
 import math
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -130,7 +131,9 @@ def bd_table(results: Iterable[Result], reference: Mapping[str, float] | None = 
         raise ValueError("there are no results to tabulate")
     if isinstance(anchor, Mapping):
         places = {place for curves in rows.values() for place in curves if place[0] in anchor}
-        theirs = {place: _outside(*anchor[place[0]]) for place in places}
+        # another codec has neither latents nor a loss
+        theirs = {place: np.array(np.broadcast_arrays(bpp, math.nan, psnr_db, math.nan))
+                  for place in places for bpp, psnr_db in [anchor[place[0]]]}
     else:
         anchor = anchor_name = next(iter(rows)) if anchor is None else anchor
         if anchor not in rows:
@@ -231,12 +234,6 @@ def _curves(results: Iterable[Result]) -> dict[str, dict[tuple[str, int], Curve]
                   if len(curve) == len(weights)} for row, curves in points.items()}
 
 
-def _outside(bpp: Sequence[float], psnr_db: Sequence[float]) -> Curve:
-    """Of another codec, which has neither latents nor a loss."""
-    nothing = [math.nan] * len(bpp)
-    return np.array([bpp, nothing, psnr_db, nothing], float)
-
-
 def _values(units: Sequence[Sequence[tuple[Curve, Curve]]], resamples: int):
     """The three estimates of a row from its pairs of curves by image, and what to note."""
     if not units:
@@ -244,18 +241,22 @@ def _values(units: Sequence[Sequence[tuple[Curve, Curve]]], resamples: int):
     # all pairs in a row: the measures of points by rate weight, ours and the anchor's
     mine, theirs = (np.array([pair[side] for seeds in units for pair in seeds])
                     for side in (0, 1))
-    *values, error = _measure(mine, theirs, np.ones(len(mine)))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        *values, note = _measure(mine, theirs, np.ones(len(mine)))
+    note = note or "; ".join(dict.fromkeys(str(w.message).partition(",")[0] for w in caught))
     if len(mine) == 1:
-        return [Estimate(v) for v in values], error or "no interval: one image, one seed"
+        return [Estimate(v) for v in values], note or "no interval: one image, one seed"
     draws = _draws(list(map(len, units)), resamples)
     different, which = np.unique(draws, axis=0, return_inverse=True)
-    samples = np.array([_measure(mine, theirs, draw)[:3] for draw in different])[which.ravel()]
+    with warnings.catch_warnings(action="ignore"):  # of draws, which intervals speak of
+        samples = np.array([_measure(mine, theirs, draw)[:3] for draw in different])[which.ravel()]
     # a value that only draws have is none
     estimates = [Estimate(v) if math.isnan(v) or np.isnan(drawn).all() else
                  Estimate(v, *np.nanpercentile(drawn, PERCENTILES).tolist())
                  for v, drawn in zip(values, samples.T, strict=True)]
     _, low, high = estimates[0]
-    return estimates, error or ("within noise" if low <= 0 <= high else "")
+    return estimates, note or ("within noise" if low <= 0 <= high else "")
 
 
 def _measure(mine: Float[np.ndarray, "pairs 4 points"],

@@ -84,11 +84,6 @@ def scoreboard(
     for name, row in ours.items():
         if row["lesson"] <= lesson:
             points = [tuple(point) for point in row["bpp_psnr_db"]]
-            print(f"{row['lesson']:8}{name:32}" + (_means(points, [loss(p) for p in points])
-                                                   if points else " " * 31)
-                  + (f"{yours[name]:8.2f}" if name in yours else ""))
-
-
-def _means(points, losses) -> str:
-    (bpp, psnr_db), mean = np.mean(points, axis=0), np.mean(losses)
-    return f"{bpp:6.3f}{psnr_db:6.2f} dB{mean:9.2f} ± {np.ptp(losses) / 2:4.2f}"
+            (bpp, psnr_db), losses = np.mean(points, axis=0), list(map(loss, points))
+            print(f"{row['lesson']:8}{name:32}{bpp:6.3f}{psnr_db:6.2f} dB{np.mean(losses):9.2f} ± "
+                  f"{np.ptp(losses) / 2:4.2f}" + (f"{yours[name]:8.2f}" if name in yours else ""))

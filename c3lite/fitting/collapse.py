@@ -42,11 +42,8 @@ def judge(x: Float[np.ndarray, "3 *shape"], mse: float, steps: int) -> bool | No
 
 
 def remedy(config: Config) -> dict[str, object]:
-    """What to change in a config whose fit has collapsed; nothing, if all has been tried.
-
-    First the clip. What then still stays of one color has paid for its details before they were
-    any: bright points in a night sky. They live if bits are cheap at first.
-    """
+    """What to change in a config whose fit has collapsed: the clip, or else, as bright points of a
+    night sky are paid for before they are any, the price of bits at first; or nothing more."""
     if config.clip_gradient == "zero":
         return {"clip_gradient": "straight_through"}
     return {} if config.rate_warmup else {"rate_warmup": 0.6}
@@ -55,9 +52,9 @@ def remedy(config: Config) -> dict[str, object]:
 def message(x: Float[np.ndarray, "3 *shape"], mse: float, config: Config) -> str:
     """The warning of a fit that has collapsed, with the remedy."""
     db, color_db = (-10 * math.log10(error) for error in (mse, color_mse(x)))
-    edits = ", ".join(f"{name}={json.dumps(value)}" for name, value in remedy(config).items())
-    advice = (f"c3.edit(config, {edits}) helps" if edits else
-              "more steps or a smaller rd_weight may help")
+    advice = "more steps or a smaller rd_weight may help"
+    for name, value in remedy(config).items():
+        advice = f"c3.edit(config, {name}={json.dumps(value)}) helps"
     return (f"the fit has collapsed: {db:.1f} dB, where the best picture of one color has "
             f"{color_db:.1f} dB; {advice}")
 

@@ -21,11 +21,9 @@ FEWEST_STEPS = 300
 """Of a short fit: fewer could not be told from a collapsed one."""
 TRIES, CORRECTIONS = 4, 6
 """Most fits that look for lambda, and most corrections of the long one."""
-GENTLE = 1 / 20
-"""Of the learning rate: a correction's start. Adam has forgotten which latents are still, and with
-a quarter of the rate its noise moves them all: rate and error grow together."""
-RESPONSE = 0.4
-"""Of a fit's slope over ln lambda: how far a correction, so gentle, follows its lambda."""
+GENTLE, RESPONSE = 1 / 20, 0.4
+"""Of the learning rate, where a correction starts, as Adam has forgotten which latents are still
+and would move all of them; and of the slope over ln lambda, how far a correction then follows."""
 NEAR = 0.5
 """In ln lambda: fits nearer to each other differ too much by their noise to tell the slope."""
 LOWEST, HIGHEST = 1e-6, 1.0
@@ -84,9 +82,8 @@ def fit_to(
             break
     fits = [fitted(config, codec)]
     line = _Line(line.slope * RESPONSE, near=0.0)
-    nearer = edit(short, learning_rate=config.learning_rate.start * GENTLE)
-    nearer = edit(nearer, learning_rate__end=config.learning_rate.end,
-                  frozen_networks=True,
+    rate = config.learning_rate
+    nearer = edit(short, learning_rate=(rate.start * GENTLE, rate.end), frozen_networks=True,
                   temperature=config.temperature.end, noise_shape=config.noise_shape.end,
                   noise_sigma=config.noise_sigma.end)
     # all from the long fit and with its file's networks: what differs is lambda's doing
@@ -112,8 +109,7 @@ class _Line:
     """The goal's value over ln lambda: the secant of the two nearest points, or a usual slope."""
 
     def __init__(self, slope: float, near: float = NEAR):
-        self.slope = self.usual = slope
-        self.near = near
+        self.slope, self.usual, self.near = slope, slope, near
         self.points: list[tuple[float, float]] = []
 
     def add(self, weight: float, value: float) -> None:
