@@ -33,7 +33,7 @@ LONG = Row("long", (c3.edit(SMALL, steps=8000),))
 TWO = {"local": {"workers": 2}}
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def optimized_workers(monkeypatch):
     """Worker processes take thousands of steps."""
     monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "0")
@@ -186,6 +186,7 @@ def test_while_a_gpu_fits_a_batch_the_files_of_the_one_before_are_written(tmp_pa
     assert keys(results) == stored(tmp_path / "a") and not workers()
 
 
+@pytest.mark.usefixtures("optimized_workers")
 def test_a_killed_process_costs_no_fit(tmp_path, capsys):
     results = []
     for result in small_sweep(tmp_path, [LONG, BASE], pictures(2), WEIGHTS[:1]):
@@ -201,6 +202,7 @@ def test_a_killed_process_costs_no_fit(tmp_path, capsys):
     assert not workers() and not Store(tmp_path).checkpoints()
 
 
+@pytest.mark.usefixtures("optimized_workers")
 def test_a_killed_fit_goes_on_from_its_checkpoint(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(executors, "run_missing", run_impatiently)
     monkeypatch.setattr(jobs, "SECONDS_BETWEEN_LINES", 0.0)

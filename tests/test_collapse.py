@@ -79,15 +79,14 @@ def test_one_remedy_after_another():
     assert "more steps or a smaller rd_weight" in words(c3.edit(STRAIGHT, rate_warmup=0.6))
 
 
-@pytest.mark.parametrize("rd_weight", [1e-3, 4e-3])
-def test_a_night_sky_begins_again_with_cheap_bits(rd_weight):
+def test_a_night_sky_begins_again_with_cheap_bits():
     """Bright points are paid for before they are any: the clip has no part in it."""
     x = hard.night(64, 96)
-    config = c3.edit(c3.C3_FAST, rd_weight=rd_weight, steps=300, stage2_steps=30)
-    fit = quiet_fit(x, config, on_collapse="restart")
-    assert fit.collapsed is False
-    if fit.config.rate_warmup:  # on most machines
-        assert fit.loss < quiet_fit(x, config).loss
+    config = c3.edit(c3.C3_FAST, rd_weight=4e-3, steps=300, stage2_steps=30, num_grids=4,
+                     synthesis_widths=(8,), entropy_widths=(8,), context_size=(3, 3))
+    dark, starry = quiet_fit(x, config), quiet_fit(x, config, on_collapse="restart")
+    assert dark.collapsed and starry.collapsed is False
+    assert starry.config == c3.edit(config, rate_warmup=0.6) and starry.loss < 0.8 * dark.loss
 
 
 @pytest.mark.parametrize("rate_warmup", [0.0, 0.25, 1.0])
@@ -196,8 +195,9 @@ def test_each_of_many_and_the_best_of_several(photo):
 
 def test_each_patch_of_a_clip(photo):
     clip = np.concatenate([hard.clip(hard.page(*SIDES), 2), hard.clip(photo, 2)], axis=3)
-    config = c3.edit(c3.UVG, num_grids=4, steps=300, stage2_steps=30, parameter_steps=(1e-3,),
-                     rd_weight=1e-3, context_size=(3, 3), synthesis_widths=(12,))
+    config = c3.edit(c3.UVG, num_grids=3, steps=300, stage2_steps=30, parameter_steps=(1e-3,),
+                     rd_weight=1e-3, context_size=(3, 3), synthesis_widths=(6,),
+                     entropy_widths=(4,), synthesis_residual_convs=1)
     options = {"patch": (2, *SIDES), "progress": False, "key": jax.random.key(1)}
     with pytest.warns(UserWarning, match="collapsed"):
         assert c3.fit_video(clip, config, **options).collapsed == (0,)

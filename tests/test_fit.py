@@ -318,7 +318,7 @@ def test_a_start_that_diverges_does_not_go_on(photo, monkeypatch):
 
 def test_cool_chic_lives_where_its_first_start_is_of_one_color():
     x, key = c3.data.crop(c3.data.kodak(19), 96, 200, 96, 128)[:, ::4, ::4], jax.random.key(1)
-    config = c3.edit(c3.COOL_CHIC_V2, rd_weight=1e-4, steps=300, stage2_steps=0)
+    config = c3.edit(c3.COOL_CHIC_V2, rd_weight=1e-4, steps=150, stage2_steps=0)
     dead = [c3.fit(x, c3.edit(config, warmup_starts=1), key=key, progress=False).history.loss[-1],
             c3.fit(x, config, key=key, progress=False).history.loss[-1]]
     assert dead[0] > 0.9 * x.var((1, 2)).mean() and dead[1] < 0.2 * dead[0], dead

@@ -51,7 +51,7 @@ def test_a_fit_by_seconds_can_be_repeated(picture):
     config = c3.edit(SMALL, stage2_patience=10**9)  # or stage 2 ends when its rate is exhausted
     short = c3.fit(picture, c3.edit(config, steps=30, stage2_steps=3), progress=False)  # compiles
     began = time.perf_counter()
-    fit = c3.fit(picture, config, seconds=15, progress=False)
+    fit = c3.fit(picture, config, seconds=10, progress=False)
     assert fit.config.steps + fit.config.stage2_steps == len(fit.history.loss) >= 100
     assert fit.seconds <= time.perf_counter() - began
     again = c3.fit(picture, c3.edit(fit.config, steps=30, stage2_steps=3), progress=False)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from c3lite.ingredients import optimizers
 from c3lite.ingredients.optimizers import (
     axis_products,
     orthonormal,
@@ -209,6 +210,24 @@ def final_loss(optimizer, rate, seed, steps=500):
     drawn = jax.random.split(jax.random.key(seed), steps), jnp.arange(steps) / steps
     (w, _), _ = jax.lax.scan(step, (w, optimizer.init(w)), drawn)
     return loss(w)
+
+
+def test_no_two_solvers_run_at_once():
+    """Or they wait for each other on two threads, and the second fit of a clip never ends."""
+    gradients = [jnp.ones(shape) for shape in ((3, 4), (5, 2), (2, 3, 3, 3, 3), (4,))]
+    optimizer = scale_by_soap()
+    state = optimizer.init(gradients)
+    found = jax.make_jaxpr(lambda state: optimizers._found(
+        state, optimizers._filled(gradients)))(state).jaxpr
+    solvers, after = 0, set()
+    for equation in found.eqns:
+        waits = any(id(v) in after for v in equation.invars)
+        if "eigh" in str(equation):
+            assert waits or not solvers, "a solver that waits for none before it"
+            solvers, after = solvers + 1, set(map(id, equation.outvars))
+        elif waits:
+            after |= set(map(id, equation.outvars))
+    assert solvers == 2 + 5
 
 
 def test_a_rotated_quadratic_is_solved_faster_than_by_adam():

@@ -230,10 +230,9 @@ def _changed(values: Mapping[str, Any], notebook: str) -> list[str]:
     folder = _beside("presets")
     presets = {path.stem: path for place in (folder, folder / notebook)  # its own before others
                for path in place.glob("*.yaml")}
-    if not presets:  # a notebook that was moved away
-        return []
-    check_name("no preset", values["preset"], sorted(presets))
-    preset = yaml.safe_load(presets[values["preset"]].read_text("utf-8"))
+    if presets:  # none beside a notebook that was moved away
+        check_name("no preset", values["preset"], sorted(presets))
+    preset = yaml.safe_load(presets[values["preset"]].read_text("utf-8")) if presets else {}
     return [f"{key} {values[key]}" for key, value in preset.items() if values.get(key) != value]
 
 

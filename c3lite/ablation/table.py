@@ -249,7 +249,7 @@ def _values(units: Sequence[Sequence[tuple[Curve, Curve]]], resamples: int):
         return [Estimate(v) for v in values], note or "no interval: one image, one seed"
     draws = _draws(list(map(len, units)), resamples)
     different, which = np.unique(draws, axis=0, return_inverse=True)
-    with warnings.catch_warnings(action="ignore"):  # of draws, which intervals speak of
+    with warnings.catch_warnings(action="ignore"):  # the intervals say it
         samples = np.array([_measure(mine, theirs, draw)[:3] for draw in different])[which.ravel()]
     # a value that only draws have is none
     estimates = [Estimate(v) if math.isnan(v) or np.isnan(drawn).all() else

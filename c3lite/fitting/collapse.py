@@ -70,8 +70,7 @@ class Watch:
     def __init__(self, x: Float[np.ndarray, "3 *shape"], config: Config, on_collapse: str):
         if on_collapse not in ("warn", "restart"):
             raise ValueError(f'on_collapse is "warn" or "restart", not {on_collapse!r}')
-        can_restart = on_collapse == "restart" and remedy(config)
-        self._color_mse = color_mse(x) if can_restart else 0.0
+        self._color_mse = color_mse(x) if on_collapse == "restart" and remedy(config) else 0.0
         self._early = config.clip_gradient == "zero"  # what dies otherwise may be late, not dead
         self._first = max(int(config.steps) // 10, EARLIEST)
 

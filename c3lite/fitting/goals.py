@@ -86,8 +86,7 @@ def fit_to(
     nearer = edit(short, learning_rate=(rate.start * GENTLE, rate.end), frozen_networks=True,
                   temperature=config.temperature.end, noise_shape=config.noise_shape.end,
                   noise_sigma=config.noise_sigma.end)
-    # all from the long fit and with its file's networks: what differs is lambda's doing
-    codec = with_networks(fits[0].codec, fits[0].networks)
+    codec = with_networks(fits[0].codec, fits[0].networks)  # so that lambda alone makes a change
     for _ in range(CORRECTIONS):
         line.add(weight, value(fits[-1]))
         if fits[-1].interrupted or abs(value(fits[-1]) - goal) < tolerance:

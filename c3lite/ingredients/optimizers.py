@@ -155,9 +155,14 @@ def _apart(moments: list[Matrices], filled) -> list[Matrices]:
 
 
 def _found(state: SoapState, filled) -> SoapState:
-    """Bases that are the eigenvectors of the first products, those of the largest values first."""
-    return state._replace(bases=jax.tree.map(
-        lambda m: jnp.linalg.eigh(m)[1][:, :, ::-1], _apart(state.moments, filled)))
+    """Bases that are the eigenvectors of the first products, those of the largest values first. One
+    after another: several at once wait for each other forever (jaxlib 0.10, two threads)."""
+    moments, structure = jax.tree.flatten(_apart(state.moments, filled))
+    bases: list[Array] = []
+    for m in moments:
+        after = 0 * bases[-1][0, 0, 0] if bases else 0
+        bases.append(jnp.linalg.eigh(m + after)[1][:, :, ::-1])
+    return state._replace(bases=jax.tree.unflatten(structure, bases))
 
 
 def _follow(state: SoapState, filled) -> SoapState:
