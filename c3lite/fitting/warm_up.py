@@ -25,7 +25,7 @@ TILE = 64
 """Side of the tiles of a window, in pixels."""
 FEWEST_STEPS = 100
 """A time for fewer is refused: nothing would be seen in the picture."""
-ENCODING_S_A_PIXEL = 4e-6
+ENCODING_S_A_PIXEL = 1e-5
 """Of synthesis and the file in NumPy, measured on two cores."""
 
 
@@ -133,7 +133,7 @@ def scheduled(
     def search():
         return parameters.search(state.codec, config, there)
 
-    step_s = _step_s(x, state, config)
+    step_s = _step_s(x, state, config, seconds)
     _seconds(search)
     search_s = _seconds(search)
     encoding_s = ENCODING_S_A_PIXEL * x[0].size
@@ -141,7 +141,7 @@ def scheduled(
     step_s *= 1 + (config.warmup_starts - 1) / 10
     if size := window_of(config, x.shape[1:]):
         tiles = window(x, size)
-        step_s += _step_s(tiles, training.begin(tiles, config, key), config)
+        step_s += _step_s(tiles, training.begin(tiles, config, key), config, seconds)
     spent_s = time.perf_counter() - began
     total = int((seconds - spent_s - search_s - encoding_s) / step_s)
     if total < FEWEST_STEPS:
@@ -153,15 +153,15 @@ def scheduled(
     return edit(config, steps=total - stage2_steps, stage2_steps=stage2_steps)
 
 
-def _step_s(x, state: State, config: Config) -> float:
-    """Seconds of a step, compilation apart."""
+def _step_s(x, state: State, config: Config, seconds: float) -> float:
+    """Seconds of a step, compilation apart, timed for a small share of what there is."""
     x, endless = jnp.asarray(x), edit(config, steps=10**6)
 
     def steps_s(n: int) -> float:
         return _seconds(lambda: run_chunk(state, endless, x, np.int32(n))) / n
 
     steps_s(1)
-    return steps_s(int(np.clip(1 / steps_s(FIRST_CHUNK), FIRST_CHUNK, CHUNK)))  # a second of it
+    return steps_s(int(np.clip(max(1, seconds / 30) / steps_s(FIRST_CHUNK), FIRST_CHUNK, CHUNK)))
 
 
 def _seconds(f: Callable) -> float:
