@@ -249,6 +249,7 @@ class Config(eqx.Module):
             ("context_size", lambda v: len(v) in (2, 3) and all(k > 0 and k % 2 for k in v),
              "two or three odd numbers, (height, width) or (frames, height, width)"),
             ("context_taps", lambda v: v <= 14, "0 (all) to 14"),
+            ("rate_warmup", lambda v: v <= 1, "0 to 1"),
             ("hyper_grids", lambda v: v <= min(self.num_grids, 16 - self.num_grids),
              "no more than num_grids, and 16 with them"),
             ("previous_grid_size", lambda v: v == 0 or v % 2 == 1, "0 or an odd number"),
@@ -461,7 +462,7 @@ GELU, fitted as `C3_FAST` is. Each is one field; `ablations/beyond.ipynb` says w
 Cool-Chic's own widths and residual layers are not among them: here they cost rate."""
 
 BEYOND_SMALL = edit(BEYOND, context_taps=8, entropy_widths=(12, 12), synthesis_widths=(12, 12))
-"""The same at 1,009 MACs a pixel, about as many as Cool-Chic 5's decoder "mop" has."""
+"""The same at 1,008 MACs a pixel, about as many as Cool-Chic 5's decoder "mop" has."""
 
 UVG_SETTINGS: dict[str, dict[str, Any]] = {
     "E1": {"num_grids": 6, "entropy_widths": (16, 16), "context_size": (3, 9, 9)},

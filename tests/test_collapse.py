@@ -1,6 +1,7 @@
 """Fits that stay of one color: judged right, said aloud, begun again where that is asked for."""
 
 import itertools
+import sys
 import warnings
 
 import jax
@@ -16,6 +17,7 @@ from tests import hard
 
 pytestmark = pytest.mark.usefixtures("optimized")  # hundreds of steps
 
+FIT = sys.modules["c3lite.fitting.fit"]
 SIDES = 32, 48
 RELEASE = c3.edit(c3.C3, steps=300, stage2_steps=30, parameter_steps=(1e-3,))
 STRAIGHT = c3.edit(RELEASE, clip_gradient="straight_through")
@@ -87,6 +89,27 @@ def test_a_night_sky_begins_again_with_cheap_bits():
     dark, starry = quiet_fit(x, config), quiet_fit(x, config, on_collapse="restart")
     assert dark.collapsed and starry.collapsed is False
     assert starry.config == c3.edit(config, rate_warmup=0.6) and starry.loss < 0.8 * dark.loss
+    both = quiet_fit(x, c3.edit(config, clip_gradient="zero"), on_collapse="restart")
+    assert both.config == starry.config or not both.collapsed  # one remedy after the other
+
+
+def test_of_two_fits_that_have_ended_the_better_comes_back(monkeypatch):
+    x = hard.night(64, 96)
+    monkeypatch.setattr(collapse, "remedy", lambda config: (
+        {} if config.stage2_steps else {"stage2_steps": 1}))
+    config = c3.edit(STRAIGHT, rd_weight=1.0, stage2_steps=0)
+    first, kept = quiet_fit(x, config), quiet_fit(x, config, on_collapse="restart")
+    second = quiet_fit(x, c3.edit(config, stage2_steps=1))
+    assert kept.loss == min(first.loss, second.loss)
+
+
+def test_a_fit_that_has_taken_its_seconds_does_not_begin_again(monkeypatch):
+    x = hard.night(64, 96)
+    config = c3.edit(STRAIGHT, rd_weight=1.0)
+    monkeypatch.setattr(FIT, "scheduled", lambda x, config, *_: config)
+    with pytest.warns(UserWarning, match=r"rate_warmup=0.6\) helps"):
+        fit = c3.fit(x, config, seconds=1e-3, progress=False, on_collapse="restart")
+    assert fit.collapsed and not fit.config.rate_warmup
 
 
 @pytest.mark.parametrize("rate_warmup", [0.0, 0.25, 1.0])
@@ -97,6 +120,8 @@ def test_lambda_grows_over_its_share_of_stage_1(rate_warmup):
     share = [0.03 + 0.97 * step / 100 / rate_warmup if rate_warmup else 1 for step in steps]
     assert weights == pytest.approx([2e-3 * min(s, 1) for s in share], rel=1e-5)
     assert float(training.rd_weight(c3.C3, jnp.int32(0))) == float(np.float32(c3.C3.rd_weight))
+    alone = c3.edit(config, steps=0)  # stage 2 has no cheap bits
+    assert float(training.rd_weight(alone, jnp.int32(0))) == pytest.approx(2e-3)
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1), st.integers(0, 2**32 - 1))

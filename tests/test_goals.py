@@ -3,6 +3,7 @@
 import inspect
 import math
 import time
+import warnings
 
 import jax
 import pytest
@@ -119,3 +120,32 @@ def test_the_default_is_the_fast_preset():
     assert inspect.signature(c3.fit).parameters["config"].default == c3.C3_FAST
     assert inspect.signature(c3.fit_to).parameters["config"].default == c3.C3_FAST
     assert c3.C3_FAST.steps == 2000
+
+
+def test_what_no_lambda_reaches_is_not_tried_again_and_again(picture, monkeypatch):
+    fits, fit = [], goals.fit
+    monkeypatch.setattr(goals, "fit", lambda *a, **k: fits.append(fit(*a, **k)) or fits[-1])
+    with pytest.warns(UserWarning, match="90 dB was not reached: the nearest fit has"):
+        c3.fit_to(picture, SMALL, psnr=90, progress=False)
+    weights = [float(fit.config.rd_weight) for fit in fits if fit.config.frozen_networks]
+    assert len(weights) == len(set(weights))
+
+
+def test_corrections_are_gentle_and_at_the_full_price(picture, monkeypatch):
+    """Whatever the config's own schedule does."""
+    fits, fit = [], goals.fit
+    monkeypatch.setattr(goals, "fit", lambda *a, **k: fits.append(fit(*a, **k)) or fits[-1])
+    monkeypatch.setattr(goals, "CORRECTIONS", 1)
+    config = c3.edit(SMALL, learning_rate=1e-2, rate_warmup=0.5)
+    with warnings.catch_warnings(action="ignore"):
+        for psnr in (33, 35):  # one of which the long fit misses
+            c3.fit_to(picture, config, psnr=psnr, progress=False)
+    last = [fit.config for fit in fits if fit.config.frozen_networks][-1]
+    assert last.rate_warmup == 0
+    assert last.learning_rate.start == last.learning_rate.end == pytest.approx(5e-4)
+
+
+def test_a_perfect_picture_is_a_goal_that_is_passed():
+    with pytest.warns(UserWarning, match="40 dB was not reached"):
+        fit = c3.fit_to(hard.flat(1.0, 32, 48), SMALL, psnr=40, progress=False)
+    assert fit.psnr > 40

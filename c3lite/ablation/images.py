@@ -90,8 +90,11 @@ class Images(Mapping):
             images = {x if isinstance(x, str) else f"image{i}": x
                       for i, x in enumerate(images, start=1)}
         self._loaded = {name for name, x in images.items() if isinstance(x, str)}
-        self._shapes = {name: _uvg_shape(x) for name, x in images.items()
-                        if isinstance(x, str) and x.startswith("uvg/")}
+        uvg = {name: _parsed(x) for name, x in images.items()
+               if isinstance(x, str) and x.startswith("uvg/")}  # which is not read for its shape
+        self._shapes = {
+            name: tuple(stop - start for start, stop in slices) or data.uvg_shape(base[4:])
+            for name, (base, slices) in uvg.items()}
         self._images = {
             name: None if name in self._shapes else
             check_image(load(x) if name in self._loaded else x) for name, x in images.items()}
@@ -144,9 +147,3 @@ class Images(Mapping):
             names.append(f"{base}[{','.join(sides)}]")
             self._parts[names[-1]] = name, part
         return names
-
-
-def _uvg_shape(name: str) -> tuple[int, ...]:
-    """Of a sequence of UVG, or of a part of one, without reading it."""
-    base, slices = _parsed(name)
-    return tuple(stop - start for start, stop in slices) or data.uvg_shape(base[len("uvg/"):])

@@ -241,8 +241,8 @@ def _values(units: Sequence[Sequence[tuple[Curve, Curve]]], resamples: int):
     # all pairs in a row: the measures of points by rate weight, ours and the anchor's
     mine, theirs = (np.array([pair[side] for seeds in units for pair in seeds])
                     for side in (0, 1))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with warnings.catch_warnings(record=True, action="ignore") as caught:
+        warnings.simplefilter("always", UserWarning)
         *values, note = _measure(mine, theirs, np.ones(len(mine)))
     note = note or "; ".join(dict.fromkeys(str(w.message).partition(",")[0] for w in caught))
     if len(mine) == 1:
@@ -256,7 +256,7 @@ def _values(units: Sequence[Sequence[tuple[Curve, Curve]]], resamples: int):
                  Estimate(v, *np.nanpercentile(drawn, PERCENTILES).tolist())
                  for v, drawn in zip(values, samples.T, strict=True)]
     _, low, high = estimates[0]
-    return estimates, note or ("within noise" if low <= 0 <= high else "")
+    return estimates, "; ".join(filter(None, [note, "within noise" * (low <= 0 <= high)]))
 
 
 def _measure(mine: Float[np.ndarray, "pairs 4 points"],

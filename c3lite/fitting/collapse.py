@@ -75,9 +75,8 @@ class Watch:
         self._first = max(int(config.steps) // 10, EARLIEST)
 
     def sees_collapse(self, past: Sequence[History], ended: bool = False) -> bool:
-        """Whether the fit should begin again: asked after each chunk, and when it has `ended`.
-        While it runs, from a tenth of stage 1 on, it has to be as bad as only dead fits are; at the
-        end it is judged like `Fit.collapsed`."""
+        """Whether the fit should begin again: asked after each chunk, where from a tenth of stage 1
+        on it has to be as bad as only dead fits are, and more strictly when it has `ended`."""
         steps = sum(len(part.loss) for part in past)
         if math.sqrt(self._color_mse) < FLATTEST or steps < self._first:
             return False

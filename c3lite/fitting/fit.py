@@ -18,7 +18,7 @@ from c3lite.coding.pixels import synthesize
 from c3lite.config import C3_FAST, Config, edit
 from c3lite.evaluation import report
 from c3lite.evaluation.metrics import ms_ssim, quality
-from c3lite.fitting import collapse, parameters
+from c3lite.fitting import collapse, parameters, training
 from c3lite.fitting.checkpoint import beside, remove, resumed, settle
 from c3lite.fitting.loop import chunks
 from c3lite.fitting.parameters import Coded, Networks
@@ -139,8 +139,8 @@ def fit(
     config, it begins there, without a warm-up or a window. A checkpoint excludes both.
 
     A fit that has collapsed (`Fit.collapsed`) is a warning; with `on_collapse="restart"` it begins
-    again, and says so in a warning: with `clip_gradient="straight_through"` as soon as that is
-    seen, or, where the config has this, with a `rate_warmup` once it has ended.
+    again: with `clip_gradient="straight_through"` as soon as that is seen, or, where that is on and
+    no `seconds` are, with a `rate_warmup` at its end. Of two that have ended the better comes back.
 
     The same key gives the same result on the same machine. Raises `ValueError` for bad input and
     `FitError` when the loss stops being finite.
@@ -171,16 +171,19 @@ def fit(
                 break
     except KeyboardInterrupt:
         interrupted = True
-    # also of a fit resumed at its end
-    if not interrupted and watch.sees_collapse(past, ended=True):
+    early = not interrupted and not training.finished(state, config)  # dead: nothing is kept
+    source = start if config.frozen_networks and isinstance(start, Fit) else None
+    result = None if early else finish(
+        x, config, best_codec(state), joined(past), began, interrupted, source)
+    # what has taken all its `seconds` has none for another
+    if early or (seconds is None and not interrupted and watch.sees_collapse(past, ended=True)):
         left = None if seconds is None else seconds - (time.perf_counter() - began)
-        result = fit(x, collapse.restarted(config), seconds=left, start=start, key=key,
-                     progress=progress, callback=callback,
-                     checkpoint=beside(checkpoint, "restarted"))
-        result = dataclasses.replace(result, seconds=time.perf_counter() - began)
-    else:
-        source = start if config.frozen_networks and isinstance(start, Fit) else None
-        result = finish(x, config, best_codec(state), joined(past), began, interrupted, source)
+        again = fit(x, collapse.restarted(config), seconds=left, start=start, key=key,
+                    progress=progress, callback=callback, on_collapse=on_collapse,
+                    checkpoint=beside(checkpoint, "restarted"))
+        result = again if result is None or again.loss < result.loss else result
+        result = dataclasses.replace(
+            result, seconds=time.perf_counter() - began, interrupted=again.interrupted)
     if store is not None:
         settle(store.path) if result.interrupted else remove(store.path)
     return result

@@ -52,13 +52,15 @@ def fit_to(
     """
     if (bpp is None) == (psnr is None):
         raise ValueError("fit_to needs a goal: either bpp or psnr")
-    goal = math.log(_positive("bpp", bpp)) if psnr is None else _positive("psnr", psnr)
+    if not 0 < (psnr if bpp is None else bpp) < math.inf:
+        raise ValueError(f"bpp or psnr must be above 0, got {psnr if bpp is None else bpp!r}")
+    goal = math.log(bpp) if psnr is None else float(psnr)
     tolerance = 0.01 if psnr is None else 0.05
     x, began = check_image(x), time.perf_counter()
     key = jax.random.key(0) if key is None else key
 
     def value(found):
-        return math.log(found.bpp) if psnr is None else found.psnr
+        return math.log(found.bpp) if psnr is None else min(found.psnr, 100.0)
 
     def fitted(config, codec):
         return fit(x, edit(config, rd_weight=weight), start=codec, key=key, progress=progress)
@@ -75,15 +77,18 @@ def fit_to(
                              f"{floor:.3g} bpp of a picture of this size")
         if found.collapsed and config.clip_gradient == "zero":
             return fit_to(x, restarted(config), bpp=bpp, psnr=psnr, key=key, progress=progress)
+        if found.interrupted:
+            return found
         codec = with_networks(begin(x, config, key).codec, networks_of(found.codec))
         line.add(weight, value(found))
         weight = line.weight_at(goal)
-        if found.interrupted or abs(value(found) - goal) < 5 * tolerance:
+        if abs(value(found) - goal) < 5 * tolerance:
             break
     fits = [fitted(config, codec)]
     line = _Line(line.slope * RESPONSE, near=0.0)
-    rate = config.learning_rate
-    nearer = edit(short, learning_rate=(rate.start * GENTLE, rate.end), frozen_networks=True,
+    rate = config.learning_rate.start * GENTLE
+    nearer = edit(short, learning_rate=(rate, min(rate, config.learning_rate.end)),
+                  frozen_networks=True, rate_warmup=0.0,
                   temperature=config.temperature.end, noise_shape=config.noise_shape.end,
                   noise_sigma=config.noise_sigma.end)
     codec = with_networks(fits[0].codec, fits[0].networks)  # so that lambda alone makes a change
@@ -91,25 +96,26 @@ def fit_to(
         line.add(weight, value(fits[-1]))
         if fits[-1].interrupted or abs(value(fits[-1]) - goal) < tolerance:
             break
-        weight = line.weight_at(goal)
+        if weight == (weight := line.weight_at(goal)):  # it is at a limit
+            break
         found = fitted(nearer, codec)
         fits.append(finish(x, found.config, found.codec, found.history, began, found.interrupted,
                            source=fits[0]))
     best = min(fits, key=lambda found: abs(value(found) - goal))
-    if abs(value(best) - goal) > 2 * tolerance and not best.interrupted:
+    if abs(value(best) - goal) > 2 * tolerance and not fits[-1].interrupted:
         wish = f"{bpp:g} bpp" if psnr is None else f"{psnr:g} dB"
         warnings.warn(f"{wish} was not reached: the nearest fit has {best.bpp:.4g} bpp and "
                       f"{best.psnr:.2f} dB", stacklevel=2)
     config = edit(config, rd_weight=best.config.rd_weight)
-    return dataclasses.replace(best, config=config, seconds=time.perf_counter() - began)
+    return dataclasses.replace(best, config=config, seconds=time.perf_counter() - began,
+                               interrupted=fits[-1].interrupted)
 
 
 class _Line:
     """The goal's value over ln lambda: the secant of the two nearest points, or a usual slope."""
 
     def __init__(self, slope: float, near: float = NEAR):
-        self.slope, self.usual, self.near = slope, slope, near
-        self.points: list[tuple[float, float]] = []
+        self.slope, self.usual, self.near, self.points = slope, slope, near, []
 
     def add(self, weight: float, value: float) -> None:
         self.points.append((math.log(weight), value))
@@ -123,9 +129,3 @@ class _Line:
     def weight_at(self, goal: float) -> float:
         x, y = self.points[-1]
         return float(np.clip(math.exp(x + (goal - y) / self.slope), LOWEST, HIGHEST))
-
-
-def _positive(name: str, value: float | int) -> float:
-    if not 0 < value < math.inf:
-        raise ValueError(f"{name} must be above 0, got {value!r}")
-    return float(value)

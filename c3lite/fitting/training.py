@@ -162,7 +162,8 @@ def _kinds(codec: Codec) -> PyTree:
 def rd_weight(config, step: Int[Array, ""]) -> Float[Array, ""]:
     """lambda at a step: its own value, but for a `rate_warmup`."""
     share = 0.03 + 0.97 * stage1_progress(config, step) / jnp.maximum(config.rate_warmup, 1e-9)
-    return config.rd_weight * jnp.where(config.rate_warmup > 0, jnp.minimum(share, 1), 1)
+    growing = (config.rate_warmup > 0) & (step < config.steps)
+    return config.rd_weight * jnp.where(growing, jnp.minimum(share, 1), 1)
 
 
 def quantizer(config, step: Int[Array, ""], key: PRNGKeyArray):

@@ -124,9 +124,8 @@ def scheduled(
     """`config` with as many steps as fit into `seconds` from `began` (of `time.perf_counter`).
 
     The schedule is the same, both stages in proportion, only its length is new: it follows from the
-    time that some steps and the search of the networks' steps take here, compilation apart. Both
-    are compiled on the way, and have to be for the fit as well. Raises `ValueError` for a time in
-    which there is no fit.
+    time that some steps and the search of the networks' steps take here, compilation apart. Raises
+    `ValueError` for a time in which there is no fit.
     """
     there, state = jnp.asarray(x), training.begin(x, config, key)
 
@@ -153,7 +152,7 @@ def scheduled(
     return edit(config, steps=total - stage2_steps, stage2_steps=stage2_steps)
 
 
-def _step_s(x, state: State, config: Config, seconds: float) -> float:
+def _step_s(x, state: State, config: Config, seconds: float | int) -> float:
     """Seconds of a step, compilation apart, timed for a small share of what there is."""
     x, endless = jnp.asarray(x), edit(config, steps=10**6)
 
