@@ -83,7 +83,7 @@ def scoreboard(
     print(f"{'lesson':8}{'':32}{'bpp':>6}{'PSNR':>9}   loss × 10⁴   yours")
     for name, row in ours.items():
         if row["lesson"] <= lesson:
-            points = [tuple(point) for point in row["bpp_psnr_db"]]
+            points = list(map(tuple, row["bpp_psnr_db"])) or [(np.nan, np.nan)]
             (bpp, psnr_db), losses = np.mean(points, axis=0), list(map(loss, points))
             print(f"{row['lesson']:8}{name:32}{bpp:6.3f}{psnr_db:6.2f} dB{np.mean(losses):9.2f} ± "
                   f"{np.ptp(losses) / 2:4.2f}" + (f"{yours[name]:8.2f}" if name in yours else ""))
