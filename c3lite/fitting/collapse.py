@@ -43,7 +43,7 @@ def judge(x: Float[np.ndarray, "3 *shape"], mse: float, steps: int) -> bool | No
 
 def remedy(config: Config) -> dict[str, object]:
     """What to change in a config whose fit has collapsed: the clip, or else, as bright points of a
-    night sky are paid for before they are any, the price of bits at first; or nothing more."""
+    night sky are paid for before they are worth it, the price of bits at first; or nothing more."""
     if config.clip_gradient == "zero":
         return {"clip_gradient": "straight_through"}
     return {} if config.rate_warmup else {"rate_warmup": 0.6}
