@@ -82,7 +82,7 @@ def test_one_remedy_after_another():
 
 
 def test_a_night_sky_begins_again_with_cheap_bits():
-    """Bright points are paid for before they are any: the clip has no part in it."""
+    """Bright points are paid for before they are worth it: the clip has no part in it."""
     x = hard.night(64, 96)
     config = c3.edit(c3.C3_FAST, rd_weight=4e-3, steps=300, stage2_steps=30, num_grids=4,
                      synthesis_widths=(8,), entropy_widths=(8,), context_size=(3, 3))

@@ -92,9 +92,9 @@ class Images(Mapping):
         self._loaded = {name for name, x in images.items() if isinstance(x, str)}
         uvg = {name: _parsed(x) for name, x in images.items()
                if isinstance(x, str) and x.startswith("uvg/")}  # which is not read for its shape
-        self._shapes = {
-            name: tuple(stop - start for start, stop in slices) or data.uvg_shape(base[4:])
-            for name, (base, slices) in uvg.items()}
+        self._shapes = {name: tuple(stop - start for start, stop in slices)
+                        or data.uvg_shape(base.removeprefix("uvg/"))
+                        for name, (base, slices) in uvg.items()}
         self._images = {
             name: None if name in self._shapes else
             check_image(load(x) if name in self._loaded else x) for name, x in images.items()}

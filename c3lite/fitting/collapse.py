@@ -91,4 +91,4 @@ def restarted(config: Config) -> Config:
     (name, value), = remedy(config).items()
     warnings.warn("the fit has collapsed to one color: it begins again with "
                   f"{name}={json.dumps(value)}", stacklevel=3)
-    return edit(config, **{name: value})
+    return edit(config, **remedy(config))

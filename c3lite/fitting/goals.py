@@ -52,9 +52,10 @@ def fit_to(
     """
     if (bpp is None) == (psnr is None):
         raise ValueError("fit_to needs a goal: either bpp or psnr")
-    if not 0 < (psnr if bpp is None else bpp) < math.inf:
-        raise ValueError(f"bpp or psnr must be above 0, got {psnr if bpp is None else bpp!r}")
-    goal = math.log(bpp) if psnr is None else float(psnr)
+    name, wish = ("bpp", bpp) if psnr is None else ("psnr", psnr)
+    if not 0 < wish < math.inf:
+        raise ValueError(f"{name} must be above 0, got {wish!r}")
+    goal = math.log(wish) if psnr is None else float(wish)
     tolerance = 0.01 if psnr is None else 0.05
     x, began = check_image(x), time.perf_counter()
     key = jax.random.key(0) if key is None else key
@@ -103,9 +104,8 @@ def fit_to(
                            source=fits[0]))
     best = min(fits, key=lambda found: abs(value(found) - goal))
     if abs(value(best) - goal) > 2 * tolerance and not fits[-1].interrupted:
-        wish = f"{bpp:g} bpp" if psnr is None else f"{psnr:g} dB"
-        warnings.warn(f"{wish} was not reached: the nearest fit has {best.bpp:.4g} bpp and "
-                      f"{best.psnr:.2f} dB", stacklevel=2)
+        warnings.warn(f"{wish:g} {'bpp' if psnr is None else 'dB'} was not reached: the nearest "
+                      f"fit has {best.bpp:.4g} bpp and {best.psnr:.2f} dB", stacklevel=2)
     config = edit(config, rd_weight=best.config.rd_weight)
     return dataclasses.replace(best, config=config, seconds=time.perf_counter() - began,
                                interrupted=fits[-1].interrupted)
