@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from c3lite import C3, COOL_CHIC, COOL_CHIC_V2, edit
-from c3lite.arrays.kernels import small_conv
+from c3lite.arrays import kernels
+from c3lite.arrays.kernels import edge_pad, small_conv
 from c3lite.model.synthesis import Synthesis
 
 # compiled whole: an operation at a time, every new shape would compile a dozen programs
@@ -46,6 +47,21 @@ def test_small_conv_and_its_derivatives_are_xla_s(padded, c_in, c_out, per_frame
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
     for a, b in zip(backward, reference, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-3)
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.lists(st.integers(1, 5), min_size=2, max_size=3), st.integers(0, 2))
+def test_edge_pad_and_its_derivative_are_numpy_s_for_large_data_too(shape, width):
+    x = jr.normal(jr.key(0), (2, *shape))
+    widths = (0, width, *(1 for _ in shape[1:]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "is_large", lambda entries: True)
+        ours, backward = jax.vjp(lambda x: edge_pad(x, widths), x)
+    plain, reference = jax.vjp(lambda x: edge_pad(x, widths), x)
+    padded = np.pad(x, [(k, k) for k in widths], mode="edge")
+    assert (ours == padded).all() and (plain == padded).all()
+    g = jr.normal(jr.key(1), ours.shape)
+    np.testing.assert_allclose(backward(g)[0], reference(g)[0], atol=1e-5)
 
 
 def random_synthesis(config, ndim=2):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from c3lite.arrays.blocks import computed_once, on_cpu
+from c3lite.arrays.blocks import computed_once, is_large, on_cpu
 
 Offset = tuple[int, ...]
 
@@ -49,6 +49,32 @@ def _windows(padded, size):
     for tap in itertools.product(*map(range, size)):
         window = (slice(t, t + n) for t, n in zip(tap, shape, strict=True))
         yield tap, padded[(slice(None), *window)]
+
+
+def edge_pad(x: Float[Array, "..."], widths: tuple[int, ...]) -> Float[Array, "..."]:
+    """`x` with its edges repeated `widths` times at both ends of each axis."""
+    return (_edge_pad_of_large if is_large(math.prod(x.shape[1:])) else _edge_pad)(x, widths)
+
+
+def _edge_pad(x, widths):
+    return jnp.pad(x, [(k, k) for k in widths], mode="edge")
+
+
+def _edge_pad_backward(widths, _, g):
+    # What was repeated is added to the edges in place. XLA's own derivative adds arrays as large as
+    # x, zero but for an edge, inside the loop of whatever reads the sum
+    for axis, k in enumerate(widths):
+        part, n = functools.partial(jax.lax.slice_in_dim, axis=axis), g.shape[axis] - 2 * k
+        x = part(g, k, n + k)
+        for repeated, at in ((part(g, 0, k), 0), (part(g, n + k, n + 2 * k), n - 1)):
+            edge = part(x, at, at + 1) + repeated.sum(axis, keepdims=True)
+            x = jax.lax.dynamic_update_slice_in_dim(x, edge, at, axis)
+        g = x
+    return (g,)
+
+
+_edge_pad_of_large = jax.custom_vjp(_edge_pad, nondiff_argnums=(1,))
+_edge_pad_of_large.defvjp(lambda x, widths: (_edge_pad(x, widths), None), _edge_pad_backward)
 
 
 @jax.custom_vjp

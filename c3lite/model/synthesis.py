@@ -9,7 +9,7 @@ import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from c3lite.arrays.blocks import map_columns
-from c3lite.arrays.kernels import small_conv
+from c3lite.arrays.kernels import edge_pad, small_conv
 from c3lite.ingredients.activations import ACTIVATIONS
 from c3lite.model.networks import Dense, dense_layers, linear, run_layers
 
@@ -26,7 +26,7 @@ class ResidualConv(eqx.Module):
 
     def __call__(self, x: Float[Array, "3 *shape"]) -> Float[Array, "3 *shape"]:
         size = self.weight.shape[2:]
-        padded = jnp.pad(x, [(0, 0)] + [(k // 2, k // 2) for k in size], mode="edge")
+        padded = edge_pad(x, (0, *(k // 2 for k in size)))
         bias = self.bias.reshape((3,) + (1,) * len(size))
         return x + small_conv(padded, self.weight) + bias
 
