@@ -71,7 +71,7 @@ class Config(eqx.Module):
 
     # Objective, Eq. 4
     rd_weight: float = _field(1e-3, above=0)
-    """lambda: a bit per pixel is worth this much mean squared error (values in [0, 1])."""
+    """lambda, above 0: a bit per pixel is worth this much MSE of values in [0, 1] (Eq. 4)."""
 
     # Latent grids, App. A.1.1
     num_grids: int = _static(7, coded=0)
@@ -85,9 +85,9 @@ class Config(eqx.Module):
     latent_gains: Literal["doubling", "at least", "equal"] = _static("doubling")
     """Gains at the start: 2**exponent, at least `latent_gain_bins` bins, or all of so many."""
     latent_gain_bins: float = _field(8.0, above=0)
-    """Adam moves a latent by about this many bins a step, times the learning rate."""
+    """Above 0: Adam moves a latent by about this many bins a step, times the learning rate."""
     quantization_step: float = _field(0.4, coded=2, above=0)
-    """Bin width q: networks see multiples of q."""
+    """Bin width q in latent units, above 0: networks see multiples of q (App. A.1.1)."""
 
     # Upsampling, App. A.1.2
     upsampling: Literal[tuple(UPSAMPLINGS)] = _static("bilinear", coded=3)
@@ -121,7 +121,7 @@ class Config(eqx.Module):
     """Numbers that a latent of the `featured_grids` finest grids learns from all coarser ones where
     it lies; 0: none (Cool-Chic 5: 6)."""
     featured_grids: int = _static(3, coded=25, least=0)
-    """How many of the finest grids have these features."""
+    """How many of the finest grids have these features, 0 or more."""
     hyper_grids: int = _static(0, coded=26, least=0)
     """Further grids, of the sizes of as many coarsest ones, that only features are made of."""
     previous_grid_size: int = _static(0, coded=11, least=0)
@@ -133,13 +133,13 @@ class Config(eqx.Module):
     mask_shape: tuple[int, int] | None = _static(None, coded=14)
     """Video: (height, width) of the custom mask in the previous frame; None: no mask."""
     masked_grids: int = _static(3, coded=15, least=0)
-    """How many of the finest grids see the previous frame through the mask (K)."""
+    """How many of the finest grids see the previous frame through the mask (K), 0 or more."""
     mask_origins: tuple[tuple[int, int], ...] = _field((), coded=16)
     """(dy, dx) of the mask's first entry for each masked grid; learned by `learn_offsets`."""
     log_scale_shift: float = _field(8.0, coded=17)
     """Added to the network's second output; the log-scale is -1/2 of the sum (App. A.1.4)."""
     scale_min: float = _field(1e-3, coded=18, above=0)
-    """Lower limit of the Laplace scale, in latent units."""
+    """Lower limit of the Laplace scale, in latent units, above 0."""
     scale_max: float = _field(150.0, coded=19)
     """Upper limit of the Laplace scale, in latent units; above `scale_min`."""
 
@@ -154,13 +154,13 @@ class Config(eqx.Module):
     init: Literal[tuple(INITIALIZATIONS)] = _static("truncated_normal")
     """How weights start, one of `INITIALIZATIONS`."""
     init_scale: float = _field(1.0, above=0)
-    """Factor on the weights' initial standard deviation."""
+    """Factor on the weights' initial standard deviation, above 0."""
 
     # Warm-up of COOL-CHIC
     warmup_starts: int = _static(1, least=1)
-    """Random networks that take the first steps; the one of least loss goes on."""
+    """1 or more random networks take the first steps; the one of least loss goes on."""
     warmup_steps: int = _field(200, least=0)
-    """The first steps of each start, though no more than a tenth of stage 1."""
+    """The first steps of each start, 0 or more, though no more than a tenth of stage 1."""
     window: tuple[int, int] | None = _static(None)
     """(height, width) of a window of a large picture, from a fit of which the networks start."""
 
@@ -168,15 +168,15 @@ class Config(eqx.Module):
     rate_warmup: float = _field(0.0, least=0)
     """Share of stage 1 in which lambda grows from 3 % of itself; 0: it is all there at once."""
     steps: int = _field(100_000, least=0)
-    """Of stage 1: soft-rounding and noise."""
+    """Of stage 1, 0 or more: soft-rounding and noise."""
     network_optimizer: Literal[tuple(NETWORK_OPTIMIZERS)] = _static("adam")
     """Of all but the latents, which have Adam; one of `NETWORK_OPTIMIZERS`."""
     network_decay: float = _static(0.0, least=0)
-    """The networks' weights lose this share of themselves a step, times the learning rate."""
+    """Weights lose this share of themselves a step, times the learning rate; 0 or more."""
     network_rate: float = _static(0.0, least=0)
     """Weight of the networks' own bits in their gradient; 0: not seen (C3), 1: as in a file."""
     latent_beta2: float = _static(0.999, least=0)
-    """Decay rate of Adam's second moment of the latents, 0 to 1."""
+    """Decay rate of Adam's second moment of the latents, 0 to below 1."""
     latent_epsilon: float = _static(1e-8, above=0)
     """Adam's epsilon for the latents, whose gradients are near 1e-8 on whole photos."""
     learning_rate: Anneal = _field(Anneal(1e-2, 0.0))
@@ -192,29 +192,29 @@ class Config(eqx.Module):
     noise_sigma: Anneal = _field(Anneal(0.22, 0.15))
     """Standard deviation of the Gaussian noise, in bins, 0 or more, along a line."""
     gradient_clip: float = _field(0.1, above=0)
-    """Largest norm of the `clipped_gradients`; inf: no clipping."""
+    """Largest norm of the `clipped_gradients`, above 0; inf: no clipping."""
     clipped_gradients: Literal["all", "networks"] = _static("all")
     """Clipped by their norm together (App. A.2.2), or without the latents'."""
     latent_gradient_scale: float = _field(1.0, above=0)
-    """Factor on the latents' gradient before clipping (COOL-CHICv2: 100)."""
+    """Factor on the latents' gradient before clipping, above 0 (COOL-CHICv2: 100)."""
     frozen_networks: bool = _static(False)
     """Fit the latents only: the networks stay what they are at the start (`refit`)."""
 
     # Stage 2, App. A.2
     stage2_steps: int = _field(10_000, least=0)
-    """Most steps of hard rounding."""
+    """Most steps of hard rounding, 0 or more."""
     stage2_learning_rate: float = _field(1e-4, least=0)
-    """At the start of stage 2."""
+    """At the start of stage 2, 0 or more."""
     stage2_patience: int = _field(20, above=0)
-    """Steps without improvement before the rate decays and the best is restored."""
+    """1 or more steps without improvement before the rate decays and the best is restored."""
     stage2_decay: float = _field(0.8, above=0)
-    """Factor of that decay."""
+    """Factor of that decay, above 0, at most 1."""
     stage2_min_learning_rate: float = _field(1e-8, least=0)
-    """Below this rate the fit ends."""
+    """Below this rate, 0 or more, the fit ends."""
     stage2_temperature: float = _field(1e-4, above=0)
-    """Of the soft-rounding whose slope stands in for rounding's; inf: straight-through."""
+    """T of the soft-rounding whose slope stands in for rounding's, above 0; inf: the identity."""
     stage2_latent_gradient_scale: float = _field(1.0, least=0)
-    """Factor on the latents' gradient: epsilon of COOL-CHICv2 (0.01)."""
+    """Factor on the latents' gradient, 0 or more: epsilon of COOL-CHICv2 (0.01)."""
 
     # Network quantization, App. A.2.6
     parameter_steps: tuple[float, ...] = _static((5e-5, 1e-4, 5e-4, 1e-3, 3e-3, 6e-3, 1e-2))
@@ -249,7 +249,8 @@ class Config(eqx.Module):
             ("context_size", lambda v: len(v) in (2, 3) and all(k > 0 and k % 2 for k in v),
              "two or three odd numbers, (height, width) or (frames, height, width)"),
             ("context_taps", lambda v: v <= 14, "0 (all) to 14"),
-            ("rate_warmup", lambda v: v <= 1, "0 to 1"),
+            *((name, lambda v: v <= 1, "0 to 1") for name in ("rate_warmup", "stage2_decay")),
+            ("latent_beta2", lambda v: v < 1, "0 to below 1"),
             ("hyper_grids", lambda v: v <= min(self.num_grids, 16 - self.num_grids),
              "no more than num_grids, and 16 with them"),
             ("previous_grid_size", lambda v: v == 0 or v % 2 == 1, "0 or an odd number"),

@@ -49,7 +49,7 @@ def shape_of(name: str) -> tuple[int, ...]:
     return (4, 15, 18) if name.startswith("video") else (31, 50)
 
 
-def real_arrays(config, full: parameters.Coded, dtype=np.float32) -> header.Arrays:
+def real_arrays(config, full: parameters.Quantized, dtype=np.float32) -> header.Arrays:
     """What a decoder has of a fit's networks."""
     return header.real_arrays(
         header.take_apart(config, jax.tree.leaves(full.networks)), full.steps, dtype)
@@ -69,7 +69,7 @@ def coded(config, shape, symbols=None, seed=0) -> Fit:
         for a, size, step in zip(leaves, sizes, each, strict=True)])
     if symbols is None:
         symbols = np.round(rng.laplace(size=latents.count(config, shape), scale=2))
-    full = parameters.Coded(symbols.astype(np.int32), networks, steps)
+    full = parameters.Quantized(symbols.astype(np.int32), networks, steps)
     image = decoder.synthesize(config, shape, full.symbols, real_arrays(config, full))
     codec = jax.eval_shape(lambda: Codec(config, shape, key=jax.random.key(0)))
     past = History(*(np.zeros(0, np.float32) for _ in History._fields))

@@ -39,6 +39,6 @@ def fit(shape=(20, 33), config=None, seed=0):
                      for end in (1.0, 5e3, 0.5, 1e-2)))
     return Fit(
         image=image.astype(np.float32), config=config, codec=codec,
-        coded=parameters.Coded(symbols, networks, (STEP, STEP)), reconstruction=reconstruction,
+        coded=parameters.Quantized(symbols, networks, (STEP, STEP)), reconstruction=reconstruction,
         bits=bits, psnr=c3.metrics.psnr(reconstruction, image.astype(np.float32)),
         history=past, seconds=1.25)

@@ -12,7 +12,7 @@ from c3lite import ablation
 from c3lite.ablation import grid
 from c3lite.ablation.images import Images
 from c3lite.ablation.images import digest as image_digest
-from c3lite.ablation.jobs import Patch, Result
+from c3lite.ablation.jobs import Part, Result
 from c3lite.ablation.table import bd_table, joined_clips
 from c3lite.data.patches import patch_size, split_patches
 from tests import swept
@@ -40,7 +40,7 @@ def test_each_patch_is_a_job_and_the_table_sees_the_clip(clip, small_patches, tm
     cut = [(job, place) for job, (place,) in planned if place.patch.count > 1]
     parts = split_patches(clip, PATCH)
     assert len(cut) == len(parts) == 12 and len(planned) == 13
-    assert planned[-1][0].image == "image1" and planned[-1][1][0].patch == Patch()
+    assert planned[-1][0].image == "image1" and planned[-1][1][0].patch == Part()
     assert [place.patch.number for _, place in cut] == list(range(12))
     assert [place.patch.first_frame for _, place in cut] == [0] * 6 + [3] * 6
     images = Images([clip])
@@ -77,7 +77,7 @@ def records(clip, noisy):
 
 
 def placed(records):
-    return [Result("C3", "clip", 1e-3, 0, r, Patch(n, 12, 0 if n < 6 else 3))
+    return [Result("C3", "clip", 1e-3, 0, r, Part(n, 12, 0 if n < 6 else 3))
             for n, r in enumerate(records)]
 
 
@@ -110,7 +110,7 @@ def test_each_patch_takes_its_best_setting(clip):
                            for n, r in enumerate(plain)])
     assert lost.record.error == "diverged"
     assert joined_clips(plain[1:]) == []
-    alone = [r._replace(patch=Patch()) for r in plain[:1]]
+    alone = [r._replace(patch=Part()) for r in plain[:1]]
     assert joined_clips(alone) == alone
 
 

@@ -265,7 +265,7 @@ def loss_of(config, found, x):
     codec = parameters.with_networks(Codec(config, x.shape[1:], key=jax.random.key(0)), networks)
     symbols = jnp.asarray(found.best.symbols, jnp.float32)
     bits = parameters.latent_bits(codec.entropy, config, symbols, x.shape[1:]).sum()
-    np.testing.assert_allclose(found.latent_bits, bits, rtol=1e-4)
+    np.testing.assert_allclose(found.total_latent_bits, bits, rtol=1e-4)
     image = parameters.to_8_bits(codec.decode(config, symbols))
     mse = jnp.mean((image - x) ** 2)
     everything = bits + sum(parameters.network_bits(found.best.networks))

@@ -19,7 +19,7 @@ import pytest
 import c3lite as c3
 from c3lite.coding import BitstreamError, files, header
 from c3lite.coding import payload as integer
-from c3lite.coding.header import Coded, Contents
+from c3lite.coding.header import Contents, Quantized
 from c3lite.coding.rangecoder import BACKENDS, RangeCoderError, resolve_backend
 from c3lite.config import coded_fields
 from c3lite.fitting import parameters
@@ -266,7 +266,7 @@ def test_other_bytes_are_named(small_file):
 def header_with(config, shape):
     config = header.as_decoded(config, len(shape))
     steps = (STEP,) * header.count_of_steps(config)
-    return header.pack(Contents(config, shape, Coded(np.zeros(1, np.int32), [], steps)), b"\0")
+    return header.pack(Contents(config, shape, Quantized(np.zeros(1, np.int32), [], steps)), b"\0")
 
 
 @pytest.mark.parametrize(("changes", "shape"), [

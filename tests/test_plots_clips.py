@@ -5,7 +5,7 @@ import pytest
 
 import c3lite as c3
 from c3lite import plots
-from c3lite.plots.clips import GAP
+from c3lite.plots.frames import GAP
 from c3lite.video import motion
 
 pytestmark = pytest.mark.usefixtures("closed_figures")

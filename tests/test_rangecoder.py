@@ -16,8 +16,8 @@ from c3lite.coding import rangecoder
 from c3lite.coding.rangecoder import (
     BACKENDS,
     Decoder,
+    Frequencies,
     RangeCoderError,
-    Table,
     encode_intervals,
     resolve_backend,
 )
@@ -33,12 +33,12 @@ backends = pytest.mark.parametrize(
 TOTAL = rangecoder.MAX_TOTAL
 
 
-def random_table(rng: np.random.Generator, alphabet: int, total: int, skew: float) -> Table:
+def random_table(rng: np.random.Generator, alphabet: int, total: int, skew: float) -> Frequencies:
     """A table of `alphabet` symbols; a larger skew leaves most of them a width of 1."""
     share = rng.random(alphabet) ** skew
     widths = 1 + np.floor((total - alphabet) * share / share.sum()).astype(int)
     widths[rng.integers(alphabet)] += total - widths.sum()
-    return Table(np.append(0, np.cumsum(widths)))
+    return Frequencies(np.append(0, np.cumsum(widths)))
 
 
 def encoded(tables, index, symbols, backend: str) -> bytes:
@@ -55,10 +55,10 @@ def encoded_by(table, symbols, backend: str) -> bytes:
 
 def decoded(data: bytes, n: int, table, backend: str) -> list[int]:
     """n symbols of a stream, by one table."""
-    return Decoder(data, backend=backend).decode_many([Table(table)], [0] * n)
+    return Decoder(data, backend=backend).decode_many([Frequencies(table)], [0] * n)
 
 
-def draw(rng: np.random.Generator, tables: list[Table], index: np.ndarray) -> list[int]:
+def draw(rng: np.random.Generator, tables: list[Frequencies], index: np.ndarray) -> list[int]:
     """Symbols with the probabilities of their tables."""
     symbols = np.empty(len(index), int)
     for i, table in enumerate(tables):
@@ -79,8 +79,8 @@ def coded(draw_from):
     return widths, index, symbols
 
 
-def tables_of(widths: list[list[int]]) -> list[Table]:
-    return [Table(np.append(0, np.cumsum(w))) for w in widths]
+def tables_of(widths: list[list[int]]) -> list[Frequencies]:
+    return [Frequencies(np.append(0, np.cumsum(w))) for w in widths]
 
 
 # Both backends ----------------------------------------------------------------------------------
@@ -124,7 +124,7 @@ def test_garbage_decodes_to_the_same_garbage(case, data):
 def test_a_number_beyond_the_interval_wraps_alike():
     # No encoder starts a stream with four bytes 0xFF. The number read is then outside the interval
     # and overflows 32 bits some bytes later.
-    tables = [Table(t) for t in ([0, 1, 2], [0, 200, 256], [0, 1, 2**16], [0, 5, 9, 40])]
+    tables = [Frequencies(t) for t in ([0, 1, 2], [0, 200, 256], [0, 1, 2**16], [0, 5, 9, 40])]
     rng = np.random.default_rng(2)
     for length in range(40):
         data = b"\xff" * 4 + rng.bytes(length)
@@ -169,7 +169,7 @@ def test_what_is_encoded_is_decoded(backend, case):
 def test_tables_can_be_made_when_they_are_needed(backend):
     class Lazy(dict):
         def __missing__(self, total):
-            self[total] = Table([0, 1, total])
+            self[total] = Frequencies([0, 1, total])
             return self[total]
 
     data = encoded(Lazy(), [9, 3, 9], [1, 0, 1], backend)
@@ -273,12 +273,12 @@ def test_encoders_and_decoders_in_threads(backend):
 )
 def test_bad_tables(cumulative, message):
     with pytest.raises(RangeCoderError, match=message):
-        Table(cumulative)
+        Frequencies(cumulative)
 
 
 @backends
 def test_the_largest_table_and_total_work(backend):
-    table = Table([*range(1024), TOTAL])
+    table = Frequencies([*range(1024), TOTAL])
     symbols = [0, 1023, 512, 1022, 1] * 20
     assert decoded(encoded_by(table, symbols, backend), 100, table, backend) == symbols
 
@@ -306,7 +306,7 @@ def test_bad_intervals(backend, low, high, total):
 
 @backends
 def test_bad_table_numbers(backend):
-    table = Table([0, 1, 2])
+    table = Frequencies([0, 1, 2])
     decoder = Decoder(b"abc", backend=backend)
     for tables, index, message in [
         ([table], [0, -1], "negative"),
@@ -321,8 +321,8 @@ def test_bad_table_numbers(backend):
 def test_tables_by_number_have_to_be_checked_ones():
     # An unchecked list is what crashes the package. (Unwrapped: annotations, which the tests check,
     # would refuse it before.)
-    with pytest.raises(RangeCoderError, match="type Table"):
-        inspect.unwrap(Decoder.decode_many)(Decoder(b""), [Table([0, 1]), [0, 0]], [0, 1])
+    with pytest.raises(RangeCoderError, match="type Frequencies"):
+        inspect.unwrap(Decoder.decode_many)(Decoder(b""), [Frequencies([0, 1]), [0, 0]], [0, 1])
 
 
 @backends
@@ -343,7 +343,7 @@ def test_no_file_is_left_behind(monkeypatch):
         return sorted(os.listdir("/proc/self/fd"))
 
     before = open_files()
-    table = Table([0, 1, 2])
+    table = Frequencies([0, 1, 2])
     decoder = Decoder(encoded_by(table, [0, 1, 1], "range-coder"), backend="range-coder")
     assert decoder.decode_many([table], [0] * 3) == [0, 1, 1]
     del decoder

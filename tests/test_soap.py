@@ -217,7 +217,7 @@ def test_no_two_solvers_run_at_once():
     gradients = [jnp.ones(shape) for shape in ((3, 4), (5, 2), (2, 3, 3, 3, 3), (4,))]
     optimizer = scale_by_soap()
     state = optimizer.init(gradients)
-    found = jax.make_jaxpr(lambda state: optimizers._found(
+    found = jax.make_jaxpr(lambda state: optimizers._first_bases(
         state, optimizers._filled(gradients)))(state).jaxpr
     solvers, after = 0, set()
     for equation in found.eqns:

@@ -6,7 +6,7 @@ Each module uses those before it: `images`, `rows` and `store`; `jobs` (one fit,
 fitting.
 """
 
-from c3lite.ablation.grid import stores, sweep
+from c3lite.ablation.grid import sweep
 from c3lite.ablation.jobs import Job, Result, run_group
 from c3lite.ablation.notebook import Study
 from c3lite.ablation.rows import (

@@ -25,8 +25,8 @@ from typing import Any
 from c3lite.ablation import devices
 from c3lite.ablation.images import Images
 from c3lite.ablation.jobs import (
-    Arrays,
     Group,
+    Pictures,
     Progress,
     fit_group,
     grouped,
@@ -86,14 +86,14 @@ def _encoders() -> concurrent.futures.ProcessPoolExecutor:
 
 def _spawning(count: int) -> concurrent.futures.ProcessPoolExecutor:
     return concurrent.futures.ProcessPoolExecutor(
-        count, multiprocessing.get_context("spawn"), _begin)
+        count, multiprocessing.get_context("spawn"), _set_up_worker)
 
 
 _own_encoders = functools.cache(_encoders)
 """Those of a worker process, which end with it."""
 
 
-def _run_missing_on_gpu(group: Group, folder: str | os.PathLike, arrays: Arrays) -> list[Record]:
+def _run_missing_on_gpu(group: Group, folder: str | os.PathLike, arrays: Pictures) -> list[Record]:
     """`run_missing`, whose files several cores write."""
     return run_missing(group, folder, arrays, _own_encoders().map)
 
@@ -110,7 +110,7 @@ def local(groups: Sequence[Group], store: Store, images: Images, progress: Progr
     return _in_processes(environments, groups, store, _arrays(groups, images), progress)
 
 
-def _arrays(groups: Sequence[Group], images: Images) -> Arrays:
+def _arrays(groups: Sequence[Group], images: Images) -> Pictures:
     """The images that another process cannot load by name."""
     return {job.image: images[job.image] for group in groups for job in group
             if not images.can_be_loaded(job.image)}
@@ -126,7 +126,7 @@ def _environments(groups: Sequence[Group], gpus: Sequence[str],
 
 
 def _in_processes(environments: Sequence[Mapping[str, str]], groups: Sequence[Group], store: Store,
-                  arrays: Arrays, progress: Progress) -> Finished:
+                  arrays: Pictures, progress: Progress) -> Finished:
     """Have a process in each environment run one group after another."""
     waiting, tries = collections.deque(groups), collections.Counter()
     run = _run_missing_on_gpu if "CUDA_VISIBLE_DEVICES" in environments[0] else run_missing
@@ -219,7 +219,7 @@ def _starting(environment: Mapping[str, str]) -> Iterator[None]:
             os.environ.update(before)
 
 
-def _begin() -> None:
+def _set_up_worker() -> None:
     """What a worker process does first."""
     # the stop button of a notebook signals the kernel's whole group; the kernel ends its workers
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -349,7 +349,7 @@ class SlurmWork:
     def __init__(self, store: Store, gpus: int, by_node: bool):
         self.folder, self.gpus, self.by_node = store.folder.absolute(), gpus, by_node
 
-    def __call__(self, groups: Sequence[Group], arrays: Arrays) -> None:
+    def __call__(self, groups: Sequence[Group], arrays: Pictures) -> None:
         jobs = [job for group in groups for job in group]
         progress = Progress(sum(job.cost for job in jobs), len(jobs))
         if self.gpus and self.by_node:
@@ -360,7 +360,7 @@ class SlurmWork:
                                             progress):
             progress.done(group, records)
 
-    def checkpoint(self, groups: Sequence[Group], arrays: Arrays):
+    def checkpoint(self, groups: Sequence[Group], arrays: Pictures):
         """Called at the signal: what was done is in the store and in checkpoints."""
         from submitit.helpers import DelayedSubmission
 

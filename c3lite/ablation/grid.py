@@ -2,11 +2,9 @@
 
 import contextlib
 import functools
-import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,10 +14,10 @@ from jaxtyping import Float
 from c3lite.ablation import devices, executors
 from c3lite.ablation.executors import Executor, executor_of
 from c3lite.ablation.images import Images
-from c3lite.ablation.jobs import Job, Patch, Progress, Result, grouped
-from c3lite.ablation.rows import Row, annealing, knockouts
+from c3lite.ablation.jobs import Job, Part, Progress, Result, grouped
+from c3lite.ablation.rows import Row
 from c3lite.ablation.store import Record, Store, fit_key, short_hash
-from c3lite.config import C3, COOL_CHIC, COOL_CHIC_V2, Config, edit
+from c3lite.config import edit
 from c3lite.data.patches import patch_size
 from c3lite.data.progress import with_bar
 from c3lite.fitting.batch import COMMON
@@ -59,15 +57,15 @@ def plan(rows: Sequence[Row], images: Images | Mapping | Sequence, rd_weights: S
     return list(jobs.values())
 
 
-def _parts(images: Images, name: str, rd_weight: float) -> list[tuple[str, Patch]]:
+def _parts(images: Images, name: str, rd_weight: float) -> list[tuple[str, Part]]:
     """The name of the image, or those of a clip's patches, with their places."""
     shape = images.shape(name)
     size = patch_size(rd_weight, shape) if len(shape) == 3 else shape
     if size == shape:
-        return [(name, Patch())]
+        return [(name, Part())]
     names = images.patches(name, size)
     across = math.prod(-(-side // step) for side, step in zip(shape[1:], size[1:], strict=True))
-    return [(part, Patch(n, len(names), n // across * size[0])) for n, part in enumerate(names)]
+    return [(part, Part(n, len(names), n // across * size[0])) for n, part in enumerate(names)]
 
 
 def sweep(rows: Sequence[Row], images: Mapping[str, Float[np.ndarray, "3 *shape"]] | Sequence,
@@ -132,38 +130,3 @@ def _run(planned, groups, store, images, run, minutes, enabled) -> Iterator[Resu
                 yield from results(found)
         progress.line(f"stopped after {progress.seconds() / 60:.1f} minutes with "
                       f"{progress.finished} of {progress.fits} fits done; run it again to go on")
-
-
-def stores(folder: str | os.PathLike) -> dict[str, list[Result]]:
-    """The finished fits of every store under a folder, "table03/laptop, 2000 steps", by the rows of
-    Tables 3 and 11, COOL-CHIC and COOL-CHICv2 that their configs are, in this order. Other configs,
-    failed fits and stores of smoke tests are left out."""
-    folder = Path(folder)
-    order = list(_row_names().values())
-    found: dict[str, list[Result]] = {}
-    for fits in sorted(folder.rglob("fits")):
-        path = fits.parent.relative_to(folder)
-        place = (path.parent if path.name == "store" else path).as_posix()
-        for r in Store(fits.parent).records() if "smoke" not in path.parts else ():
-            if r.error is None and (name := row_name(r)) is not None:
-                result = Result(name, r.image, r.config["rd_weight"], r.seed, r)
-                found.setdefault(f"{place}, {r.config['steps']:g} steps", []).append(result)
-    return {name: sorted(found[name], key=lambda r: (order.index(r.row), *r[1:4]))
-            for name in sorted(found)}
-
-
-def row_name(record: Record) -> str | None:
-    """The row that a stored fit's config is; None for another."""
-    config = Config.from_json(json.dumps(record.config))
-    return _row_names().get(_without_schedule(config))
-
-
-def _without_schedule(config: Config) -> str:
-    return edit(config, rd_weight=1.0, steps=1, stage2_steps=0).canonical_json()
-
-
-@functools.cache
-def _row_names() -> dict[str, str]:
-    codecs = [Row("COOL-CHIC", (COOL_CHIC,)), Row("COOL-CHICv2", (COOL_CHIC_V2,))]
-    rows = [*knockouts(C3), *annealing(C3)[1:], *codecs]
-    return {_without_schedule(row.configs[0]): row.name for row in rows}

@@ -54,7 +54,7 @@ class Job:
         return float(self.steps * math.prod(self.shape))
 
 
-class Patch(NamedTuple):
+class Part(NamedTuple):
     """Which part of a clip a fit is of: one of `count`, in the order of `split_patches`."""
 
     number: int = 0
@@ -70,14 +70,14 @@ class Result(NamedTuple):
     rd_weight: float
     seed: int
     record: Record | None  # None in a plan, where the fit is yet to come
-    patch: Patch = Patch()
+    patch: Part = Part()
     """Of the clip `image`, where that was fitted in several (`table.joined_clips` joins them)."""
 
 
 Group = Sequence[Job]
 """Jobs that run as one batch."""
 
-Arrays = Mapping[str, Float[np.ndarray, "3 ..."]]
+Pictures = Mapping[str, Float[np.ndarray, "3 ..."]]
 """Images that have no name to load them by, under the names that jobs call them."""
 
 
@@ -95,7 +95,7 @@ def grouped(jobs: Iterable[Job], size: int) -> list[list[Job]]:
     return groups
 
 
-def run_group(jobs: Group, store: Store, arrays: Arrays | None = None, callback=None,
+def run_group(jobs: Group, store: Store, arrays: Pictures | None = None, callback=None,
               each: Callable = map) -> list[Record]:
     """Fit a group of jobs as one batch and write the results to the store (`fit_group`, `keep`)."""
     return keep(fit_group(jobs, store, arrays, callback), store, each)
@@ -110,7 +110,7 @@ class Outcome(NamedTuple):
     batch: int
 
 
-def fit_group(jobs: Group, store: Store, arrays: Arrays | None = None,
+def fit_group(jobs: Group, store: Store, arrays: Pictures | None = None,
               callback=None) -> list[Outcome]:
     """Fit a group of jobs as one batch; killed, the next call goes on from its checkpoint. Images
     that are not among `arrays` are loaded. A fit whose loss stops being finite is an error among
@@ -196,7 +196,7 @@ def thinned(history: History) -> dict[str, list[float | int]]:
         for name, values in history._asdict().items()}
 
 
-def run_missing(jobs: Group, folder: str | os.PathLike, arrays: Arrays,
+def run_missing(jobs: Group, folder: str | os.PathLike, arrays: Pictures,
                 each: Callable = map) -> list[Record]:
     """The records of a group, of which only those that no other sweep has stored are fitted."""
     store = Store(folder)
@@ -205,7 +205,7 @@ def run_missing(jobs: Group, folder: str | os.PathLike, arrays: Arrays,
     return [store.get(job.key) for job in jobs]
 
 
-def _image(job: Job, arrays: Arrays) -> Float[np.ndarray, "3 *shape"]:
+def _image(job: Job, arrays: Pictures) -> Float[np.ndarray, "3 *shape"]:
     if (x := arrays.get(job.image)) is not None:
         return x
     x = images.load(job.image)

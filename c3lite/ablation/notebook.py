@@ -101,7 +101,7 @@ def read_parameters(notebook: str, namespace: Mapping[str, Any],
         print("other than in the preset: " + ", ".join(changed))
     if "store" in values:
         values["store"] = Store(
-            values["store"] or _beside("results") / notebook / values["preset"] / "store")
+            values["store"] or _of_ablations("results") / notebook / values["preset"] / "store")
     return types.SimpleNamespace(**values)
 
 
@@ -227,7 +227,7 @@ def _size(name: str, shape: tuple[int, ...], patches: set[int]) -> str:
 
 def _changed(values: Mapping[str, Any], notebook: str) -> list[str]:
     """What differs from the preset of that name; `ValueError` where there is no such preset."""
-    folder = _beside("presets")
+    folder = _of_ablations("presets")
     presets = {path.stem: path for place in (folder, folder / notebook)  # its own before others
                for path in place.glob("*.yaml")}
     if presets:  # none beside a notebook that was moved away
@@ -236,6 +236,6 @@ def _changed(values: Mapping[str, Any], notebook: str) -> list[str]:
     return [f"{key} {values[key]}" for key, value in preset.items() if values.get(key) != value]
 
 
-def _beside(folder: str) -> Path:
+def _of_ablations(folder: str) -> Path:
     """A folder of ablations/, from the repository's root or from ablations/ itself."""
     return Path("ablations" if Path("ablations").is_dir() else ".") / folder

@@ -175,16 +175,16 @@ def loss_by_length(results: Iterable[Result], methods: Iterable[str],
     of `methods` a line through its rows, "METHOD, LENGTH", and one at its longest. A point is the
     geometric mean over what all rows have, its seconds those of the fit that compiled nothing."""
     results = [r for r in results if r.record.error is None]
-    cells = {(r.row, r.image, r.rd_weight, r.seed): r.record for r in results}
+    by_place = {(r.row, r.image, r.rd_weight, r.seed): r.record for r in results}
     by_steps, by_seconds = plt.subplots(1, 2, figsize=(10, 4), sharey=True)[1]
     for method in methods:
         rows = [row for row in dict.fromkeys(r.row for r in results)
                 if row.startswith(f"{method}, ")]
-        places = [place for _, *place in (key for key in cells if key[0] == anchor)
-                  if all((row, *place) in cells for row in rows)]
+        places = [place for _, *place in (key for key in by_place if key[0] == anchor)
+                  if all((row, *place) in by_place for row in rows)]
         if rows and places:
             mine, (its,) = (np.array([[(r.loss, r.steps, r.seconds) for r in (
-                cells[(row, *place)] for place in places)] for row in some])
+                by_place[(row, *place)] for place in places)] for row in some])
                 for some in (rows, [anchor]))  # rows, places, figures
             change = 100 * np.expm1(np.log(mine[..., 0] / its[:, 0]).mean(1))
             order, (_, steps, seconds) = np.argsort(mine[:, 0, 1]), mine.min(1).T

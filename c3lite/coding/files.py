@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Float
 
 from c3lite.coding import header
-from c3lite.coding.header import BitstreamError, Coded, Contents
+from c3lite.coding.header import BitstreamError, Contents, Quantized
 from c3lite.coding.payload import MAX_INTEGER, Reader, Writer, walk
 from c3lite.coding.pixels import synthesize
 from c3lite.data.atomic import write_atomically
@@ -82,7 +82,7 @@ def _contents(fit: Any) -> Contents:
         raise BitstreamError("a quantization step is none of header.ARRAY_STEPS")
     networks = header.take_apart(fit.config, [a.astype(np.int64) for a in arrays])
     return Contents(header.as_decoded(fit.config, len(shape)), shape,
-                    Coded(symbols, networks, steps))
+                    Quantized(symbols, networks, steps))
 
 
 def written(contents: Contents) -> Writer:
@@ -138,7 +138,7 @@ class Patch(NamedTuple):
             f"{name} {part.start} to {part.stop - 1}" for name, part in spans) + ")"
 
 
-class Table(NamedTuple):
+class PatchTable(NamedTuple):
     """The beginning of a clip's file."""
 
     shape: tuple[int, ...]
@@ -171,7 +171,7 @@ def _encode_clip(clip: Any, backend: str) -> bytes:
     return b"".join([header.with_crc(MAGIC, version, bytes(out.data)), *bodies])
 
 
-def read_table(data: bytes) -> Table:
+def read_table(data: bytes) -> PatchTable:
     """The table, checked. Nothing large is allocated."""
     source = header.Input(data)
     source.take(len(MAGIC))
@@ -199,7 +199,7 @@ def read_table(data: bytes) -> Table:
     if at < len(data):
         raise BitstreamError(f"there are {len(data) - at} bytes after the last patch; the file is "
                              "damaged")
-    return Table(shape, patch, patches, source.at)
+    return PatchTable(shape, patch, patches, source.at)
 
 
 def of_patch(data: bytes, patch: Patch, read: Callable) -> Any:

@@ -52,7 +52,7 @@ class BitstreamError(ValueError):
 # Contents ----------------------------------------------------------------------------------------
 
 
-class Coded(NamedTuple):
+class Quantized(NamedTuple):
     """Everything that goes into a file, as integers."""
 
     symbols: Integer[Array | np.ndarray, " latents"] | None
@@ -71,7 +71,7 @@ class Contents(NamedTuple):
     """What a decoder needs; other fields have their defaults."""
     shape: tuple[int, ...]
     """(height, width) or (frames, height, width)."""
-    coded: Coded
+    coded: Quantized
 
 
 class Arrays(NamedTuple):
@@ -131,7 +131,7 @@ def take_apart(config: Config, arrays: Sequence[np.ndarray]) -> Arrays:
 
 
 def array_steps(arrays: PyTree, steps: Sequence) -> PyTree:
-    """The step of each array, of `Arrays` or of `parameters.Networks`, from `Coded.steps`."""
+    """The step of each array, of `Arrays` or of `parameters.Networks`, from `Quantized.steps`."""
     structure = jax.tree.structure(arrays)
     if len(steps) == structure.num_leaves:
         return jax.tree.unflatten(structure, steps)
@@ -150,7 +150,7 @@ def is_bias(path) -> bool:
 
 
 def real_arrays(arrays: Arrays, steps: Sequence[float], dtype: type) -> Arrays:
-    """What the decoder has: the arrays' integers times their steps (`Coded.steps`)."""
+    """What the decoder has: the arrays' integers times their steps (`Quantized.steps`)."""
     return jax.tree.map(lambda a, step: dtype(a) * dtype(step), arrays, array_steps(arrays, steps))
 
 
@@ -491,7 +491,7 @@ def unpack(data: bytes) -> Header:
     shape = tuple(source.unsigned() for _ in range(ndim))
     check_limits(config, shape)
     crc = source.take(4)
-    return Header(Contents(config, shape, Coded(None, None, steps)), crc, data[source.at :],
+    return Header(Contents(config, shape, Quantized(None, None, steps)), crc, data[source.at :],
                   source.at, version)
 
 

@@ -22,7 +22,7 @@ class Info:
     config: Config
     """Structure and constants of the decoder; what only the fit needed has its default."""
     steps: tuple[float, ...]
-    """`Coded.steps`, of the networks' integers."""
+    """`Quantized.steps`, of the networks' integers."""
     header_bytes: int
     payload_bytes: int
     networks_bits: dict[str, float]

@@ -38,9 +38,9 @@ from jaxtyping import Float, Int, Real
 
 from c3lite.arrays.kernels import Offset
 from c3lite.coding import header
-from c3lite.coding.header import ARRAY_STEPS, PART_OF, Arrays, BitstreamError, Coded, Contents
+from c3lite.coding.header import ARRAY_STEPS, PART_OF, Arrays, BitstreamError, Contents, Quantized
 from c3lite.coding.pixels import product
-from c3lite.coding.rangecoder import Decoder, Table, encode_intervals
+from c3lite.coding.rangecoder import Decoder, Frequencies, encode_intervals
 from c3lite.ingredients.activations import ACTIVATIONS
 from c3lite.ingredients.activations import FRACTION_BITS as ACTIVATION_BITS
 from c3lite.model import context as ctx
@@ -136,7 +136,7 @@ class Plan:
         self._ancestors = [self._places_above(config, n) for n in range(count)]
         # grids with different networks take turns within a rank
         self._sort(np.concatenate(ranks), take_turns=apart and not config.grid_features)
-        self._plan_halving(halving, plane)
+        self._order_halved(halving, plane)
 
     def _lay_out(self, offsets):
         before = [max(0, *(-step for step in axis)) for axis in zip(*offsets, strict=True)]
@@ -186,7 +186,7 @@ class Plan:
         self._ends = np.append(np.flatnonzero(np.diff(keys)) + 1, len(keys))
         self._ranks = ranks[self.order[self._ends - 1]]
 
-    def _plan_halving(self, ranks, plane):
+    def _order_halved(self, ranks, plane):
         """For every entry of the grids 1, 2, .. where it goes, halved, and what it is made of."""
         self._targets, self._halved_ends = np.zeros(0, np.int64), np.zeros(len(self._ends), int)
         if not ranks:
@@ -334,10 +334,11 @@ def network(
         weight, bias = whole(weight, bias, fraction, largest)
         if last and branch is not None:
             # of the context: as many fractional bits as what the last layer sees has
-            beside, added = _in_bins(config, *first_layer(*branch), q, shifted=False)
+            from_branch, added = _in_bins(config, *first_layer(*branch), q, shifted=False)
             more = fraction - (unit.bit_length() - 1)
-            beside, added = whole(beside * 2.0**more, added, fraction, float(MAX_LATENT * unit))
-            weight, bias = np.concatenate([weight, beside], axis=1), bias + added
+            from_branch, added = whole(
+                from_branch * 2.0**more, added, fraction, float(MAX_LATENT * unit))
+            weight, bias = np.concatenate([weight, from_branch], axis=1), bias + added
         shift = WEIGHT_BITS + fraction - (INDEX_BITS if last else ACTIVATION_BITS)
         power = 2.0**-shift  # nothing is rounded
         out.append(Layer(np.ascontiguousarray(weight.T * power), bias * power + 0.5, shift))
@@ -443,15 +444,15 @@ def cumulative(number: int) -> Float[np.ndarray, " n"]:
     return probability * (TOTAL - (2 * radius + 2))
 
 
-class Tables(dict[int, Table]):
+class Tables(dict[int, Frequencies]):
     """All tables by number, each made when it is first asked for."""
 
-    def __missing__(self, number: int) -> Table:
+    def __missing__(self, number: int) -> Frequencies:
         if number >= UNIFORM:
-            table = Table(np.arange(2 ** (number - UNIFORM) + 1) << (16 - number + UNIFORM))
+            table = Frequencies(np.arange(2 ** (number - UNIFORM) + 1) << (16 - number + UNIFORM))
         else:
             whole = np.rint(cumulative(number)).astype(np.int64)
-            table = Table(whole + np.arange(len(whole)))  # no symbol without a width
+            table = Frequencies(whole + np.arange(len(whole)))  # no symbol without a width
         self[number] = table
         return table
 
@@ -614,7 +615,7 @@ def walk(coder: Any, contents: Contents) -> Contents:
     return contents._replace(coded=coded._replace(symbols=symbols))
 
 
-def _code_networks(coder, config, ndim, coded) -> Coded:
+def _code_networks(coder, config, ndim, coded) -> Quantized:
     """The integers of all network arrays, and maybe their steps: written, or read where there are
     none."""
     shapes, arrays = header.array_shapes(config, ndim), coded.networks

@@ -49,7 +49,7 @@ class RangeCoderError(ValueError):
     """A table, symbol, count or backend that cannot be coded; nothing was written."""
 
 
-class Table(list[int]):
+class Frequencies(list[int]):
     """A cumulative frequency table [0, ..., total], checked once, when it is made.
 
     Symbol s has the interval [table[s], table[s + 1]) and the probability of its width over
@@ -108,13 +108,13 @@ class Decoder:
         self._decode = reader(memoryview(data).tobytes())
 
     def decode_many(
-        self, tables: Sequence[Table] | Mapping[int, Table],
+        self, tables: Sequence[Frequencies] | Mapping[int, Frequencies],
         index: Sequence[int] | Shaped[np.ndarray, "..."],
     ) -> list[int]:
         """The next n symbols, each with its own table: the i-th by tables[index[i]].
 
         Raises `RangeCoderError` for a number that is negative or has no table, or something that is
-        not a `Table`.
+        not a `Frequencies`.
         """
         numbers = _integers("table numbers", index)
         if numbers.size and numbers.min() < 0:
@@ -124,8 +124,8 @@ class Decoder:
         except (IndexError, KeyError):
             raise RangeCoderError(
                 f"a table number is not among the {len(tables)} tables") from None
-        if set(map(type, chosen)) - {Table}:
-            raise RangeCoderError("tables given by number have to be of type Table")
+        if set(map(type, chosen)) - {Frequencies}:
+            raise RangeCoderError("tables given by number have to be of type Frequencies")
         return self._decode(chosen)
 
 
@@ -250,7 +250,7 @@ class _PythonDecoder:
         for _ in range(4):
             self._code = self._code << 8 | next(self._bytes)
 
-    def __call__(self, tables: list[Table]) -> list[int]:
+    def __call__(self, tables: list[Frequencies]) -> list[int]:
         code, width, stream = self._code, self._width, self._bytes
         search, following, bottom, mask = bisect_right, next, _BOTTOM, _MASK
         symbols = []

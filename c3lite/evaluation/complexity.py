@@ -15,7 +15,7 @@ from c3lite.model import latents
 from c3lite.model.context import ancestors, context_count, previous_offsets
 
 
-class Cost(NamedTuple):
+class DecodingCost(NamedTuple):
     """What decoding costs, by part of the decoder."""
 
     entropy: float
@@ -28,7 +28,7 @@ class Cost(NamedTuple):
         return sum(self)
 
 
-class MACs(Cost):
+class MACs(DecodingCost):
     """MACs per pixel of the data."""
 
 

@@ -31,13 +31,9 @@ COMMON = ("steps", "stage2_steps", "warmup_steps")
 
 @plain_jax()
 def fit_many(
-    images: Sequence[Float[ArrayLike, "3 *shape"]],
-    configs: Config | Sequence[Config],
-    *,
-    keys: PRNGKeyArray | Sequence[PRNGKeyArray] | None = None,
-    progress: bool = True,
-    callback: Callable[[State], None] | None = None,
-    checkpoint: str | os.PathLike | None = None,
+    images: Sequence[Float[ArrayLike, "3 *shape"]], configs: Config | Sequence[Config], *,
+    keys: PRNGKeyArray | Sequence[PRNGKeyArray] | None = None, progress: bool = True,
+    callback: Callable[[State], None] | None = None, checkpoint: str | os.PathLike | None = None,
 ) -> list[Fit | FitError]:
     """Many fits at once, as one compiled program over a batch.
 

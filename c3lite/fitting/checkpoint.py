@@ -135,7 +135,7 @@ def steps_done(path: str | os.PathLike) -> int:
         return 0
 
 
-def beside(path: str | os.PathLike | None, name: str) -> Path | None:
+def path_beside(path: str | os.PathLike | None, name: str) -> Path | None:
     """The path of a file for something under way, beside a checkpoint, if there is one."""
     return None if path is None else Path(path).with_name(f"{Path(path).name}.{name}")
 

@@ -17,11 +17,11 @@ from c3lite.coding import encode, header
 from c3lite.coding.pixels import synthesize
 from c3lite.config import C3_FAST, Config, edit
 from c3lite.evaluation import report
-from c3lite.evaluation.metrics import ms_ssim, quality
+from c3lite.evaluation.metrics import ms_ssim, mse, quality
 from c3lite.fitting import collapse, parameters, training
-from c3lite.fitting.checkpoint import beside, remove, resumed, settle
+from c3lite.fitting.checkpoint import path_beside, remove, resumed, settle
 from c3lite.fitting.loop import chunks
-from c3lite.fitting.parameters import Coded, Networks
+from c3lite.fitting.parameters import Networks, Quantized
 from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax, with_codec
 from c3lite.fitting.warm_up import best_start, from_window, scheduled
 from c3lite.model import entropy, latents
@@ -36,7 +36,7 @@ class Fit:
     config: Config
     codec: Codec
     """Before the networks were quantized."""
-    coded: Coded
+    coded: Quantized
     """What the file holds."""
     reconstruction: Float[np.ndarray, "3 *shape"]
     """What the decoder gives back: multiples of 1/255 in [0, 1]."""
@@ -82,7 +82,7 @@ class Fit:
     @functools.cached_property
     def mse(self) -> float:
         """Of the reconstruction, all frames together, values in [0, 1]."""
-        return float(np.mean((self.reconstruction.astype(np.float64) - self.image) ** 2))
+        return mse(self.reconstruction, self.image)
 
     @functools.cached_property
     def ms_ssim(self) -> float | None:
@@ -115,15 +115,10 @@ class Fit:
 
 @plain_jax()
 def fit(
-    x: Float[ArrayLike, "3 *shape"],
-    config: Config = C3_FAST,
-    *,
-    seconds: float | int | None = None,
-    start: Codec | Fit | None = None,
-    key: PRNGKeyArray | None = None,
-    progress: bool = True,
-    callback: Callable[[State], None] | None = None,
-    checkpoint: str | os.PathLike | None = None,
+    x: Float[ArrayLike, "3 *shape"], config: Config = C3_FAST, *,
+    seconds: float | int | None = None, start: Codec | Fit | None = None,
+    key: PRNGKeyArray | None = None, progress: bool = True,
+    callback: Callable[[State], None] | None = None, checkpoint: str | os.PathLike | None = None,
     on_collapse: str = "warn",
 ) -> Fit:
     """Fit a codec to one image (3, height, width) or video (3, frames, height, width) in [0, 1].
@@ -180,7 +175,7 @@ def fit(
         left = None if seconds is None else seconds - (time.perf_counter() - began)
         again = fit(x, collapse.restarted(config), seconds=left, start=start, key=key,
                     progress=progress, callback=callback, on_collapse=on_collapse,
-                    checkpoint=beside(checkpoint, "restarted"))
+                    checkpoint=path_beside(checkpoint, "restarted"))
         result = again if result is None or again.loss < result.loss else result
         result = dataclasses.replace(
             result, seconds=time.perf_counter() - began, interrupted=again.interrupted)
@@ -229,7 +224,7 @@ def finish(
         found = parameters.search(codec, config, jnp.asarray(x))
         coded = jax.tree.map(np.asarray, found.best)
         coded = coded._replace(steps=tuple(map(float, coded.steps)))
-        bits = {"latents": float(found.latent_bits)}
+        bits = {"latents": float(found.total_latent_bits)}
         bits |= {name: float(part) for name, part in found.network_bits._asdict().items()
                  if getattr(coded.networks, name) is not None}
     # what a file decodes to, so that decode(encode(fit)) is this exactly

@@ -14,10 +14,11 @@ from c3lite.fitting.collapse import restarted
 from c3lite.fitting.fit import Fit, check_image, finish, fit
 from c3lite.fitting.parameters import networks_of, with_networks
 from c3lite.fitting.training import begin, plain_jax
+from c3lite.ingredients.noise import NOISES
 
 SHORT = 5
 """The fits that look for lambda take this part of the steps, and a correction takes as many."""
-FEWEST_STEPS = 300
+FEWEST_SHORT = 300
 """Of a short fit: fewer could not be told from a collapsed one."""
 TRIES, CORRECTIONS = 4, 6
 """Most fits that look for lambda, and most corrections of the long one."""
@@ -66,7 +67,7 @@ def fit_to(
     def fitted(config, codec):
         return fit(x, edit(config, rd_weight=weight), start=codec, key=key, progress=progress)
 
-    steps = max(int(config.steps) // SHORT, FEWEST_STEPS)
+    steps = max(int(config.steps) // SHORT, FEWEST_SHORT)
     short = edit(config, steps=steps, stage2_steps=steps // 10)
     line = _Line(slope=-0.5 if psnr is None else -2.5)
     weight, codec = float(config.rd_weight), None
@@ -89,9 +90,8 @@ def fit_to(
     line = _Line(line.slope * RESPONSE, near=0.0)
     rate = config.learning_rate.start * GENTLE
     nearer = edit(short, learning_rate=(rate, min(rate, config.learning_rate.end)),
-                  frozen_networks=True, rate_warmup=0.0,
-                  temperature=config.temperature.end, noise_shape=config.noise_shape.end,
-                  noise_sigma=config.noise_sigma.end)
+                  frozen_networks=True, rate_warmup=0.0, temperature=config.temperature.end,
+                  **{n.parameter: getattr(config, n.parameter).end for n in NOISES.values()})
     codec = with_networks(fits[0].codec, fits[0].networks)  # so that lambda alone makes a change
     for _ in range(CORRECTIONS):
         line.add(weight, value(fits[-1]))

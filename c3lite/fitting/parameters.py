@@ -16,7 +16,7 @@ import jax.random as jr
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
-from c3lite.coding.header import ARRAY_STEPS, Coded, array_steps
+from c3lite.coding.header import ARRAY_STEPS, Quantized, array_steps
 from c3lite.model.codec import Codec
 from c3lite.model.entropy import latent_bits, total_bits
 from c3lite.model.quantize import hard_round
@@ -106,8 +106,8 @@ class Search(NamedTuple):
 
     loss: Float[Array, "weights biases"]
     """MSE of the 8-bit output + lambda (all bits) / pixels (Eq. 24)."""
-    best: Coded
-    latent_bits: Float[Array, ""]
+    best: Quantized
+    total_latent_bits: Float[Array, ""]
     network_bits: Networks
     """Of the upsampling kernel, of synthesis and of the entropy model."""
 
@@ -145,7 +145,7 @@ def search(codec: Codec, config, x: Float[Array, "3 *shape"]) -> Search:
     integers = to_integers(networks, *steps)
     if config.network_rdoq:
         integers, latents = towards_zero(codec, config, x, symbols, integers, steps)
-    best = Coded(symbols.astype(jnp.int32), integers, steps)
+    best = Quantized(symbols.astype(jnp.int32), integers, steps)
     return Search(losses.reshape(n, n), best, latents, network_bits(integers))
 
 

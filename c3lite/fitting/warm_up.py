@@ -23,7 +23,7 @@ LARGE = 8
 they save."""
 TILE = 64
 """Side of the tiles of a window, in pixels."""
-FEWEST_STEPS = 100
+FEWEST_TIMED = 100
 """A time for fewer is refused: nothing would be seen in the picture."""
 ENCODING_S_A_PIXEL = 1e-5
 """Of synthesis and the file in NumPy, measured on two cores."""
@@ -143,9 +143,9 @@ def scheduled(
         step_s += _step_s(tiles, training.begin(tiles, config, key), config, seconds)
     spent_s = time.perf_counter() - began
     total = int((seconds - spent_s - search_s - encoding_s) / step_s)
-    if total < FEWEST_STEPS:
-        needed_s = spent_s + search_s + encoding_s + FEWEST_STEPS * step_s
-        raise ValueError(f"{seconds:g} s are too few here: compilation and {FEWEST_STEPS} steps "
+    if total < FEWEST_TIMED:
+        needed_s = spent_s + search_s + encoding_s + FEWEST_TIMED * step_s
+        raise ValueError(f"{seconds:g} s are too few here: compilation and {FEWEST_TIMED} steps "
                          f"take {needed_s:.0f} s")
     share = config.stage2_steps / max(config.steps + config.stage2_steps, 1)
     stage2_steps = round(share * total)

@@ -124,7 +124,7 @@ def scale_by_soap(
                                state.moments, [axis_products(g) for g in gradients])
         state = state._replace(moments=moments)
         first = step == 0
-        state = jax.lax.cond(first, lambda s: _found(s, filled), lambda s: s, state)
+        state = jax.lax.cond(first, lambda s: _first_bases(s, filled), lambda s: s, state)
 
         gradients = list(map(rotate, gradients, state.bases))
         kept = jnp.where(first, 1.0, 0.0)  # the first step leaves Adam as it was
@@ -154,7 +154,7 @@ def _apart(moments: list[Matrices], filled) -> list[Matrices]:
         lambda m, f: m - jnp.trace(m, axis1=1, axis2=2)[:, None, None] * f, moments, filled)
 
 
-def _found(state: SoapState, filled) -> SoapState:
+def _first_bases(state: SoapState, filled) -> SoapState:
     """Bases that are the eigenvectors of the first products, those of the largest values first. One
     after another: several at once wait for each other forever (jaxlib 0.10, two threads)."""
     moments, structure = jax.tree.flatten(_apart(state.moments, filled))

@@ -61,7 +61,7 @@ class Synthesis(eqx.Module):
             return x if self.branch is None else jnp.concatenate([x, self.branch(columns)])
 
         y = map_columns(colors, up.reshape(up.shape[0], -1)).reshape(-1, *up.shape[1:])
-        x, beside = y[:3], y[3:]
+        x, branch = y[:3], y[3:]
         if config.rgb_activation:
             x = act(x)
         for i, conv in enumerate(self.convs):
@@ -69,7 +69,7 @@ class Synthesis(eqx.Module):
             if i < len(self.convs) - 1:
                 x = act(x)
         if self.branch is not None:
-            x = x + beside
+            x = x + branch
         clipped = jnp.clip(x, 0, 1)
         if config.clip_gradient == "straight_through":
             return jax.lax.stop_gradient(clipped) + (x - jax.lax.stop_gradient(x))

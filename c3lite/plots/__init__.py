@@ -8,7 +8,7 @@ Units: rates in bits per pixel (bpp), PSNR in dB, errors in 8-bit levels (1/255 
 latents in steps (multiples of the bin width q).
 """
 
-from c3lite.plots.clips import context_on_frame, correlation_map, film_strip, mask_heat_map
+from c3lite.plots.frames import context_on_frame, correlation_map, film_strip, mask_heat_map
 from c3lite.plots.costs import bd_rate_against_macs, cost_by_size, macs_by_part, published_macs
 from c3lite.plots.effects import bd_rate_bars, changes, loss_rises, transfer_matrix, waterfall
 from c3lite.plots.fits import (

@@ -53,7 +53,7 @@ def changes(ours: Mapping[str, float | Sequence[float] | np.ndarray], ax: Axes |
         ax.plot(np.concatenate(single), np.repeat(rows, [values.size for values in single]), "o",
                 color="white", markeredgecolor="black", markersize=5, label="one fit", zorder=3)
     for row, mean, values in zip(rows, means, single, strict=True):
-        ax.annotate(f"{round(mean, 1) + 0:+.1f}", (max(values.max(), 0), row), (6, 0),
+        ax.annotate(signed(round(mean, 1) + 0), (max(values.max(), 0), row), (6, 0),
                     textcoords="offset points", va="center", fontsize=9, zorder=4)
     ax.axvline(0, color="black", linewidth=0.8)
     ax.margins(x=0.12)

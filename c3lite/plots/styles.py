@@ -21,6 +21,8 @@ T = TypeVar("T")
 METHOD_STYLE: dict[str, dict[str, Any]] = {
     "C3": {"color": "#0072B2", "marker": "o", "linewidth": 2.2, "zorder": 4},
     "C3_FAST": {"color": "#0072B2", "marker": "D", "linestyle": "-."},
+    "BEYOND": {"color": "#0072B2", "marker": "^", "linestyle": ":"},
+    "BEYOND_SMALL": {"color": "#0072B2", "marker": "v", "linestyle": ":"},
     "C3 adaptive": {"color": "#0072B2", "marker": "*", "linestyle": "--", "zorder": 4},
     "COOL-CHIC": {"color": "#E69F00", "marker": "v", "linestyle": "--"},
     "COOL-CHICv2": {"color": "#E69F00", "marker": "^"},

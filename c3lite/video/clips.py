@@ -17,7 +17,7 @@ from c3lite.config import UVG, Config
 from c3lite.data.patches import by, join_patches, patch_size, split_patches
 from c3lite.data.progress import progress_output
 from c3lite.evaluation.metrics import quality
-from c3lite.fitting.checkpoint import Checkpoint, beside, history_like
+from c3lite.fitting.checkpoint import Checkpoint, history_like, path_beside
 from c3lite.fitting.fit import Fit, check_image, finish, fit
 from c3lite.fitting.training import History, plain_jax
 from c3lite.model.codec import Codec
@@ -108,7 +108,7 @@ def fit_best(x, configs, key, progress, mask_steps, checkpoint, on_collapse) -> 
         raise ValueError("there is nothing to choose from: give at least one config")
     key = jax.random.key(0) if key is None else key
     configs = masks.with_masks(x, configs, key=key, steps=mask_steps, progress=progress,
-                               checkpoint=beside(checkpoint, "masks"))
+                               checkpoint=path_beside(checkpoint, "masks"))
     tried, best, store = 0, None, None
 
     def like(notes):
@@ -125,7 +125,7 @@ def fit_best(x, configs, key, progress, mask_steps, checkpoint, on_collapse) -> 
                           time.perf_counter() - notes["seconds"])
     for n, config in enumerate(configs[tried:], start=tried + 1):
         candidate = fit(x, config, key=key, progress=progress, on_collapse=on_collapse,
-                        checkpoint=beside(checkpoint, f"fit{n}"))
+                        checkpoint=path_beside(checkpoint, f"fit{n}"))
         if best is None or candidate.loss < best.loss:
             best = candidate
         if candidate.interrupted:
@@ -138,7 +138,7 @@ def fit_best(x, configs, key, progress, mask_steps, checkpoint, on_collapse) -> 
 
 def _remove(checkpoint) -> None:
     if checkpoint is not None:
-        for file in (Path(checkpoint), beside(checkpoint, "masks")):
+        for file in (Path(checkpoint), path_beside(checkpoint, "masks")):
             file.unlink(missing_ok=True)
 
 

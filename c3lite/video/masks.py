@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import ArrayLike, Float, PRNGKeyArray
 
 from c3lite.config import ADAPTIVE_UVG, Config, edit
-from c3lite.fitting.checkpoint import Checkpoint, beside, remove, resumed
+from c3lite.fitting.checkpoint import Checkpoint, path_beside, remove, resumed
 from c3lite.fitting.fit import check_image
 from c3lite.fitting.loop import chunks
 from c3lite.fitting.training import History, begin, joined, plain_jax
@@ -159,7 +159,7 @@ def with_masks(x: Float[ArrayLike, "3 *shape"], configs: Sequence[Config], *, ke
             if masks not in learned:
                 learned[masks] = learn_offsets(
                     x, config, key=key, steps=steps, progress=progress,
-                    checkpoint=beside(checkpoint, "fit")).config.mask_origins
+                    checkpoint=path_beside(checkpoint, "fit")).config.mask_origins
                 if store is not None:
                     store.save(learned=list(learned.items()))
             config = edit(config, mask_origins=learned[masks])

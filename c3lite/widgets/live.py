@@ -213,7 +213,7 @@ class LiveFit(Explorer):
             self.message = "compiling" + f" {run.name}" * (len(self._runs) > 1)
             if window_of(run.config, run.x.shape[1:]):
                 self.message += " and fitting a window of it first"
-            run.begin(self._key, lambda: bool(self._end))
+            run.start_up(self._key, lambda: bool(self._end))
             run.advance(math.inf)
         shown, cost_s = -math.inf, 0.0
         going = [run for run in self._runs if run.done < run.total]
@@ -316,7 +316,7 @@ class _Run:
         self.steps_a_second = 0.0  # in the last chunk; at first unknown, as that one compiled
         self.final: Fit | None = None
 
-    def begin(self, key: PRNGKeyArray, ended: Callable[[], bool]) -> None:
+    def start_up(self, key: PRNGKeyArray, ended: Callable[[], bool]) -> None:
         began = time.perf_counter()
         state = best_start(self.x, self.config, begin(self.x, self.config, key), self.past)
         self.state = from_window(self.x, self.config, state, stop=ended)

@@ -15,7 +15,7 @@ from c3lite.ablation.table import TextTable, number
 from c3lite.coding import files, header
 from c3lite.coding import pixels as decoder
 from c3lite.config import PRESETS, Config
-from c3lite.evaluation.complexity import Cost, macs_per_pixel
+from c3lite.evaluation.complexity import DecodingCost, macs_per_pixel
 from c3lite.fitting.fit import Fit
 from c3lite.model import latents
 from c3lite.model.codec import Codec
@@ -31,7 +31,7 @@ PARAMETERS = {name: notebook.PARAMETERS[name] for name in (
 """What `complexity.ipynb` may set."""
 
 
-class DecodeTime(Cost):
+class DecodeTime(DecodingCost):
     """CPU seconds to decode a file with `c3lite.decode`; entropy with reading the networks, and
     synthesis with rounding to 8 bits."""
 

@@ -80,25 +80,25 @@ def stability(results: Iterable[Result]) -> list[Stability]:
     """How each row's losses compare with the base's, which comes first, and how they scatter over
     seeds. Raises `ValueError` when the base has no finished fit for an image and rate weight that
     another row has."""
-    cells: dict[str, dict[tuple[str, float], list[Record]]] = {BASE: {}}
+    by_place: dict[str, dict[tuple[str, float], list[Record]]] = {BASE: {}}
     for r in results:
-        cells.setdefault(r.row, {}).setdefault((r.image, r.rd_weight), []).append(r.record)
-    base = {cell: losses.mean() for cell, records in cells[BASE].items()
+        by_place.setdefault(r.row, {}).setdefault((r.image, r.rd_weight), []).append(r.record)
+    base = {cell: losses.mean() for cell, records in by_place[BASE].items()
             if (losses := _losses(records)).size}
-    if missing := {cell for row in cells.values() for cell in row} - set(base):
+    if missing := {cell for row in by_place.values() for cell in row} - set(base):
         image, rd_weight = min(missing)
         raise ValueError(f"the row {BASE!r} has no finished fit of {image} at rate weight "
                          f"{rd_weight:g} to compare with")
-    return [_stability(row, some, base) for row, some in cells.items() if some]
+    return [_stability(row, some, base) for row, some in by_place.items() if some]
 
 
 def _losses(records: Sequence[Record]) -> np.ndarray:
     return np.array([r.latents_loss for r in records if r.error is None])
 
 
-def _stability(row, cells: Mapping[tuple, Sequence[Record]], base: Mapping[tuple, float]):
-    records = [record for some in cells.values() for record in some]
-    rises = [100 * (_losses(some) / base[cell] - 1) for cell, some in cells.items()]
+def _stability(row, by_place: Mapping[tuple, Sequence[Record]], base: Mapping[tuple, float]):
+    records = [record for some in by_place.values() for record in some]
+    rises = [100 * (_losses(some) / base[cell] - 1) for cell, some in by_place.items()]
     variances = [some.var(ddof=1) for some in rises if some.size > 1]
     finished = [r for r in records if r.error is None]
     jumps = [jump for r in finished if not math.isnan(jump := jump_percent(r))]
