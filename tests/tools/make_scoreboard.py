@@ -28,9 +28,9 @@ ROWS = {  # name: the lesson that runs it, and its config
     "C3 without GELU": ("04", c3.edit(c3.C3, **KNOCKOUTS["gelu"])),
     "C3 without the shift": ("04", c3.edit(c3.C3, **KNOCKOUTS["shifted-log-scale"])),
     "C3 with a step of 1": ("04", c3.edit(c3.C3, **KNOCKOUTS["quantization-step<1"])),
-    "C3, stage 2 at one rate": ("04", c3.edit(c3.C3, **KNOCKOUTS["adaptive-lr-stage2"])),
+    "C3, stage 2 at one rate": ("04a", c3.edit(c3.C3, **KNOCKOUTS["adaptive-lr-stage2"])),
     "C3 without any of the six": ("04b", c3.edit(c3.C3, **NONE)),
-    "C3, every byte of the file": ("05", c3.C3),
+    "C3, every byte of the file": ("05b", c3.C3),
 }
 
 
