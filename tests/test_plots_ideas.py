@@ -105,7 +105,7 @@ def test_trade_off_has_a_place_for_infinity(ax):
 def test_changes(ax):
     assert plots.changes({"a": 1.5, "b": -2.0}, ax, spread=0.5) is ax
     assert [bar.get_width() for bar in ax.patches] == [1, 1.5, -2]  # the first is the band
-    assert texts(ax) == ["+1.5", "-2.0"]
+    assert texts(ax) == ["+1.5", "−2.0"]
     assert len(ax.get_legend().get_texts()) == 2
     assert plots.changes({"a": 1.0}).get_legend() is None
 
@@ -115,5 +115,5 @@ def test_changes_of_several_fits(ax):
     assert [bar.get_width() for bar in ax.patches] == [2.5, -1]  # the means
     (circles,) = [line for line in ax.lines if line.get_marker() == "o"]
     assert circles.get_xydata().tolist() == [[1, 0], [4, 0], [-2, 1], [-1, 1], [0, 1]]
-    assert texts(ax) == ["+2.5", "-1.0"]
+    assert texts(ax) == ["+2.5", "−1.0"]
     assert len(ax.get_legend().get_texts()) == 2
