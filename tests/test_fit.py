@@ -113,8 +113,10 @@ def test_a_first_fit_compiles_its_loop_once(photo):
     assert traced[0] == traced[1]
 
 
-@pytest.mark.parametrize("warmup_starts", [1, 2])
-def test_six_functions_lead_from_fit_to_the_formula(photo, warmup_starts, monkeypatch):
+@pytest.mark.parametrize(("changes", "way"), [
+    ({}, "chunks"), ({"warmup_starts": 2}, "best_start"), ({"window": (8, 8)}, "chunks")],
+    ids=["plain", "warm-up", "window"])
+def test_six_functions_lead_from_fit_to_the_formula(photo, changes, way, monkeypatch):
     stack = []
 
     class Seen(Exception):
@@ -126,10 +128,9 @@ def test_six_functions_lead_from_fit_to_the_formula(photo, warmup_starts, monkey
         raise Seen
 
     monkeypatch.setattr(training, "rate_distortion", seen)
-    config = c3.edit(SMALL, entropy_widths=(3,), steps=10, warmup_starts=warmup_starts)
+    config = c3.edit(SMALL, entropy_widths=(3,), steps=10, **changes)
     with pytest.raises(Seen):  # of a structure of its own, so that it is traced here
         c3.fit(photo, config, progress=False)
-    way = "best_start" if warmup_starts > 1 else "chunks"
     assert stack == [["fit", way, "run_chunk", "body", "step"]]  # and rate_distortion
 
 
@@ -175,14 +176,15 @@ def test_a_window_is_for_large_pictures(photo):
             (with_window, (64, 31)), (with_window, (8, 64, 64)), (SMALL, (512, 768))):
         assert warm_up.window_of(config, shape) is None
     state = training.begin(photo, SMALL, jax.random.key(0))
-    assert warm_up.from_window(photo, c3.edit(SMALL, window=photo.shape[1:]), state) is state
+    assert warm_up.on_window(photo, c3.edit(SMALL, window=photo.shape[1:]), state) is None
 
 
 def test_the_networks_come_from_the_window(photo, capsys):
     config = large(SMALL, photo)
     key = jax.random.key(3)
     state = training.begin(photo, config, key)
-    begun = warm_up.from_window(photo, config, state)
+    *_, (windowed, _) = loop.chunks(*warm_up.on_window(photo, config, state))
+    begun = warm_up.with_networks_from(state, windowed)
     tiles = warm_up.window(photo, config.window)
     # the fit of the tiles as a picture of its own, from the state's second key
     begun_small = training.begin(tiles, config, state.key)

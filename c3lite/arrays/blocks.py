@@ -66,12 +66,21 @@ def cut(
     return x.reshape(math.prod(pieces), *x.shape[ndim:])
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def sum_over_blocks(
-    f: Callable, constants: PyTree, params: PyTree, fixed: PyTree, blocks: PyTree
+    f: Callable, constants: PyTree, params: PyTree, arrays: Sequence[Float[Array, "..."]]
 ) -> Float[Array, ""]:
-    """The sum of f(constants, params, fixed[i], blocks[i]) over the blocks i, one after another.
-    Its derivative, by `params` and `blocks`, is taken block by block together with the value, so
+    """The sum of f(constants, params, inside, parts) over blocks of the last of `arrays`, one after
+    another; the others have a halo around it. `parts` are a block of each, and `inside` is 1 where
+    the block is one of the array, 0 where it reaches outside."""
+    shape = arrays[-1].shape
+    sides = block_sides(shape)
+    inside, *parts = (cut(a, shape, sides) for a in (jnp.ones(shape), *arrays))
+    return _summed(f, constants, params, inside, tuple(parts))
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _summed(f, constants, params, fixed, blocks):
+    """Its derivative, by `params` and `blocks`, is taken block by block together with the value, so
     that no block's intermediate arrays are kept or computed twice."""
     def add(total, block):
         return total + f(constants, params, *block), None
@@ -95,7 +104,7 @@ def _sum_backward(f, residuals, g):
     return None, d_params, None, d_blocks
 
 
-sum_over_blocks.defvjp(_sum_forward, _sum_backward)
+_summed.defvjp(_sum_forward, _sum_backward)
 
 
 def computed_once(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

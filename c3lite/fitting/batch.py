@@ -20,7 +20,7 @@ from c3lite.fitting.checkpoint import remove, resumed
 from c3lite.fitting.fit import Fit, check_image, finish
 from c3lite.fitting.loop import FitError, chunks, diverged, run_chunk
 from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax
-from c3lite.fitting.warm_up import best_start, from_window
+from c3lite.fitting.warm_up import best_start, on_window, with_networks_from
 
 STATE_AXES = State(codec=0, optimizer=0, step=None, key=0, learning_rate=0, waited=0, best=0)
 """Of a batch of fits; the step is common to all, so that stages are chosen once, not per fit."""
@@ -61,9 +61,12 @@ def fit_many(
 
     store, state, past = resumed(checkpoint, images, configs, keys, start(images, None, keys))
     how = {"progress": progress, "advance": functools.partial(run_chunk_many, axes=axes)}
-    first = {"start": start, **how}
     x = np.stack(images)
-    state = from_window(x, config, best_start(x, config, state, past, **first), **first)
+    state = best_start(x, config, state, past, start=start, **how)
+    if first := on_window(x, config, state, start):
+        for small, _ in chunks(*first, label="a window", **how):  # noqa: B007
+            pass
+        state = with_networks_from(state, small)
     for state, _ in chunks(x, config, state, past, store=store, **how):  # noqa: B020
         if callback is not None:
             callback(state)

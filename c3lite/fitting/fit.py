@@ -23,7 +23,7 @@ from c3lite.fitting.checkpoint import path_beside, remove, resumed, settle
 from c3lite.fitting.loop import chunks
 from c3lite.fitting.parameters import Networks, Quantized
 from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax, with_codec
-from c3lite.fitting.warm_up import best_start, from_window, scheduled
+from c3lite.fitting.warm_up import best_start, on_window, scheduled, with_networks_from
 from c3lite.model import entropy, latents
 from c3lite.model.codec import Codec
 
@@ -158,7 +158,10 @@ def fit(
     store, state, past = resumed(checkpoint, [x], [config], [key], state)
     try:
         state = best_start(x, config, state, past, progress=progress)
-        state = from_window(x, config, state, progress=progress)
+        if first := on_window(x, config, state):
+            for small, _ in chunks(*first, progress=progress, label="a window"):  # noqa: B007
+                pass
+            state = with_networks_from(state, small)
         for state, _ in chunks(x, config, state, past, progress=progress, store=store):  # noqa: B020
             if callback is not None:
                 callback(state)

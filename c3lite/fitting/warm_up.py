@@ -14,7 +14,7 @@ from jaxtyping import Float, PRNGKeyArray
 
 from c3lite.config import Config, edit
 from c3lite.fitting import loop, parameters, training
-from c3lite.fitting.loop import CHUNK, FIRST_CHUNK, chunks, measured, run_chunk
+from c3lite.fitting.loop import CHUNK, FIRST_CHUNK, measured, run_chunk
 from c3lite.fitting.parameters import networks_of, with_networks
 from c3lite.fitting.training import History, State, joined, with_codec
 
@@ -51,29 +51,26 @@ def window(
     return np.ascontiguousarray(x[..., rows[:, None], columns])
 
 
-def from_window(
-    x: Float[np.ndarray, "..."], config: Config, state: State, *,
-    progress: bool = False, start: Callable | None = None, advance: Callable = run_chunk,
-    stop: Callable[[], bool] = lambda: False,
-) -> State:
-    """`state` with the networks of a fit of a window, of as many steps as stage 1 has.
+def on_window(
+    x: Float[np.ndarray, "..."], config: Config, state: State, start: Callable | None = None,
+) -> tuple[Float[np.ndarray, "..."], Config, State] | None:
+    """The fit that comes first, as arguments of `chunks`: of a window, as many steps as stage 1.
 
-    On a large picture it is the networks that need steps, and here a step costs a small part. Of
-    one fit, or of a batch with its `start` and `advance`. `state` itself where there is no window,
-    or later. `stop()` is asked before each chunk: the window is left as far as it has come.
+    On a large picture it is the networks that need steps, and here a step costs a small part;
+    `with_networks_from` takes them over. Of one fit, or of a batch with its `start`. None where
+    there is no window, or later.
     """
     size = window_of(config, x.shape[state.key.ndim + 1 :])
-    if size is None or int(state.step):
-        return state
+    if size is None or int(state.step) or not int(config.steps):
+        return None
     tiles = window(x, size)
     small = (start or training.begin)(tiles, config, state.key)
-    config = eqx.tree_at(lambda c: c.stage2_steps, config, 0)
-    if not stop():
-        for small, _ in chunks(  # noqa: B007, B020
-                tiles, config, small, progress=progress, advance=advance, label="a window"):
-            if stop():
-                break
-    return with_codec(state, with_networks(state.codec, networks_of(small.codec)))
+    return tiles, eqx.tree_at(lambda c: c.stage2_steps, config, 0), small
+
+
+def with_networks_from(state: State, other: State) -> State:
+    """`state`, which is before the first step, with the networks of another fit."""
+    return with_codec(state, with_networks(state.codec, networks_of(other.codec)))
 
 
 def best_start(

@@ -76,7 +76,8 @@ def stack_contexts(
     """Contexts of all latents of `grids`, one column a latent, grids one after another."""
     if not offsets:
         return jnp.zeros((0, sum(grid.size for grid in grids)))
-    large = list(itertools.takewhile(lambda grid: grid.size > SMALL_GRID, grids))
+    sliced = 0 if len(offsets) == 1 else SMALL_GRID
+    large = list(itertools.takewhile(lambda grid: grid.size > sliced, grids))
     small = grids[len(large):]
     # one concatenation of all rows and grids, instead of one a grid and one of the grids
     read = [views(*padded_for(grid, offsets), grid.shape) for grid in large]

@@ -151,11 +151,21 @@ class EntropyModel(eqx.Module):
 
     def _near_context(self, config, grids, n):
         """The context without the mask's box."""
-        near = [ctx.stack_contexts([source], offsets)
-                for source, offsets in near_sources(config, grids, n)]
+        return jnp.concatenate([ctx.stack_contexts([source], offsets)
+                                for source, offsets in self.near_sources(config, grids, n)])
+
+    def near_sources(
+        self, config, grids: tuple[Float[Array, "..."], ...], n: int
+    ) -> Iterator[tuple[Float[Array, "..."], tuple[ctx.Offset, ...]]]:
+        """What the context of grid n is read from beside the box, and at which offsets: its own
+        grid, the finer one halved, its features."""
+        grid = grids[n]
+        yield grid, ctx.own_offsets(config, grid.ndim)
+        if offsets := ctx.previous_offsets(config, grid.ndim):
+            yield ctx.halve(grids[n - 1], grid.shape) if n else jnp.zeros_like(grid), offsets
         if config.grid_features:
-            near.append(self.features_of(config, grids, n).reshape(config.grid_features, -1))
-        return jnp.concatenate(near)
+            for feature in self.features_of(config, grids, n):
+                yield feature, ((0,) * grid.ndim,)
 
     def features_of(
         self, config, grids: tuple[Float[Array, "..."], ...], n: int
@@ -181,16 +191,6 @@ def box_sources(config, grid: Float[Array, "..."], n: int) -> list[Float[Array, 
     if not ctx.masked(config, grid.ndim, n):
         return []
     return [ctx.previous_frame(grid, config.mask_origins[n], config.mask_shape)]
-
-
-def near_sources(
-    config, grids: tuple[Float[Array, "..."], ...], n: int
-) -> Iterator[tuple[Float[Array, "..."], tuple[ctx.Offset, ...]]]:
-    """What else its context is read from, and at which offsets: itself, the finer grid halved."""
-    grid = grids[n]
-    yield grid, ctx.own_offsets(config, grid.ndim)
-    if offsets := ctx.previous_offsets(config, grid.ndim):
-        yield ctx.halve(grids[n - 1], grid.shape) if n else jnp.zeros_like(grid), offsets
 
 
 def latent_bits(
@@ -224,22 +224,16 @@ def total_bits(
 
 def _grid_bits(model, config, grids, symbols, n) -> Float[Array, ""]:
     """Bits of grid n, in blocks."""
-    shape = symbols.shape
-    sides = blocks.block_sides(shape)
-    padded = [(moved, ctx.box_starts(config.mask_shape))
-              for moved in box_sources(config, grids[n], n)]
-    padded += [ctx.padded_for(*source) for source in near_sources(config, grids, n) if source[1]]
-    if config.grid_features:
-        here = (0,) * len(shape)
-        padded += [(row, [here]) for row in model.features_of(config, grids, n)]
-    starts = [starts for _, starts in padded]
-    inside = blocks.cut(jnp.ones(shape), shape, sides)  # blocks at the end may reach outside
-    parts = tuple(blocks.cut(array, shape, sides) for array in (*(a for a, _ in padded), symbols))
+    sources = [(moved, ctx.box_starts(config.mask_shape))
+               for moved in box_sources(config, grids[n], n)]
+    sources += [ctx.padded_for(*source)
+                for source in model.near_sources(config, grids, n) if source[1]]
+    arrays, starts = zip(*sources, strict=True)
 
     def block_bits(config, network, inside, parts):
-        *arrays, x = parts
-        rows = [row for array, at in zip(arrays, starts, strict=True)
-                for row in ctx.views(array, at, sides)]
+        *padded, x = parts
+        rows = [row for array, at in zip(padded, starts, strict=True)
+                for row in ctx.views(array, at, x.shape)]
         context = jnp.concatenate(rows).reshape(len(rows), x.size)
         layers, branch = network
         mu, raw = run_layers(config, layers, context, branch)
@@ -248,4 +242,4 @@ def _grid_bits(model, config, grids, symbols, n) -> Float[Array, ""]:
         return (bits * inside.reshape(-1)).sum()
 
     network = model.network(n), model.branch(n)
-    return blocks.sum_over_blocks(block_bits, config, network, inside, parts)
+    return blocks.sum_over_blocks(block_bits, config, network, (*arrays, symbols))

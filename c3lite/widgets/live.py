@@ -23,7 +23,7 @@ from c3lite.fitting import parameters
 from c3lite.fitting.fit import Fit, check_image, finish
 from c3lite.fitting.loop import chunks
 from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax
-from c3lite.fitting.warm_up import best_start, from_window, window_of
+from c3lite.fitting.warm_up import best_start, on_window, window_of, with_networks_from
 from c3lite.widgets.base import Explorer, jpeg, middle_frame, question, script
 
 UPDATE_S = 2.0  # the browser hears of the fit about this often
@@ -319,7 +319,12 @@ class _Run:
     def start_up(self, key: PRNGKeyArray, ended: Callable[[], bool]) -> None:
         began = time.perf_counter()
         state = best_start(self.x, self.config, begin(self.x, self.config, key), self.past)
-        self.state = from_window(self.x, self.config, state, stop=ended)
+        if (first := on_window(self.x, self.config, state)) and not ended():
+            for small, _ in chunks(*first):  # noqa: B007
+                if ended():
+                    break
+            state = with_networks_from(state, small)
+        self.state = state
         self._room = math.inf
         self._chunks = chunks(self.x, self.config, self.state, self.past, most=lambda: self._room)
         self.seconds += time.perf_counter() - began
