@@ -29,7 +29,7 @@ from tests.small import SMALL, pictures, run_impatiently, steps_at_starts, until
 
 WEIGHTS = (1e-3, 4e-3)
 BASE = Row("base", (SMALL,))
-LONG = Row("long", (c3.edit(SMALL, steps=8000),))
+LONG = Row("long", (c3.edit(SMALL, steps=4000),))
 TWO = {"local": {"workers": 2}}
 
 
@@ -85,7 +85,12 @@ def test_what_fails_is_told_and_all_else_is_as_in_this_process(tmp_path):
     for numbers in (mine, other):  # sums in another order, with other numbers of threads
         assert numbers.pop("loss") == pytest.approx(here.record.loss, rel=1e-3)
         assert numbers.pop("psnr_db") == pytest.approx(here.record.psnr_db, rel=1e-3)
-        for name in ("bits", "history", "seconds", "date", "file_bytes"):
+        assert numbers.pop("bits") == pytest.approx(here.record.bits, rel=0.05)
+        assert numbers.pop("file_bytes") == pytest.approx(here.record.file_bytes, rel=0.05)
+        history = numbers.pop("history")
+        assert history["step"] == here.record.history["step"]
+        np.testing.assert_allclose(history["loss"], here.record.history["loss"], rtol=1e-3)
+        for name in ("seconds", "date"):
             numbers.pop(name)
     assert mine == other and not workers()
 
@@ -179,10 +184,14 @@ def test_while_a_gpu_fits_a_batch_the_files_of_the_one_before_are_written(tmp_pa
     with monkeypatch.context() as patch:
         patch.setattr(executors, "on_cpu", lambda: False)
         patch.setattr(devices, "cores", lambda: 1)
-        results = list(small_sweep(tmp_path / "a", [BASE], pictures(3), WEIGHTS[:1], "process"))
-    plain = list(small_sweep(tmp_path / "b", [BASE], pictures(3), WEIGHTS[:1], "process"))
-    assert [(r.image, r.record.file_bytes) for r in results] == [
-        (r.image, r.record.file_bytes) for r in plain]
+        results = list(sweep([BASE], pictures(3), WEIGHTS, store=tmp_path / "a", batch=2,
+                             executor="process"))
+    plain = {r.record.key: r.record for r in small_sweep(
+        tmp_path / "b", [BASE], pictures(3), WEIGHTS, "process")}
+    for record in (r.record for r in results):
+        assert record.loss == pytest.approx(plain[record.key].loss, rel=2e-3)
+        assert record.file_bytes == pytest.approx(plain[record.key].file_bytes, abs=8)
+        assert record.batch == 2
     assert keys(results) == stored(tmp_path / "a") and not workers()
 
 
@@ -214,12 +223,12 @@ def test_a_killed_fit_goes_on_from_its_checkpoint(tmp_path, monkeypatch, capsys)
 
     killer = threading.Thread(target=kill)
     killer.start()
-    (result,) = small_sweep(tmp_path, [Row("long", (c3.edit(SMALL, steps=30_000),))], pictures(1),
+    (result,) = small_sweep(tmp_path, [Row("long", (c3.edit(SMALL, steps=20_000),))], pictures(1),
                             WEIGHTS[:1], {"local": {"workers": 1}})
     killer.join()
     first, second = steps_at_starts(tmp_path)
-    assert first == 0 < second < 30_000 and not store.checkpoints()
-    assert len(result.record.history["step"]) > 100 and result.record.steps > 30_000
+    assert first == 0 < second < 20_000 and not store.checkpoints()
+    assert len(result.record.history["step"]) > 100 and result.record.steps > 20_000
     said = capsys.readouterr().out  # the time left is told by the checkpoint
     assert "processes at work: 1, 0 of 1 fits done; time left unknown" in said
     assert re.search(r"processes at work: 1, 0 of 1 fits done; \d+ \w+ left", said)

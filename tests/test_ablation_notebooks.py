@@ -1,15 +1,13 @@
 """Templates of ablations: alike, without outputs, and running; one of them for real."""
 
-import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 import yaml
 
+import c3lite as c3
 from c3lite.ablation import notebook, paper
 from tests import swept
 
@@ -100,7 +98,12 @@ def test_a_template_runs_with_made_up_fits(table, tmp_path, monkeypatch, capsys)
         one, three, nine, fast = (set(row.configs) for row in namespace["table_rows"])
         assert one < three < nine and (len(one), len(three), len(nine)) == (1, 3, 9)
         assert len(fast) == 1 and not fast & nine
+        about = namespace["study"]
+        assert nine == set(map(about.config, c3.ADAPTIVE_UVG)) and one == {about.config(c3.UVG)}
         assert all(line.paper is not None for line in made.lines[:3])
+    if table == "stage1_only":
+        (both,), (one,) = (row.configs for row in namespace["table_rows"])
+        assert one == c3.edit(both, stage2_steps=0) and both.stage2_steps > 0
     # some are without numbers in the paper
     if table not in ("steps", "baseline", "fast", "fast_video", "beyond", "ladder"):
         assert any(line.paper is not None for line in made.lines)
@@ -137,20 +140,6 @@ def test_the_first_row_alone_has_curves_and_no_bars(tmp_path, monkeypatch):
         exec(source, namespace)
     assert [line.row for line in namespace["table"].lines] == ["C3"]
 
-
-def test_papermill_runs_a_table_with_real_fits(tmp_path):
-    out = tmp_path / "out.ipynb"
-    environment = os.environ | {"PYTHONPATH": str(ABLATIONS.parent)}
-    subprocess.run(
-        [sys.executable, "-m", "papermill", str(ABLATIONS / "table03.ipynb"), str(out),
-         "-f", str(ABLATIONS / "presets" / "smoke.yaml"), "-y", "{rows: [soft-rounding]}",
-         "-p", "store", str(tmp_path / "store"), "--cwd", str(ABLATIONS), "--no-progress-bar"],
-        check=True, env=environment, timeout=600, capture_output=True)
-    template = nbformat.read(out, as_version=4)
-    text = json.dumps(template)
-    assert "[8/8] soft-rounding" in text and "a test of the program" in text
-    assert len(list((tmp_path / "store" / "fits").iterdir())) == 8
-    assert not list((tmp_path / "store" / "checkpoints").iterdir())
 
 
 def test_a_number_that_yaml_reads_as_text_is_refused():

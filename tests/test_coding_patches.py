@@ -211,7 +211,8 @@ def test_damage_under_repaired_checksums_stays_within_limits():
 
 def test_a_clip_is_fitted_by_patches(capsys):
     x = c3.data.moving_window(2, 0, frames=3, height=8, width=24)
-    config = c3.edit(VIDEO, steps=4, stage2_steps=1, parameter_steps=(1e-2,))
+    config = c3.edit(VIDEO, steps=4, stage2_steps=1, parameter_steps=(1e-2,), num_grids=2,
+                     context_size=(3, 3, 3), synthesis_residual_convs=0)
     fit = c3.fit_video(x, config, patch=(3, 8, 12))
     assert [part.shape for part in fit.fits] == [(3, 8, 12)] * 2
     assert "patch 2 of 2: 3 x 8 x 12" in capsys.readouterr().out

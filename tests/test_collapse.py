@@ -21,7 +21,6 @@ FIT = sys.modules["c3lite.fitting.fit"]
 SIDES = 32, 48
 RELEASE = c3.edit(c3.C3, steps=300, stage2_steps=30, parameter_steps=(1e-3,))
 STRAIGHT = c3.edit(RELEASE, clip_gradient="straight_through")
-RD_WEIGHTS = (1e-4, 1e-3, 4e-3)
 
 
 def quiet_fit(x, config, **options):
@@ -35,8 +34,7 @@ def photo():
     return c3.data.crop(c3.data.kodak(23), 256, 128, *SIDES)  # of much contrast
 
 
-@pytest.mark.parametrize("rd_weight", RD_WEIGHTS)
-@pytest.mark.parametrize("picture", ["page of text", "red"])
+@pytest.mark.parametrize(("picture", "rd_weight"), [("page of text", 4e-3), ("red", 1e-4)])
 def test_a_collapse_is_a_warning_with_its_remedy(picture, rd_weight):
     x = hard.PICTURES[picture](*SIDES)
     with pytest.warns(UserWarning, match=r'collapsed.* dB.*clip_gradient="straight_through"'):
@@ -46,8 +44,8 @@ def test_a_collapse_is_a_warning_with_its_remedy(picture, rd_weight):
     assert fit.psnr < c3.metrics.psnr(constant, x) + 5
 
 
-@pytest.mark.parametrize("rd_weight", RD_WEIGHTS)
-@pytest.mark.parametrize("picture", list(hard.PICTURES))
+@pytest.mark.parametrize(("picture", "rd_weight"), [
+    *((name, 1e-3) for name in hard.PICTURES), ("page of text", 1e-4), ("page of text", 4e-3)])
 def test_with_the_straight_through_clip_none_collapses(picture, rd_weight):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -79,6 +77,10 @@ def test_one_remedy_after_another():
     assert 'c3.edit(config, clip_gradient="straight_through") helps' in words(RELEASE)
     assert "c3.edit(config, rate_warmup=0.6) helps" in words(STRAIGHT)
     assert "more steps or a smaller rd_weight" in words(c3.edit(STRAIGHT, rate_warmup=0.6))
+    with pytest.warns(UserWarning, match="begins again with"):
+        assert collapse.restarted(RELEASE) == STRAIGHT
+    with pytest.warns(UserWarning, match="begins again with"):
+        assert collapse.restarted(STRAIGHT) == c3.edit(STRAIGHT, rate_warmup=0.6)
 
 
 def test_a_night_sky_begins_again_with_cheap_bits():
@@ -89,12 +91,10 @@ def test_a_night_sky_begins_again_with_cheap_bits():
     dark, starry = quiet_fit(x, config), quiet_fit(x, config, on_collapse="restart")
     assert dark.collapsed and starry.collapsed is False
     assert starry.config == c3.edit(config, rate_warmup=0.6) and starry.loss < 0.8 * dark.loss
-    both = quiet_fit(x, c3.edit(config, clip_gradient="zero"), on_collapse="restart")
-    assert both.config == starry.config or not both.collapsed  # one remedy after the other
 
 
 def test_of_two_fits_that_have_ended_the_better_comes_back(monkeypatch):
-    x = hard.night(64, 96)
+    x = hard.page(*SIDES)
     monkeypatch.setattr(collapse, "remedy", lambda config: (
         {} if config.stage2_steps else {"stage2_steps": 1}))
     config = c3.edit(STRAIGHT, rd_weight=1.0, stage2_steps=0)
@@ -104,7 +104,7 @@ def test_of_two_fits_that_have_ended_the_better_comes_back(monkeypatch):
 
 
 def test_a_fit_that_has_taken_its_seconds_does_not_begin_again(monkeypatch):
-    x = hard.night(64, 96)
+    x = hard.page(*SIDES)
     config = c3.edit(STRAIGHT, rd_weight=1.0)
     monkeypatch.setattr(FIT, "scheduled", lambda x, config, *_: config)
     with pytest.warns(UserWarning, match=r"rate_warmup=0.6\) helps"):
@@ -220,7 +220,7 @@ def test_each_of_many_and_the_best_of_several(photo):
 
 def test_each_patch_of_a_clip(photo):
     clip = np.concatenate([hard.clip(hard.page(*SIDES), 2), hard.clip(photo, 2)], axis=3)
-    config = c3.edit(c3.UVG, num_grids=3, steps=300, stage2_steps=30, parameter_steps=(1e-3,),
+    config = c3.edit(c3.UVG, num_grids=2, steps=300, stage2_steps=30, parameter_steps=(1e-3,),
                      rd_weight=1e-3, context_size=(3, 3), synthesis_widths=(6,),
                      entropy_widths=(4,), synthesis_residual_convs=1)
     options = {"patch": (2, *SIDES), "progress": False, "key": jax.random.key(1)}

@@ -114,11 +114,3 @@ def test_the_fast_presets_are_their_slow_ones_to_a_decoder():
         c3.C3, shape)
     for fast, slow in ((c3.C3_FAST, c3.C3), (c3.UVG_FAST, c3.UVG)):
         assert all(getattr(fast, name) == getattr(slow, name) for name in coded_fields())
-
-
-def test_a_fast_fit_comes_back_from_its_file():
-    config = c3.edit(c3.C3_FAST, steps=40, stage2_steps=5)
-    fit = c3.fit(PICTURE, config, progress=False)
-    assert (c3.decode(c3.encode(fit)) == fit.reconstruction).all()
-    again = c3.fit(PICTURE, c3.Config.from_json(config.to_json()), progress=False)
-    assert c3.encode(again) == c3.encode(fit)

@@ -10,7 +10,10 @@ import pytest
 
 import c3lite as c3
 from c3lite.fitting.fit import refit
-from tests.small import SMALL, pictures
+from tests import small
+
+SMALL = c3.edit(small.SMALL, synthesis_residual_convs=0, num_grids=1)
+"""Of small programs, as each setting compiles all of them."""
 
 SCRIPT = """
 import hashlib
@@ -28,7 +31,7 @@ assert dict(jax.config.values) == before
 
 def files():
     """Of a fit, of one in a batch, of one with another's networks, and of a clip."""
-    (x,) = pictures(1).values()
+    (x,) = small.pictures(1).values()
     fit = c3.fit(x, SMALL, key=jax.random.key(1), progress=False)
     configs = [SMALL, c3.edit(SMALL, rd_weight=1e-2)]
     many = c3.fit_many([x, x], configs, progress=False)

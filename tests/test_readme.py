@@ -10,21 +10,21 @@ import pytest
 
 import c3lite as c3
 from c3lite import __main__ as cli
+from tests.coded import coded
 
 REPOSITORY = Path(__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_example_runs(monkeypatch):
-    """With a fit of a few steps. What the calls ask for has to be what the functions take."""
+    """With a made-up fit. What the calls ask for has to be what the functions take."""
     asked, fits, takes = [], [], {"fit": c3.fit, "fit_to": c3.fit_to}
 
     def short(name, image, config=c3.C3_FAST, **options):
         inspect.signature(takes[name]).bind(image, config, **options)
         asked.append((name, image.shape[1:], config.steps, options))
         if not fits:
-            small = c3.edit(config, steps=20, stage2_steps=2, num_grids=2, context_size=(3, 3))
-            fits.append(takes["fit"](image, small))
+            fits.append(coded(c3.edit(config, num_grids=2), image.shape[1:]))
         return fits[0]
 
     for name in takes:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import c3lite as c3
+from c3lite.fitting import loop
 from c3lite.fitting.fit import refit
 from c3lite.model.entropy import latent_bits
 
@@ -86,9 +87,15 @@ def test_other_networks_take_no_other_program(source, is_frozen):
     assert names == []
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "soap"])
-def test_networks_stay_frozen_whatever_the_optimizer(source, optimizer):
-    config = c3.edit(SMALL, network_optimizer=optimizer, network_decay=0.01, steps=12,
+def test_a_warm_start_runs_the_program_of_a_fit(source):
+    c3.fit(source.image, SMALL, progress=False)
+    before = loop.run_chunk._cache_size()
+    refit(source.image, source, frozen=False, progress=False)
+    assert loop.run_chunk._cache_size() == before
+
+
+def test_networks_stay_frozen_whatever_the_optimizer(source):
+    config = c3.edit(SMALL, network_optimizer="soap", network_decay=0.01, steps=12,
                      stage2_steps=4)
     still = refit(source.image, source, config, frozen=True, progress=False)
     assert all(map(np.array_equal, networks(still.codec), jax.tree.leaves(source.networks)))

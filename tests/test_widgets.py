@@ -212,7 +212,9 @@ def test_compare_names_rates_and_psnr(fit):
     assert f"{jpeg.bpp:.3f} bits per pixel, {jpeg.psnr:.2f} dB" in words
 
 
-SHORT = c3.edit(c3.C3, num_grids=3, steps=30, stage2_steps=4, parameter_steps=(1e-3,))
+SHORT = c3.edit(c3.C3, num_grids=3, steps=30, stage2_steps=4, parameter_steps=(1e-3,),
+                context_size=(3, 3), entropy_widths=(4,), synthesis_widths=(4,),
+                synthesis_residual_convs=1)
 
 
 def test_live_fit_is_the_fit(monkeypatch):

@@ -143,7 +143,7 @@ def scheduled(
     if total < FEWEST_TIMED:
         needed_s = spent_s + search_s + encoding_s + FEWEST_TIMED * step_s
         raise ValueError(f"{seconds:g} s are too few here: compilation and {FEWEST_TIMED} steps "
-                         f"take {needed_s:.0f} s")
+                         f"take {math.ceil(needed_s)} s")
     share = config.stage2_steps / max(config.steps + config.stage2_steps, 1)
     stage2_steps = round(share * total)
     return edit(config, steps=total - stage2_steps, stage2_steps=stage2_steps)

@@ -33,3 +33,17 @@ def test_a_study_runs_by_its_smoke_preset(name, words, tmp_path):
                 or "image/jpeg" in output.get("data", {})
                 or "<img" in output.get("data", {}).get("text/html", "")]
     assert len(pictures) >= 2
+
+
+def test_papermill_runs_a_table_with_real_fits(tmp_path):
+    out = tmp_path / "out.ipynb"
+    environment = os.environ | {"PYTHONPATH": str(ABLATIONS.parent)}
+    subprocess.run(
+        [sys.executable, "-m", "papermill", str(ABLATIONS / "table03.ipynb"), str(out),
+         "-f", str(ABLATIONS / "presets" / "smoke.yaml"), "-y", "{rows: [soft-rounding]}",
+         "-p", "store", str(tmp_path / "store"), "--cwd", str(ABLATIONS), "--no-progress-bar"],
+        check=True, env=environment, timeout=600, capture_output=True)
+    text = json.dumps(nbformat.read(out, as_version=4))
+    assert "[8/8] soft-rounding" in text and "a test of the program" in text
+    assert len(list((tmp_path / "store" / "fits").iterdir())) == 8
+    assert not list((tmp_path / "store" / "checkpoints").iterdir())
