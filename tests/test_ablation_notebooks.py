@@ -1,4 +1,4 @@
-"""Templates of ablations: alike, without outputs, and running; one of them for real."""
+"""Templates of ablations: alike, without outputs, and running with made-up fits."""
 
 import subprocess
 from pathlib import Path
