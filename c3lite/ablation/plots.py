@@ -122,8 +122,9 @@ class Worth(NamedTuple):
         rows.append(("all", self.curve.mean(1), self.short.mean(1)))
 
         def worth(losses, curve):
-            return ["off the curve" if np.isnan(n) else f"{n:,.0f}"
-                    for n in self.in_steps(losses, curve)]
+            few, many = f"under {self.steps.min():,.0f}", f"over {self.steps.max():,.0f}"
+            return [f"{n:,.0f}" if n > 0 else many if loss < curve.min() else few
+                    for n, loss in zip(self.in_steps(losses, curve), losses, strict=True)]
 
         return "\n".join(
             f"{name:14} {100 * np.expm1(mine.mean()):+6.1f} % of the loss, worth "
