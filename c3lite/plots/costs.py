@@ -33,12 +33,12 @@ def cost_by_size(costs: Mapping[tuple[int, ...], Sequence[float]], ax: Axes | No
     ax.plot(pixels, total, "o-", color="black", label="in all")
     ax.plot(pixels, total[0] * pixels / pixels[0], color="gray", linestyle="--", linewidth=1,
             label="in proportion to pixels")
-    finished(ax, {"axis": "y", "which": "both"}, {"fontsize": 8}, xscale="log", yscale="log",
-             ylabel=f"decoding ({unit})")
+    finished(ax, {"axis": "y", "which": "both"}, xscale="log", yscale="log",
+             xlabel="picture (rows × columns)", ylabel=f"decoding ({unit})")
     plain_numbers(ax.xaxis)
     ax.set_xticks(pixels, ["×".join(map(str, shape)) for shape in shapes], rotation=25, ha="right",
                   fontsize=8)
-    ax.yaxis.set_major_formatter("{x:g}")
+    plain_numbers(ax.yaxis)
     return ax
 
 
@@ -97,18 +97,10 @@ def bd_rate_against_macs(rates_percent: Mapping[str, float | int], macs: Mapping
     if not names:
         raise ValueError("no name has both a BD-rate and MACs per pixel")
     ax = new_axes(ax)
-    height = np.ptp([rates_percent[name] for name in names]) or 1
-    above: list[str] = []  # whose names are above their points
     for name in names:
-        crowded = any(macs[name] < 3.5 * macs[n] and abs(
-            rates_percent[name] - rates_percent[n]) < 0.05 * height for n in above[-2:])
-        if not crowded:
-            above.append(name)
         look = style(name)
-        ax.plot(macs[name], rates_percent[name], look["marker"], color=look["color"],
-                markersize=8 if look["color"] != OTHER["color"] else 6, zorder=3)
-        ax.annotate(label(name), (macs[name], rates_percent[name]),
-                    xytext=(7, -11 if crowded else 4), textcoords="offset points", fontsize=9)
+        ax.plot(macs[name], rates_percent[name], look["marker"], color=look["color"], zorder=3,
+                markersize=8 if look["color"] != OTHER["color"] else 6, label=label(name))
     ax.axhline(0, color="gray", linewidth=0.8, linestyle="--")
     finished(ax, xscale="log", xlabel="decoding cost (MACs per pixel)", ylabel="BD-rate (%)",
              xlim=(macs[names[0]] / 1.8, macs[names[-1]] * 5))  # room for the last name

@@ -7,7 +7,17 @@ from jaxtyping import ArrayLike, Float
 from matplotlib.axes import Axes
 from matplotlib.colors import SymLogNorm
 
-from c3lite.plots.styles import COLORS, label, name_rows, new_axes, number_cells, signed, style
+from c3lite.plots.styles import (
+    BESIDE,
+    COLORS,
+    label,
+    name_rows,
+    new_axes,
+    number_cells,
+    plain_numbers,
+    signed,
+    style,
+)
 
 
 def bd_rate_bars(rates_percent: Mapping[str, float | int], ax: Axes | None = None, *,
@@ -28,11 +38,8 @@ def bd_rate_bars(rates_percent: Mapping[str, float | int], ax: Axes | None = Non
         rows = np.array([list(rates_percent).index(name) for name in beside])
         ax.vlines(list(beside.values()), rows - 0.42, rows + 0.42, color="black", linewidth=2,
                   label="the paper's")
-        ax.legend()
-    low, high = (pick(0, *rates_percent.values(), *beside.values()) for pick in (min, max))
-    room = 0.22 * (high - low or 1)  # for the numbers
-    ax.set_xlim(low - room * (low < 0), high + room * (high > 0))
-    ax.axvline(0, color="black", linewidth=0.8)
+        ax.legend(**BESIDE)
+    ax.margins(x=0.22)  # for the numbers
     return name_rows(ax, map(label, rates_percent), "BD-rate (%)")
 
 
@@ -55,10 +62,9 @@ def changes(ours: Mapping[str, float | Sequence[float] | np.ndarray], ax: Axes |
     for row, mean, values in zip(rows, means, single, strict=True):
         ax.annotate(signed(round(mean, 1) + 0), (max(values.max(), 0), row), (6, 0),
                     textcoords="offset points", va="center", fontsize=9, zorder=4)
-    ax.axvline(0, color="black", linewidth=0.8)
     ax.margins(x=0.12)
     if several or spread is not None:
-        ax.legend(fontsize=9)
+        ax.legend(**BESIDE)
     return name_rows(ax, ours, label)
 
 
@@ -112,11 +118,9 @@ def loss_rises(rises_percent: Mapping[str, Float[ArrayLike, "..."]], ax: Axes | 
     if crosses:
         ax.plot(crosses.values(), crosses.keys(), "x", color=COLORS[3], markersize=7,
                 label="the paper's")
-        ax.legend()
+        ax.legend(**BESIDE)
     ax.set_xscale("symlog", linthresh=10)
-    ax.xaxis.set_major_formatter(
-        lambda value, _: f"{value:+g}".replace("-", "−") if value else "0")
-    ax.axvline(0, color="black", linewidth=0.8)
+    plain_numbers(ax.xaxis)
     ax.grid(alpha=0.3, axis="x")
     return name_rows(ax, rises_percent, "RD loss against the base (%)")
 
@@ -138,11 +142,8 @@ def transfer_matrix(rises_percent: Mapping[tuple[str, str], float], ax: Axes | N
     ax.set_facecolor("#DDDDDD")
     ax.imshow(np.ma.masked_invalid(matrix), cmap="RdBu_r",
               norm=SymLogNorm(1.0, vmin=-limit, vmax=limit))
-    number_cells(ax, matrix, lambda size: np.log1p(size) > 0.6 * np.log1p(limit))
-    ax.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=8)
-    ax.set_yticks(range(len(names)), names, fontsize=8)
+    number_cells(ax, matrix, lambda size: np.log1p(size) > 0.6 * np.log1p(limit), names, names,
+                 rotation=30, ha="right")
     ax.set(xlabel="coded picture", ylabel="networks from")
     ax.set_title(title or "RD loss against the picture's own fit (%)", fontsize=10)
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
     return ax

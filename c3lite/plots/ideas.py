@@ -188,7 +188,7 @@ def rounding_bands(z: Float[ArrayLike, " n"],
     for name, (mean, low, high), color in styles.colored(bands):
         ax.fill_between(z, low, high, color=color, alpha=0.22, linewidth=0)
         ax.plot(z, mean, color=color, label=name)
-    return styles.finished(ax, None, {"fontsize": 9}, xlim=(z.min(), z.max()),
+    return styles.finished(ax, xlim=(z.min(), z.max()),
                            xlabel="latent z (steps)", ylabel="seen by the networks (steps)")
 
 
@@ -286,5 +286,5 @@ def wavefront(config, shape: tuple[int, int], ax: Axes | None = None, *,
     ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
     for name, color in names.items():
         ax.plot([], [], "s", markersize=9, color=color, markeredgecolor="#8C8C8C", label=name)
-    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
+    ax.legend(**styles.BESIDE)
     return styles.bare(ax)
