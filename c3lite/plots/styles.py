@@ -265,5 +265,5 @@ def color_bar(drawn, ax: Axes, text: str) -> None:
     # beside the picture, as high as it, whatever the layout of the figure is; away from the next
     engine = ax.get_figure(root=True).get_layout_engine()
     if isinstance(engine, ConstrainedLayoutEngine):
-        engine.set(wspace=0.1)
+        engine.set(wspace=0.06)
     ax.figure.colorbar(drawn, cax=ax.inset_axes((1.02, 0, 0.03, 1)), label=text)
