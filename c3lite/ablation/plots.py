@@ -14,16 +14,8 @@ from matplotlib.axes import Axes
 from c3lite.ablation.jobs import Result
 from c3lite.ablation.table import Table, mean_curve
 from c3lite.evaluation import reference
-from c3lite.plots.styles import (
-    BESIDE,
-    finished,
-    name_rows,
-    new_axes,
-    number_cells,
-    plain_numbers,
-    signed_picture,
-    style,
-)
+from c3lite.plots import styles
+from c3lite.plots.styles import finished, name_rows, new_axes, number_cells, signed_picture, style
 
 PUBLISHED = ("C3 (paper)", "COOL-CHICv2", "VTM", "BPG", "JPEG")
 """Codecs that are drawn beside a table's rows."""
@@ -55,7 +47,7 @@ def row_curves(results: Iterable[Result], dataset: str | None = None) -> Axes:
         ax.set_xlim(0, 1.1 * high)
     # a legend: dozens of rows lie too close together to be named at their lines
     finished(ax, xlabel="rate (bits per pixel)", ylabel="PSNR (dB)").legend(
-        ax.lines, names, **BESIDE)
+        ax.lines, names, **styles.BESIDE)
     ax.figure.set_size_inches(max(8, 5 + 0.08 * max(map(len, names))), max(5, 0.22 * len(names)))
     return ax
 
@@ -88,8 +80,7 @@ def bars(table: Table) -> Axes:
                   label=table.paper_title)
     if max(map(abs, numbers)) > 20 * np.median(np.abs(numbers)):
         ax.set_xscale("symlog", linthresh=1)
-        plain_numbers(ax.xaxis)
-    ax.legend(**BESIDE)
+        styles.plain_numbers(ax.xaxis)
     return name_rows(ax, [line.row for line in lines],
                      f"BD-rate over {table.anchor} (%), more is worse")
 
@@ -202,6 +193,6 @@ def loss_by_length(results: Iterable[Result], methods: Iterable[str],
                 ax.axhline(change[order][-1], linestyle=":", color=style(method)["color"])
     for ax, what in ((by_steps, "steps"), (by_seconds, "seconds of a fit")):
         finished(ax, xscale="log", xlabel=what)
-        plain_numbers(ax.xaxis)
+        styles.plain_numbers(ax.xaxis)
     by_steps.set_ylabel(f"RD loss over {anchor} (%)")
     return by_steps, by_seconds

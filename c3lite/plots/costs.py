@@ -54,10 +54,8 @@ def macs_by_part(costs: Mapping[str, MACs], ax: Axes | None = None) -> Axes:
         ax.bar_label(bars, texts, label_type="center", fontsize=9,
                      color="black" if part == "synthesis" else "white")
         left += widths
-    for row, total in enumerate(left):
-        ax.text(total, row, f" {total:,.0f}", va="center", fontsize=9)
+    ax.bar_label(bars, [f"{total:,.0f}" for total in totals], padding=4, fontsize=9)
     ax.set_xlim(0, 1.12 * left.max())
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
     return name_rows(ax, costs, "MACs per pixel")
 
 
@@ -98,13 +96,11 @@ def bd_rate_against_macs(rates_percent: Mapping[str, float | int], macs: Mapping
         raise ValueError("no name has both a BD-rate and MACs per pixel")
     ax = new_axes(ax)
     for name in names:
-        look = style(name)
-        ax.plot(macs[name], rates_percent[name], look["marker"], color=look["color"], zorder=3,
-                markersize=8 if look["color"] != OTHER["color"] else 6, label=label(name))
+        ax.plot(macs[name], rates_percent[name], label=label(name),
+                **style(name) | {"linestyle": "", "markersize": 8})
     ax.axhline(0, color="gray", linewidth=0.8, linestyle="--")
-    finished(ax, xscale="log", xlabel="decoding cost (MACs per pixel)", ylabel="BD-rate (%)",
-             xlim=(macs[names[0]] / 1.8, macs[names[-1]] * 5))  # room for the last name
-    ax.margins(y=0.12)
+    ax.margins(x=0.1, y=0.12)
+    finished(ax, xscale="log", xlabel="decoding cost (MACs per pixel)", ylabel="BD-rate (%)")
     ax.xaxis.set_minor_formatter("")
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     return ax

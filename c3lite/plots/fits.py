@@ -64,9 +64,8 @@ def where_bits_went(fit: Fit, ax: Axes | None = None) -> Axes:
 def latent_bits(fit: Fit) -> list[Float[np.ndarray, "..."]]:
     """Estimated bits of every latent, an array for each grid, finest first. Measured with the
     networks that the file holds; in all, `fit.bits["latents"]`."""
-    bits = _bits(fit.networks.entropy, fit.config,
-                 jnp.asarray(fit.coded.symbols, jnp.float32), fit.shape)
-    return _split(bits, fit)
+    symbols = jnp.asarray(fit.coded.symbols, jnp.float32)
+    return _split(_bits(fit.networks.entropy, fit.config, symbols, fit.shape), fit)
 
 
 _bits = functools.partial(jax.jit, static_argnums=3)(entropy.latent_bits)
@@ -93,9 +92,8 @@ def _split(flat, fit: Fit) -> list[np.ndarray]:
 def pixel_bits(fit: Fit) -> Float[np.ndarray, "*shape"]:
     """Estimated latent bits of every pixel: each latent's, shared out evenly over its pixels. All
     grids added up; over all pixels this sums to `fit.bits["latents"]`."""
-    exponents = latents.exponents(fit.config)
-    return sum(_spread(bits, e, fit.shape)
-               for bits, e in zip(latent_bits(fit), exponents, strict=True))
+    return sum(_spread(bits, e, fit.shape) for bits, e in zip(
+        latent_bits(fit), latents.exponents(fit.config), strict=True))
 
 
 def latent_grids(fit: Fit, ax: Axes | None = None, *, frame: int = 0) -> Axes:
@@ -162,12 +160,11 @@ def history(fit: Fit, ax: Axes | None = None) -> Axes:
     dotted line is where stage 2 starts: hard rounding instead of noise."""
     ax = styles.new_axes(ax, figsize=(7, 3.5))
     past = fit.history
-    steps = np.arange(len(past.loss))
     rate = float(fit.config.rd_weight) * np.asarray(past.bits) / fit.pixels
-    ax.plot(steps, past.loss, color="black", label="loss")
-    ax.plot(steps, past.mse, color=styles.COLORS[3], label="distortion (MSE)")
-    ax.plot(steps, rate, color=styles.COLORS[0], label="rate (λ · bpp)")
-    if 0 < int(fit.config.steps) < len(steps):
+    ax.plot(past.loss, color="black", label="loss")
+    ax.plot(past.mse, color=styles.COLORS[3], label="distortion (MSE)")
+    ax.plot(rate, color=styles.COLORS[0], label="rate (λ · bpp)")
+    if 0 < int(fit.config.steps) < len(rate):
         ax.axvline(int(fit.config.steps), color="gray", linestyle=":", label="stage 2")
     return styles.finished(ax, yscale="log", xlabel="step", ylabel=_LOSS)
 
@@ -182,8 +179,7 @@ def loss_bands(runs: Mapping[str, Sequence[Curve]], ax: Axes | None = None, *,
                stage2: int | None = None, smooth: int = 5) -> Axes:
     """Loss over the steps: by name the mean over the curves of seeds as a line, all of them within
     a band, as far as the shortest goes. A curve is the running mean over `smooth` of its points,
-    not across the step `stage2`, which is marked. Raises `ValueError` for a name without a curve.
-    """
+    not across the step `stage2`, which is marked. Raises `ValueError` for a name without one."""
     ax = styles.new_axes(ax, figsize=(7, 3.8))
     for name, curves, color in styles.colored(runs):
         if not len(curves):

@@ -72,8 +72,7 @@ def rate_difference(curves: Mapping[str, RDCurve], anchor: RDCurve, ax: Axes | N
     """How much more rate than the anchor a codec needs at equal PSNR, in percent, over the PSNR: by
     piecewise cubics of ln(bpp), where both curves have points. BD-rate is the mean of such a line
     (of its logarithm). Raises `ValueError` for curves that share no PSNR with the anchor."""
-    log_anchor = _log_rate(anchor)
-    ax = new_axes(ax)
+    ax, log_anchor = new_axes(ax), _log_rate(anchor)
     for name, curve in curves.items():
         log_rate = _log_rate(curve)
         low = max(log_rate.x[0], log_anchor.x[0])

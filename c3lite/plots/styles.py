@@ -14,7 +14,6 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.image import AxesImage
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.transforms import Affine2D, Bbox
 from PIL import Image
 
@@ -135,9 +134,8 @@ def finished(ax: Axes, grid: Mapping[str, Any] | None = None, **settings: Any) -
 def name_lines(ax: Axes) -> Axes:
     """The axes with each line's label at the line, in its color, instead of a legend.
 
-    A line that ends at the right edge is named beside it, another where its name covers least, near
-    its end if it can be; where all is covered, a thin stroke leads to its name beside the axes.
-    Places are found at each drawing, so limits may change later; call again after adding lines.
+    A line that ends at the right edge, or whose name would cover others everywhere, is named beside
+    the axes, another near its end. Limits may change later; call again after adding lines.
     """
     for old in (ax.get_legend(), *(text for text in ax.texts if text.get_gid() == "name")):
         if old is not None:
@@ -156,7 +154,7 @@ def name_lines(ax: Axes) -> Axes:
 
     for line in named:
         ends = (functools.partial(place, line=line, part=part) for part in (0, 1))
-        stroke = {"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.6, "shrinkB": 4}
+        stroke = {"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.6, "shrinkB": 2}
         ax.annotate(line.get_label(), (0, 0), (0, 0), *ends, gid="name", fontsize=9, va="center",
                     color=line.get_color(), arrowprops=stroke | {"relpos": (0, 0.5)})
     return ax
@@ -180,7 +178,7 @@ def _places(renderer, ax, paths, named):
         half = np.array(renderer.get_text_width_height_descent(
             line.get_label(), FontProperties(size=9), False)[:2]) / 2
         at = paths[line][np.linspace(len(paths[line]) - 1, 0, 21).astype(int), None]
-        centers = (at + sides * (half + point * np.array([6, 4]))).reshape(-1, 2)
+        centers = (at + sides * (half + point * np.array([7, 4]))).reshape(-1, 2)
         low, high = centers - half, centers + half
         cost = 0.2 * np.arange(len(centers)) + 3 / point * (
             np.maximum(box.p0 - low, 0) + np.maximum(high - box.p1, 0)).sum(1)
@@ -195,15 +193,18 @@ def _places(renderer, ax, paths, named):
     heights = np.array([ends[line][1] for line in beside]) - apart  # without overlap, if they rise
     up, down = np.maximum.accumulate(heights), np.minimum.accumulate(heights[::-1])[::-1]
     heights = np.clip((up + down) / 2, box.y0, box.y1 - apart.max(initial=0)) + apart
-    starts |= {line: (box.x1 + 6 * point, y) for line, y in zip(beside, heights, strict=True)}
+    starts |= {line: (box.x1 + 10 * point, y) for line, y in zip(beside, heights, strict=True)}
     return ends, starts
 
 
 def name_rows(ax: Axes, names: Iterable[str], xlabel: str, fontsize: int | None = None) -> Axes:
-    """The axes with a named row for each bar, the first on top, a line at 0, and the lower edge."""
+    """The axes with a named row for each bar, the first on top, a line at 0, the lower edge, and a
+    legend beside them where something has a label."""
     names = list(names)
     if ax.get_xscale() != "log":
         ax.axvline(0, color="black", linewidth=0.8)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(**BESIDE)
     ax.set_yticks(range(len(names)), names, fontsize=fontsize)
     ax.invert_yaxis()
     ax.set_xlabel(xlabel)
@@ -261,9 +262,8 @@ def bare(ax: Axes) -> Axes:
     return ax
 
 
-def color_bar(drawn, ax: Axes, text: str) -> None:
+def color_bar(drawn, ax: Axes, text: str) -> Axes:
     # beside the picture, as high as it, whatever the layout of the figure is; away from the next
-    engine = ax.get_figure(root=True).get_layout_engine()
-    if isinstance(engine, ConstrainedLayoutEngine):
-        engine.set(wspace=0.06)
-    ax.figure.colorbar(drawn, cax=ax.inset_axes((1.02, 0, 0.03, 1)), label=text)
+    if (figure := ax.get_figure(root=True)).get_constrained_layout():
+        figure.get_layout_engine().set(wspace=0.06)
+    return ax.figure.colorbar(drawn, cax=ax.inset_axes((1.02, 0, 0.03, 1)), label=text).ax
