@@ -194,6 +194,8 @@ def test_loss_changes_of_the_latents_alone():
     ax = plots.effects_by_rate(alone | {"other": {WEIGHTS[0]: 12.34}})
     assert [t.get_text() for t in ax.get_yticklabels()] == ["row", "other"]
     assert {t.get_text() for t in ax.texts} >= {"+12.3", "+0.0"}
+    assert ax.get_xlabel() == "rate weight λ" and ax.get_ylabel() == "row"
+    assert [t.get_text() for t in ax.get_xticklabels()] == [f"{w:g}" for w in WEIGHTS]
     assert np.isnan(ax.images[0].get_array().filled(np.nan)[1, 1:]).all()
 
 
