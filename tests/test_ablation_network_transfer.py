@@ -70,7 +70,7 @@ def test_rises_are_against_the_longest_own_fit(study):
 def test_summary_and_curves(study):
     _, results = study
     lines = str(t.summary(results)).splitlines()
-    assert lines.pop() == "whether 12 fits collapsed is not known"  # too short to be judged
+    assert lines.pop() == "12 fits were not checked for a collapse"  # too short to be judged
     assert [line.split("  ")[0] for line in lines[1:]] == [
         "its own, from scratch"] * 2 + ["another's, frozen"] * 2 + ["another's, as a start"] * 2
     assert lines[1].split()[-6:] == ["60", "2", "+0.0", "+0.0", "+0.0", "+0.0"]

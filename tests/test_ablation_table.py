@@ -194,6 +194,8 @@ def test_loss_changes_of_the_latents_alone():
     ax = plots.effects_by_rate(alone | {"other": {WEIGHTS[0]: 12.34}})
     assert [t.get_text() for t in ax.get_yticklabels()] == ["row", "other"]
     assert {t.get_text() for t in ax.texts} >= {"+12.3", "+0.0"}
+    assert ax.get_xlabel() == "rate weight λ" and ax.get_ylabel() == "row"
+    assert [t.get_text() for t in ax.get_xticklabels()] == [f"{w:g}" for w in WEIGHTS]
     assert np.isnan(ax.images[0].get_array().filled(np.nan)[1, 1:]).all()
 
 
@@ -208,7 +210,7 @@ def test_a_table_says_how_many_fits_collapsed():
     assert "2 of 16 fits collapsed" in str(table) and "2 of 16 fits" in table._repr_html_()
     assert "2 fits collapsed" in table.lines[1].note and "collapsed" not in table.lines[0].note
     old = bd_table(base + told("row", iter([None] * 8)))
-    assert old.collapses == "0 of 8 fits collapsed; whether 8 fits collapsed is not known"
+    assert old.collapses == "0 of 8 fits collapsed; 8 fits were not checked for a collapse"
     assert "collapsed" not in old.lines[1].note
 
 
@@ -234,5 +236,6 @@ def test_a_short_fit_is_worth_the_steps_that_reach_its_loss(capsys):
     assert math.isnan(found[2])  # C3's curve does not go so far
     ax = worth.show()
     said = capsys.readouterr().out
-    assert "by seed 1,500, 3,000, off the curve" in said and "lambda 0.001" in said
+    assert "by seed 1,500, 3,000, over 4,000" in said and "lambda 0.001" in said
+    assert "worth under 1,000 steps" in str(worth._replace(short=worth.short + 1))
     assert ax.get_xlabel() == "steps of stage 1"

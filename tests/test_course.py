@@ -87,7 +87,9 @@ def ideas(path):
 @each_lesson
 def test_length(path):
     # of what is read in order: answers, hints and solutions are folded, to be opened one by one
-    texts = [re.sub(r"```.*?```|<details>.*?</details>", "", c.source, flags=re.DOTALL)
+    # nor are the lines that lead to other lessons prose
+    texts = [re.sub(r"```.*?```|<details>.*?</details>|^← [^\n]*", "", c.source,
+                    flags=re.DOTALL | re.MULTILINE)
              for c in read(path) if c.cell_type == "markdown"]
     assert 1200 <= sum(len(text.split()) for text in texts) <= 2000
     code = code_of(path)
@@ -109,7 +111,19 @@ def test_what_is_to_be_tried_and_done_has_answers_and_hints(path):
     assert text.count("<summary>Hint</summary>") >= 3
     assert "**2. ★ " in text and "**3. ★★ " in text
     assert "**Recap.**" in text and "| formula card |" in text
-    assert len(re.findall(r"^← \[.+[|·] .+", text, re.MULTILINE)) == 2
+
+
+@each_lesson
+def test_leads_back_and_on_in_one_form(path):
+    rows = re.findall(r"^\| (\w+) \| \[(.+?)\]\((\d.+?)\)", (COURSE / "README.md").read_text("utf-8"),
+                      re.MULTILINE)
+    links = [f"[{number} {title}]({name})" for number, title, name in rows]
+    at = [name for _, _, name in rows].index(path.name)
+    line = " · ".join([*links[max(at - 1, 0):at], "[the course](README.md)",
+                       "[cheat sheet](cheat_sheet.md)", *links[at + 1:at + 2]])
+    line = f"← {line}" + " →" * (at + 1 < len(links))
+    first, last = ("".join(read(path)[i].source).strip().splitlines() for i in (0, -1))
+    assert first[0].startswith("# ") and first[2] == last[-1] == line
 
 
 @each_lesson
@@ -293,6 +307,14 @@ def test_pick_and_window(monkeypatch):
     assert (course.window(picture, 1, 2, (2, 3)) == picture[:, 1:3, 2:5]).all()
     with pytest.raises(ValueError, match="not all inside"):
         course.window(picture, 3, 3, (2, 3))
+
+
+def test_a_guess_is_printed_where_there_is_one(capsys):
+    course.your_guess(None, "dB")
+    assert capsys.readouterr().out == ""
+    course.your_guess(0, "dB")
+    course.your_guess("C3")
+    assert capsys.readouterr().out == "your guess: 0 dB\nyour guess: C3\n"
 
 
 def test_the_scoreboard_grows_and_keeps_what_was_run(tmp_path, monkeypatch, capsys):

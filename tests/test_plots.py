@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 from PIL import Image
 
 import c3lite as c3
@@ -83,7 +84,8 @@ def test_rd_curve_of_codecs_and_published_points(ax):
     np.testing.assert_array_equal(lines["VTM"].get_xydata().T, vtm)
     assert lines["mine"].get_xydata().tolist() == [[1, 40], [2, 41]]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("rate (bits per pixel)", "PSNR (dB)")
-    assert [t.get_text() for t in ax.get_legend().get_texts()] == list(lines)
+    assert [(t.get_text(), t.get_color()) for t in ax.texts] == [
+        (name, line.get_color()) for name, line in lines.items()]
     alone = plots.rd_curve({"jpeg": jpeg})
     assert [line.get_label() for line in alone.lines] == ["JPEG"]
 
@@ -113,6 +115,14 @@ def test_methods_look_the_same_everywhere():
     assert len(set(looks)) == len(looks)
 
 
+def test_ours_are_told_apart_also_in_gray():
+    ours = [plots.style(name) for name in ("C3", "C3_FAST", "BEYOND")]
+    for one, other in itertools.combinations(ours, 2):
+        assert np.abs(np.subtract(to_rgb(one["color"]), to_rgb(other["color"]))).max() > 0.3
+        assert one["marker"] != other["marker"]
+        assert one.get("linestyle", "-") != other.get("linestyle", "-")
+
+
 def test_published_curves(ax):
     assert plots.published_curves("kodak", ax) is ax
     names = {line.get_label(): line for line in ax.lines}
@@ -140,7 +150,7 @@ def test_where_bits_went(fit, ax):
 
 def test_estimate_against_file(fit, ax):
     assert plots.estimate_against_file([fit, fit], ax) is ax
-    points = ax.collections[0].get_offsets()
+    points = ax.lines[1].get_xydata()
     np.testing.assert_allclose(points, [[fit.bpp_estimate, fit.bpp]] * 2)
     assert f"{100 * (fit.bpp / fit.bpp_estimate - 1):+.2f} %" in ax.get_title()
     ax.figure.canvas.draw()
@@ -224,6 +234,8 @@ def test_history(fit, ax):
     np.testing.assert_allclose(
         rate.get_ydata(), fit.config.rd_weight * fit.history.bits / (20 * 33))
     assert ax.get_yscale() == "log" and ax.get_xlabel() == "step"
+    assert {text.get_text() for text in ax.texts} >= {
+        "loss", "distortion (MSE)", "rate (λ · bpp)"} and ax.get_legend() is None
 
 
 def test_history_marks_stage_2(fit):
@@ -319,15 +331,59 @@ def test_what_moves_is_shown_frame_by_frame(monkeypatch):
     assert "lighter and lighter" in words.data
 
 
+def names(ax):
+    """Boxes of the names at the lines of a drawn figure, by name."""
+    ax.figure.canvas.draw()
+    return {text.get_text(): Text.get_window_extent(text) for text in ax.texts
+            if text.get_gid() == "name"}
+
+
 def test_lines_are_named_at_their_ends_and_never_on_top_of_each_other(ax):
     for value in (1, 1.001, 1.002, 5):
         ax.plot([0, 1], [0, value], label=str(value))
     ax.plot([0, 1], [0, 3])  # without a label
+    ax.plot([], [], label="nothing")
     ax.legend()
     plots.name_lines(ax)
     assert ax.get_legend() is None
     assert [(text.get_text(), text.get_color()) for text in ax.texts] == [
         (line.get_label(), line.get_color()) for line in ax.lines[:4]]
-    ax.figure.canvas.draw()
-    boxes = [text.get_window_extent() for text in ax.texts]
+    boxes = sorted(names(ax).values(), key=lambda box: box.y0)
     assert all(below.y1 <= above.y0 + 1 for below, above in itertools.pairwise(boxes))
+    assert all(box.x0 > ax.bbox.x1 and box.x1 < ax.figure.bbox.x1 for box in boxes)
+
+
+def test_a_line_that_ends_early_is_named_there_and_nothing_is_covered(ax):
+    ax.plot([0, 10], [0, 1], label="long")
+    ax.plot([0, 4], [0, 2], label="short")
+    box = names(plots.name_lines(ax))["short"]
+    end = ax.transData.transform((4, 2))
+    assert np.abs(np.clip(end, box.p0, box.p1) - end).max() < 20
+    for line in ax.lines:
+        assert not line.get_path().transformed(ax.transData).intersects_bbox(box, filled=False)
+
+
+def test_names_follow_limits_and_lines_that_come_later(ax):
+    ax.plot([0, 10], [0, 10], label="up")
+    plots.name_lines(ax)
+    for limit in (10, 5):
+        ax.set(xlim=(0, limit), ylim=(0, 10))
+        box = names(ax)["up"]
+        assert (box.y0 + box.y1) / 2 == pytest.approx(
+            ax.transData.transform((0, limit))[1], abs=10)
+    ax.plot([0, 10], [0, 0], label="flat")
+    assert list(names(plots.name_lines(ax))) == ["up", "flat"] and len(ax.texts) == 2
+
+
+@pytest.mark.parametrize("dataset", ["kodak", "clic2020-professional-valid", "uvg"])
+def test_names_of_published_curves_do_not_overlap_and_are_not_cut_off(dataset):
+    ax = plots.published_curves(dataset)
+    boxes = names(ax)
+    assert list(boxes) == [line.get_label() for line in ax.lines]
+    for one, other in itertools.combinations(boxes.values(), 2):
+        assert not one.overlaps(other)
+    figure = ax.figure.bbox
+    for line, box in zip(ax.lines, boxes.values(), strict=True):
+        assert figure.x0 <= box.x0 and box.x1 <= figure.x1
+        assert figure.y0 <= box.y0 and box.y1 <= figure.y1
+        assert not line.get_path().transformed(ax.transData).intersects_bbox(box, filled=False)

@@ -17,7 +17,8 @@ def test_cost_by_size(ax):
     assert lines["in all"].get_ydata().tolist() == [4, 10]
     np.testing.assert_allclose(lines["in proportion to pixels"].get_ydata(), [4, 16])
     assert [t.get_text() for t in ax.get_xticklabels()] == ["10×15", "20×30"]
-    assert "MACs" in ax.get_ylabel()
+    assert "MACs" in ax.get_ylabel() and ax.get_legend() is None
+    assert [t.get_text() for t in ax.texts] == list(lines)
     with pytest.raises(ValueError, match="at least one shape"):
         plots.cost_by_size({})
 

@@ -56,11 +56,3 @@ def test_losses_are_running_means(ax):
     assert of_fit.get_xdata()[-1] == len(fit.history.loss) - 1
     assert mine.get_color() != of_fit.get_color()
     assert ax.get_yscale() == "log" and "step" in ax.get_xlabel()
-
-
-def test_learning_rates_are_the_recorded_ones(ax):
-    fit = made.fit()
-    assert plots.learning_rates({"C3": fit}, ax) is ax
-    line, stage2 = ax.lines
-    np.testing.assert_array_equal(line.get_ydata(), fit.history.learning_rate)
-    assert set(stage2.get_xdata()) == {fit.config.steps}

@@ -26,6 +26,6 @@ def test_waterfall(ax):
     lengths = [(bar.get_x(), bar.get_width()) for bar in ax.patches]
     assert lengths == [(0, 7), (7, 10), (0, 5), (5, 7)]
     assert {text.get_text() for text in ax.texts} == {"17.0", "12.0"}
-    band, _, guess = ax.lines
+    band, _, guess, _zero = ax.lines
     assert list(band.get_xdata()) == [16, 18] and list(guess.get_xdata()) == [11]
     assert list(guess.get_ydata()) == [1]

@@ -14,13 +14,11 @@ from matplotlib.axes import Axes
 from c3lite.ablation.jobs import Result
 from c3lite.ablation.table import Table, mean_curve
 from c3lite.evaluation import reference
+from c3lite.plots import styles
 from c3lite.plots.styles import finished, name_rows, new_axes, number_cells, signed_picture, style
 
 PUBLISHED = ("C3 (paper)", "COOL-CHICv2", "VTM", "BPG", "JPEG")
 """Codecs that are drawn beside a table's rows."""
-
-BESIDE = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "frameon": False, "fontsize": 9}
-"""A legend to the right of its axes."""
 
 
 def row_curves(results: Iterable[Result], dataset: str | None = None) -> Axes:
@@ -28,13 +26,14 @@ def row_curves(results: Iterable[Result], dataset: str | None = None) -> Axes:
     `dataset` of `reference`: means over whole images, so they lie elsewhere than those of crops.
     Rows without a complete image are left out. Raises `ValueError` when no row has one."""
     results = list(results)
-    ax = new_axes(None, figsize=(8, 5))
+    ax, names = new_axes(None, figsize=(8, 5)), []
     colors = itertools.cycle(plt.get_cmap("tab20").colors[2:])  # no second blue beside C3's
     for row in dict.fromkeys(r.row for r in results):
         with contextlib.suppress(ValueError):
             bpp, _, psnr_db = mean_curve(results, row)
-            ax.plot(bpp, psnr_db, label=row, **(style("C3") if not ax.lines else {
+            ax.plot(bpp, psnr_db, **(style("C3") if not ax.lines else {
                 "color": next(colors), "marker": ".", "linewidth": 1.2}))
+            names.append(row)
     if not ax.lines:
         raise ValueError("no row has an image with all its rate weights yet")
     if dataset is not None:
@@ -43,11 +42,14 @@ def row_curves(results: Iterable[Result], dataset: str | None = None) -> Axes:
             if codec in known:
                 points = reference.rd_points(dataset, codec)
                 ax.plot(points.bpp, points.psnr_db, color="#A6A6A6", linestyle=line, linewidth=1,
-                        label=f"{codec}, published", zorder=1)
+                        zorder=1)
+                names.append(f"{codec}, published")
         ax.set_xlim(0, 1.1 * high)
-    longest = max(len(line.get_label()) for line in ax.lines)  # room for all names beside
-    ax.figure.set_size_inches(max(8, 5 + 0.08 * longest), max(5, 0.22 * len(ax.lines)))
-    return finished(ax, legend=BESIDE, xlabel="rate (bits per pixel)", ylabel="PSNR (dB)")
+    # a legend: dozens of rows lie too close together to be named at their lines
+    finished(ax, xlabel="rate (bits per pixel)", ylabel="PSNR (dB)").legend(
+        ax.lines, names, **styles.BESIDE)
+    ax.figure.set_size_inches(max(8, 5 + 0.08 * max(map(len, names))), max(5, 0.22 * len(names)))
+    return ax
 
 
 def bars(table: Table) -> Axes:
@@ -76,11 +78,9 @@ def bars(table: Table) -> Axes:
         rows, values = np.array(papers).T
         ax.vlines(values, rows - 0.42, rows + 0.42, color="black", linewidth=2,
                   label=table.paper_title)
-    ax.axvline(0, color="black", linewidth=0.8)
     if max(map(abs, numbers)) > 20 * np.median(np.abs(numbers)):
         ax.set_xscale("symlog", linthresh=1)
-        ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    ax.legend(**BESIDE)
+        styles.plain_numbers(ax.xaxis)
     return name_rows(ax, [line.row for line in lines],
                      f"BD-rate over {table.anchor} (%), more is worse")
 
@@ -92,9 +92,9 @@ def effects_by_rate(changes: Mapping[str, Mapping[float, float]], largest: float
     numbers = np.array([[changes[row].get(w, np.nan) for w in weights] for row in rows])
     ax = new_axes(None, figsize=(7, 1 + 0.45 * len(rows)))
     signed_picture(ax, numbers, largest, aspect="auto")
-    number_cells(ax, numbers, lambda size: size > 0.7 * largest)
-    ax.set_xticks(range(len(weights)), [f"λ = {w:g}" for w in weights])
-    ax.set_yticks(range(len(rows)), rows)
+    number_cells(ax, numbers, lambda size: size > 0.7 * largest, rows,
+                 [f"{weight:g}" for weight in weights])
+    ax.set(xlabel="rate weight λ", ylabel="row")
     ax.set_title(f"loss of the latents over {anchor} (%), more is worse", fontsize=10)
     return ax
 
@@ -122,8 +122,9 @@ class Worth(NamedTuple):
         rows.append(("all", self.curve.mean(1), self.short.mean(1)))
 
         def worth(losses, curve):
-            return ["off the curve" if np.isnan(n) else f"{n:,.0f}"
-                    for n in self.in_steps(losses, curve)]
+            few, many = f"under {self.steps.min():,.0f}", f"over {self.steps.max():,.0f}"
+            return [f"{n:,.0f}" if n > 0 else many if loss < curve.min() else few
+                    for n, loss in zip(self.in_steps(losses, curve), losses, strict=True)]
 
         return "\n".join(
             f"{name:14} {100 * np.expm1(mine.mean()):+6.1f} % of the loss, worth "
@@ -143,7 +144,7 @@ class Worth(NamedTuple):
         ax.set_xscale("log")
         ax.set_xticks(self.steps, [f"{n:,.0f}" for n in self.steps])
         ax.minorticks_off()
-        return finished(ax, legend={"frameon": False}, xlabel="steps of stage 1",
+        return finished(ax, xlabel="steps of stage 1",
                         ylabel=f"loss over C3's at {self.steps[0]:,.0f} steps (%)")
 
 
@@ -192,7 +193,7 @@ def loss_by_length(results: Iterable[Result], methods: Iterable[str],
                 ax.plot(x[order], change[order], label=method, **style(method))
                 ax.axhline(change[order][-1], linestyle=":", color=style(method)["color"])
     for ax, what in ((by_steps, "steps"), (by_seconds, "seconds of a fit")):
-        finished(ax, legend={"frameon": False}, xscale="log", xlabel=what)
-        ax.xaxis.set(major_formatter="{x:g}", minor_formatter="")
+        finished(ax, xscale="log", xlabel=what)
+        styles.plain_numbers(ax.xaxis)
     by_steps.set_ylabel(f"RD loss over {anchor} (%)")
     return by_steps, by_seconds

@@ -161,13 +161,12 @@ def bd_table(results: Iterable[Result], reference: Mapping[str, float] | None = 
 
 
 def collapses(records: Iterable[Record]) -> str:
-    """In words, of how many fits, and of how many that is not known."""
+    """In words, of how many fits, and how many were not judged (`Record.collapsed`)."""
     fits = {fit.key: fit.collapsed for fit in records if fit.error is None}
     known = [collapsed for collapsed in fits.values() if collapsed is not None]
-    words = [f"{sum(known)} of {len(known)} fits collapsed"] if known else []
-    if unknown := len(fits) - len(known):
-        words.append(f"whether {unknown} fits collapsed is not known")
-    return "; ".join(words)
+    unknown = len(fits) - len(known)
+    return "; ".join([f"{sum(known)} of {len(known)} fits collapsed"] * bool(known)
+                     + [f"{unknown} fits were not checked for a collapse"] * bool(unknown))
 
 
 def networks_over(results: Iterable[Result], pixels: int) -> list[Result]:

@@ -20,14 +20,8 @@ from c3lite.data.images import crop, kodak
 
 T = TypeVar("T")
 
-SIZE = (128, 192)
-"""Rows and columns of the course's one picture."""
-
-RD_WEIGHT = 1e-3
-"""Its one price of a bit per pixel."""
-
-STEPS = 1000
-"""Its one length, of stage 1; stage 2 has a tenth."""
+SIZE, RD_WEIGHT, STEPS = (128, 192), 1e-3, 1000
+"""The course's window (rows, columns), price of a bit per pixel, steps (stage 2: a tenth)."""
 
 
 def scale() -> Literal["fast", "cpu", "gpu"]:
@@ -53,6 +47,12 @@ def window(
 def picture(size: tuple[int, int] | None = SIZE) -> Float[np.ndarray, "3 rows columns"]:
     """The one picture, brick and picket fences of Kodak 19; for `size` None the whole photo."""
     return window(kodak(19), 384, 160, size)
+
+
+def your_guess(guess: Any, unit: str = "") -> None:
+    """Print a learner's guess beside what came out; where there is none, nothing."""
+    if guess is not None:
+        print(f"your guess: {guess} {unit}".rstrip())
 
 
 def scoreboard(

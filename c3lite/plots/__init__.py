@@ -12,8 +12,8 @@ from c3lite.plots.frames import context_on_frame, correlation_map, film_strip, m
 from c3lite.plots.costs import bd_rate_against_macs, cost_by_size, macs_by_part, published_macs
 from c3lite.plots.effects import bd_rate_bars, changes, loss_rises, transfer_matrix, waterfall
 from c3lite.plots.fits import (
-    PART_NAMES, bit_map, error, history, image, latent_bits, latent_grids, learning_rates,
-    loss_bands, losses, pixel_bits, predicted, symbol_grids, where_bits_went)
+    PART_NAMES, bit_map, error, history, image, latent_bits, latent_grids, loss_bands, losses,
+    pixel_bits, predicted, symbol_grids, where_bits_went)
 from c3lite.plots.ideas import (
     coding_intervals, context_window, decoding_steps, influence, model_overview, prediction,
     rounding_bands, trade_off, wavefront)

@@ -33,12 +33,12 @@ def cost_by_size(costs: Mapping[tuple[int, ...], Sequence[float]], ax: Axes | No
     ax.plot(pixels, total, "o-", color="black", label="in all")
     ax.plot(pixels, total[0] * pixels / pixels[0], color="gray", linestyle="--", linewidth=1,
             label="in proportion to pixels")
-    finished(ax, {"axis": "y", "which": "both"}, {"fontsize": 8}, xscale="log", yscale="log",
-             ylabel=f"decoding ({unit})")
+    finished(ax, {"axis": "y", "which": "both"}, xscale="log", yscale="log",
+             xlabel="picture (rows × columns)", ylabel=f"decoding ({unit})")
     plain_numbers(ax.xaxis)
     ax.set_xticks(pixels, ["×".join(map(str, shape)) for shape in shapes], rotation=25, ha="right",
                   fontsize=8)
-    ax.yaxis.set_major_formatter("{x:g}")
+    plain_numbers(ax.yaxis)
     return ax
 
 
@@ -54,10 +54,8 @@ def macs_by_part(costs: Mapping[str, MACs], ax: Axes | None = None) -> Axes:
         ax.bar_label(bars, texts, label_type="center", fontsize=9,
                      color="black" if part == "synthesis" else "white")
         left += widths
-    for row, total in enumerate(left):
-        ax.text(total, row, f" {total:,.0f}", va="center", fontsize=9)
+    ax.bar_label(bars, [f"{total:,.0f}" for total in totals], padding=4, fontsize=9)
     ax.set_xlim(0, 1.12 * left.max())
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False)
     return name_rows(ax, costs, "MACs per pixel")
 
 
@@ -97,22 +95,12 @@ def bd_rate_against_macs(rates_percent: Mapping[str, float | int], macs: Mapping
     if not names:
         raise ValueError("no name has both a BD-rate and MACs per pixel")
     ax = new_axes(ax)
-    height = np.ptp([rates_percent[name] for name in names]) or 1
-    above: list[str] = []  # whose names are above their points
     for name in names:
-        crowded = any(macs[name] < 3.5 * macs[n] and abs(
-            rates_percent[name] - rates_percent[n]) < 0.05 * height for n in above[-2:])
-        if not crowded:
-            above.append(name)
-        look = style(name)
-        ax.plot(macs[name], rates_percent[name], look["marker"], color=look["color"],
-                markersize=8 if look["color"] != OTHER["color"] else 6, zorder=3)
-        ax.annotate(label(name), (macs[name], rates_percent[name]),
-                    xytext=(7, -11 if crowded else 4), textcoords="offset points", fontsize=9)
+        ax.plot(macs[name], rates_percent[name], label=label(name),
+                **style(name) | {"linestyle": "", "markersize": 8})
     ax.axhline(0, color="gray", linewidth=0.8, linestyle="--")
-    finished(ax, xscale="log", xlabel="decoding cost (MACs per pixel)", ylabel="BD-rate (%)",
-             xlim=(macs[names[0]] / 1.8, macs[names[-1]] * 5))  # room for the last name
-    ax.margins(y=0.12)
+    ax.margins(x=0.1, y=0.12)
+    finished(ax, xscale="log", xlabel="decoding cost (MACs per pixel)", ylabel="BD-rate (%)")
     ax.xaxis.set_minor_formatter("")
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     return ax

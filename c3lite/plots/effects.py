@@ -28,11 +28,7 @@ def bd_rate_bars(rates_percent: Mapping[str, float | int], ax: Axes | None = Non
         rows = np.array([list(rates_percent).index(name) for name in beside])
         ax.vlines(list(beside.values()), rows - 0.42, rows + 0.42, color="black", linewidth=2,
                   label="the paper's")
-        ax.legend()
-    low, high = (pick(0, *rates_percent.values(), *beside.values()) for pick in (min, max))
-    room = 0.22 * (high - low or 1)  # for the numbers
-    ax.set_xlim(low - room * (low < 0), high + room * (high > 0))
-    ax.axvline(0, color="black", linewidth=0.8)
+    ax.margins(x=0.22)  # for the numbers
     return name_rows(ax, map(label, rates_percent), "BD-rate (%)")
 
 
@@ -48,17 +44,15 @@ def changes(ours: Mapping[str, float | Sequence[float] | np.ndarray], ax: Axes |
     if spread is not None:
         ax.axvspan(-spread, spread, color="#D9D9D9", label="another random seed", zorder=0)
     several = any(values.size > 1 for values in single)
-    ax.barh(rows, means, 0.55, color=COLORS[0], label="mean" if several else "here", zorder=2)
+    ax.barh(rows, means, 0.55, color=COLORS[0], zorder=2,
+            label="mean" if several else None if spread is None else "here")
     if several:
         ax.plot(np.concatenate(single), np.repeat(rows, [values.size for values in single]), "o",
                 color="white", markeredgecolor="black", markersize=5, label="one fit", zorder=3)
     for row, mean, values in zip(rows, means, single, strict=True):
         ax.annotate(signed(round(mean, 1) + 0), (max(values.max(), 0), row), (6, 0),
                     textcoords="offset points", va="center", fontsize=9, zorder=4)
-    ax.axvline(0, color="black", linewidth=0.8)
     ax.margins(x=0.12)
-    if several or spread is not None:
-        ax.legend(fontsize=9)
     return name_rows(ax, ours, label)
 
 
@@ -67,10 +61,8 @@ def waterfall(
     guesses: Mapping[str, float] | None = None,
 ) -> Axes:
     """The RD loss of one setting after another: a bar a setting from the top, in two parts.
-
     `parts` has (MSE, lambda bpp) of each seed, both times 10^4 to be read easily; bars are means,
-    black lines reach from the best seed to the worst. Diamonds are `guesses` of the sum.
-    """
+    black lines reach from the best seed to the worst. Diamonds are `guesses` of the sum."""
     ax = new_axes(ax, figsize=(8, 1.2 + 0.42 * len(parts)))
     shown = {row: guesses[name] for row, name in enumerate(parts) if name in (guesses or {})}
     for row, points in enumerate(map(np.atleast_2d, parts.values())):
@@ -86,16 +78,14 @@ def waterfall(
         ax.plot(shown.values(), shown.keys(), "D", color=COLORS[1], markeredgecolor="black",
                 label="your guess")
     ax.margins(x=0.09)
-    ax.legend(fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False)
     return name_rows(ax, parts, "MSE + λ · bpp (× 10⁻⁴)")
 
 
 def loss_rises(rises_percent: Mapping[str, Float[ArrayLike, "..."]], ax: Axes | None = None, *,
                beside: Mapping[str, float] | None = None) -> Axes:
-    """Rises of a loss in percent: a dot a fit, a black bar at their mean, a row a name, and a cross
-    for the paper's, `beside`. The axis is logarithmic beyond 10 %: failures are orders of magnitude
-    larger than effects. Values that are not finite are left out. Raises `ValueError` without a row.
-    """
+    """Rises of a loss in percent: a dot a fit, a black bar at their mean, a row a name, a cross for
+    the paper's, `beside`. The axis is logarithmic beyond 10 %: failures are orders of magnitude
+    larger than effects. What is not finite is left out. Raises `ValueError` without a row."""
     if not rises_percent:
         raise ValueError("loss_rises needs at least one row")
     ax = new_axes(ax, figsize=(7, 0.9 + 0.34 * len(rises_percent)))
@@ -112,11 +102,8 @@ def loss_rises(rises_percent: Mapping[str, Float[ArrayLike, "..."]], ax: Axes | 
     if crosses:
         ax.plot(crosses.values(), crosses.keys(), "x", color=COLORS[3], markersize=7,
                 label="the paper's")
-        ax.legend()
     ax.set_xscale("symlog", linthresh=10)
-    ax.xaxis.set_major_formatter(
-        lambda value, _: f"{value:+g}".replace("-", "−") if value else "0")
-    ax.axvline(0, color="black", linewidth=0.8)
+    ax.xaxis.set_major_formatter("{x:g}")
     ax.grid(alpha=0.3, axis="x")
     return name_rows(ax, rises_percent, "RD loss against the base (%)")
 
@@ -129,20 +116,16 @@ def transfer_matrix(rises_percent: Mapping[tuple[str, str], float], ax: Axes | N
     if not rises_percent:
         raise ValueError("transfer_matrix needs at least one pair (source, target)")
     names = list(dict.fromkeys(name for pair in rises_percent for name in pair))
-    matrix = np.full((len(names), len(names)), np.nan)
-    for (source, target), value in rises_percent.items():
-        matrix[names.index(source), names.index(target)] = value
+    matrix = np.array([[rises_percent.get((source, target), np.nan) for target in names]
+                       for source in names])
     side = 1.6 + 0.85 * len(names)
     ax = new_axes(ax, figsize=(side + 1.2, side))
     limit = max(2.0, float(np.nanmax(np.abs(matrix))))
     ax.set_facecolor("#DDDDDD")
     ax.imshow(np.ma.masked_invalid(matrix), cmap="RdBu_r",
               norm=SymLogNorm(1.0, vmin=-limit, vmax=limit))
-    number_cells(ax, matrix, lambda size: np.log1p(size) > 0.6 * np.log1p(limit))
-    ax.set_xticks(range(len(names)), names, rotation=30, ha="right", fontsize=8)
-    ax.set_yticks(range(len(names)), names, fontsize=8)
+    number_cells(ax, matrix, lambda size: np.log1p(size) > 0.6 * np.log1p(limit), names, names,
+                 rotation=30, ha="right")
     ax.set(xlabel="coded picture", ylabel="networks from")
     ax.set_title(title or "RD loss against the picture's own fit (%)", fontsize=10)
-    ax.tick_params(length=0)
-    ax.spines[:].set_visible(False)
     return ax

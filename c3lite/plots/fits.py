@@ -1,7 +1,6 @@
 """Fits: pictures, errors, latents, where the bits went, and the loss over the steps."""
 
 import functools
-import itertools
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -21,6 +20,7 @@ PART_NAMES = {
     "upsampling": "upsampling kernel",
 }
 
+_LOSS = "loss (values in [0, 1], squared)"
 Curve = tuple[Shaped[ArrayLike, "..."], Float[ArrayLike, "..."]]
 """Steps and losses, as many of each."""
 
@@ -50,26 +50,22 @@ def where_bits_went(fit: Fit, ax: Axes | None = None) -> Axes:
     """The estimated bits of each part of the file (`Fit.bits`), as bars, with their shares."""
     ax = styles.new_axes(ax, figsize=(7, 0.6 + 0.55 * len(fit.bits)))
     names, bits = list(fit.bits), np.array(list(fit.bits.values()))
-    bars = ax.barh([PART_NAMES.get(n, n) for n in names], bits,
+    bars = ax.barh(range(len(bits)), bits,
                    color=[PART_COLORS.get(n, styles.OTHER["color"]) for n in names])
     total = bits.sum()
     ax.bar_label(bars, padding=4, labels=[
         f"{b:,.0f} bits, {b / fit.pixels:.3f} bpp, {b / max(total, 1e-9):.0%}" for b in bits])
-    ax.invert_yaxis()
     ax.set_xlim(0, 1.5 * max(bits.max(), 1e-9))  # room for the labels
     ax.xaxis.set_major_formatter("{x:,.0f}")
-    ax.set_xlabel("size (bits)")
     ax.set_title(f"{total:,.0f} bits in all, {fit.bpp_estimate:.3f} bits per pixel")
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
+    return styles.name_rows(ax, [PART_NAMES.get(n, n) for n in names], "size (bits)")
 
 
 def latent_bits(fit: Fit) -> list[Float[np.ndarray, "..."]]:
     """Estimated bits of every latent, an array for each grid, finest first. Measured with the
     networks that the file holds; in all, `fit.bits["latents"]`."""
-    bits = _bits(fit.networks.entropy, fit.config,
-                 jnp.asarray(fit.coded.symbols, jnp.float32), fit.shape)
-    return _split(bits, fit)
+    symbols = jnp.asarray(fit.coded.symbols, jnp.float32)
+    return _split(_bits(fit.networks.entropy, fit.config, symbols, fit.shape), fit)
 
 
 _bits = functools.partial(jax.jit, static_argnums=3)(entropy.latent_bits)
@@ -96,9 +92,8 @@ def _split(flat, fit: Fit) -> list[np.ndarray]:
 def pixel_bits(fit: Fit) -> Float[np.ndarray, "*shape"]:
     """Estimated latent bits of every pixel: each latent's, shared out evenly over its pixels. All
     grids added up; over all pixels this sums to `fit.bits["latents"]`."""
-    exponents = latents.exponents(fit.config)
-    return sum(_spread(bits, e, fit.shape)
-               for bits, e in zip(latent_bits(fit), exponents, strict=True))
+    return sum(_spread(bits, e, fit.shape) for bits, e in zip(
+        latent_bits(fit), latents.exponents(fit.config), strict=True))
 
 
 def latent_grids(fit: Fit, ax: Axes | None = None, *, frame: int = 0) -> Axes:
@@ -165,14 +160,13 @@ def history(fit: Fit, ax: Axes | None = None) -> Axes:
     dotted line is where stage 2 starts: hard rounding instead of noise."""
     ax = styles.new_axes(ax, figsize=(7, 3.5))
     past = fit.history
-    steps = np.arange(len(past.loss))
     rate = float(fit.config.rd_weight) * np.asarray(past.bits) / fit.pixels
-    ax.plot(steps, past.loss, color="black", label="loss")
-    ax.plot(steps, past.mse, color=styles.COLORS[3], label="distortion: MSE")
-    ax.plot(steps, rate, color=styles.COLORS[0], label="rate: λ · latent bits / pixels")
-    if 0 < int(fit.config.steps) < len(steps):
+    ax.plot(past.loss, color="black", label="loss")
+    ax.plot(past.mse, color=styles.COLORS[3], label="distortion (MSE)")
+    ax.plot(rate, color=styles.COLORS[0], label="rate (λ · bpp)")
+    if 0 < int(fit.config.steps) < len(rate):
         ax.axvline(int(fit.config.steps), color="gray", linestyle=":", label="stage 2")
-    return _finished(ax)
+    return styles.finished(ax, yscale="log", xlabel="step", ylabel=_LOSS)
 
 
 def losses(runs: Mapping[str, Fit | Float[ArrayLike, " steps"]], ax: Axes | None = None) -> Axes:
@@ -185,8 +179,7 @@ def loss_bands(runs: Mapping[str, Sequence[Curve]], ax: Axes | None = None, *,
                stage2: int | None = None, smooth: int = 5) -> Axes:
     """Loss over the steps: by name the mean over the curves of seeds as a line, all of them within
     a band, as far as the shortest goes. A curve is the running mean over `smooth` of its points,
-    not across the step `stage2`, which is marked. Raises `ValueError` for a name without a curve.
-    """
+    not across the step `stage2`, which is marked. Raises `ValueError` for a name without one."""
     ax = styles.new_axes(ax, figsize=(7, 3.8))
     for name, curves, color in styles.colored(runs):
         if not len(curves):
@@ -198,35 +191,14 @@ def loss_bands(runs: Mapping[str, Sequence[Curve]], ax: Axes | None = None, *,
         ax.fill_between(steps, losses.min(0), losses.max(0), color=color, alpha=0.25, linewidth=0)
         ax.plot(steps, losses.mean(0), color=color, linewidth=1.4, label=name)
     if stage2 is not None:
-        ax.axvline(stage2, color="gray", linestyle=":", linewidth=1)
-    _finished(ax, which="both")
+        ax.axvline(stage2, color="gray", linestyle=":", linewidth=1, label="stage 2")
+    styles.finished(ax, {"which": "both"}, yscale="log", xlabel="step", ylabel=_LOSS)
     styles.plain_numbers(ax.yaxis)
     return ax
 
 
-def _finished(ax, **grid):
-    return styles.finished(ax, grid, yscale="log", xlabel="step",
-                           ylabel="loss (values in [0, 1], squared)")
-
-
 def _smoothed(steps, loss, window, stage2):
     """Running mean over up to `window` points before and at each, within its stage."""
-    ends = [0, len(loss)] if stage2 is None else [0, np.searchsorted(steps, stage2), len(loss)]
-    parts = []
-    for first, last in itertools.pairwise(ends):
-        total = np.cumsum(np.concatenate([[0], loss[first:last]]))
-        at = np.arange(1, len(total))
-        since = np.maximum(at - window, 0)
-        parts.append((total[at] - total[since]) / (at - since))
-    return np.concatenate(parts)
-
-
-def learning_rates(fits: Mapping[str, Fit], ax: Axes | None = None) -> Axes:
-    """The learning rate over the steps, as fits recorded it (Fig. 11), on a logarithmic axis. The
-    dotted line is where stage 2 of the first fit starts."""
-    ax = styles.new_axes(ax, figsize=(7, 3.2))
-    for name, fit, color in styles.colored(fits):
-        ax.plot(fit.history.learning_rate, color=color, label=name)
-    steps = int(next(iter(fits.values())).config.steps)
-    ax.axvline(steps, color="gray", linestyle=":", label="stage 2")
-    return styles.finished(ax, xlabel="step", ylabel="learning rate", yscale="log")
+    stage = 0 if stage2 is None else np.searchsorted(steps, stage2)
+    return np.array([loss[max(i + 1 - window, stage if i >= stage else 0):i + 1].mean()
+                     for i in range(len(loss))])

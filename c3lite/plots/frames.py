@@ -27,8 +27,7 @@ def film_strip(video: Float[ArrayLike, "3 frames height width"], ax: Axes | None
         raise ValueError(f"a clip is (3, frames, height, width), not {x.shape}")
     x = x[:, :at_most]
     count, height, width = x.shape[1:]
-    # white between the frames
-    padded = np.pad(x, ((0, 0), (0, 0), (0, 0), (0, GAP)), constant_values=1)
+    padded = np.pad(x, ((0, 0), (0, 0), (0, 0), (0, GAP)), constant_values=1)  # white between
     strip = padded.transpose(2, 1, 3, 0).reshape(height, -1, 3)[:, :-GAP]
     ax = new_axes(ax, strip.transpose(2, 0, 1))
     ax.imshow(strip, interpolation="nearest")

@@ -165,8 +165,7 @@ def influence(gradient: Float[ArrayLike, "rows columns"], ax: Axes | None = None
     drawn = ax.imshow(np.where(gradient == 0, np.nan, gradient), cmap="RdBu_r", norm=norm,
                       interpolation="nearest")
     ax.set_facecolor("white")
-    styles.color_bar(drawn, ax, label)
-    bar = ax.child_axes[-1]
+    bar = styles.color_bar(drawn, ax, label)
     bar.set_yticks([-limit, 0, limit], [f"{v:.2g}" for v in (-limit, 0, limit)], minor=False)
     bar.minorticks_off()
     if at is not None:
@@ -188,7 +187,7 @@ def rounding_bands(z: Float[ArrayLike, " n"],
     for name, (mean, low, high), color in styles.colored(bands):
         ax.fill_between(z, low, high, color=color, alpha=0.22, linewidth=0)
         ax.plot(z, mean, color=color, label=name)
-    return styles.finished(ax, None, {"fontsize": 9}, xlim=(z.min(), z.max()),
+    return styles.finished(ax, xlim=(z.min(), z.max()),
                            xlabel="latent z (steps)", ylabel="seen by the networks (steps)")
 
 
@@ -205,9 +204,7 @@ def trade_off(settings: Float[ArrayLike, " n"], quantities: Mapping[str, Float[A
             styles.colored(quantities), itertools.cycle("osD^"), strict=False):
         ax.plot(at[order], np.asarray(values)[order], marker=marker, color=color, label=name)
     styles.finished(ax, {"which": "both"}, xscale="log", yscale="log", xlabel=label)
-    ticks = sorted(set(at))
-    ax.set_xticks(ticks, ["∞" if not np.isfinite(settings[at == t]).all() else f"{t:g}"
-                          for t in ticks])
+    ax.set_xticks(at[order], ["∞" if np.isinf(s) else f"{s:g}" for s in settings[order]])
     ax.xaxis.set_minor_formatter("")
     low, high = ax.get_ylim()  # within a decade the ticks between powers of ten are all there is
     styles.plain_numbers(ax.yaxis, minor="{x:g}" if high < 8 * low else "")
@@ -273,8 +270,7 @@ def wavefront(config, shape: tuple[int, int], ax: Axes | None = None, *,
     front = np.argwhere(steps == step)
     if not len(front):
         raise ValueError(f"no latent of the finest grid is decoded in step {step}")
-    kinds = np.where(steps < step, 1, 0)
-    kinds[steps == step] = 2
+    kinds = np.select([steps < step, steps == step], [1, 2])
     middle = front[len(front) // 2]
     offsets = np.array(ctx.grid_offsets(config, 2, 0)).reshape(-1, 2)
     for y, x in middle + offsets:
@@ -286,5 +282,5 @@ def wavefront(config, shape: tuple[int, int], ax: Axes | None = None, *,
     ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal")
     for name, color in names.items():
         ax.plot([], [], "s", markersize=9, color=color, markeredgecolor="#8C8C8C", label=name)
-    ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
+    ax.legend(**styles.BESIDE)
     return styles.bare(ax)

@@ -72,8 +72,7 @@ def rate_difference(curves: Mapping[str, RDCurve], anchor: RDCurve, ax: Axes | N
     """How much more rate than the anchor a codec needs at equal PSNR, in percent, over the PSNR: by
     piecewise cubics of ln(bpp), where both curves have points. BD-rate is the mean of such a line
     (of its logarithm). Raises `ValueError` for curves that share no PSNR with the anchor."""
-    log_anchor = _log_rate(anchor)
-    ax = new_axes(ax)
+    ax, log_anchor = new_axes(ax), _log_rate(anchor)
     for name, curve in curves.items():
         log_rate = _log_rate(curve)
         low = max(log_rate.x[0], log_anchor.x[0])
@@ -109,7 +108,7 @@ def estimate_against_file(fits: Iterable[Fit], ax: Axes | None = None) -> Axes:
     ax = new_axes(ax, figsize=(5, 4.6))
     ends = [0.9 * min(estimates.min(), files.min()), 1.1 * max(estimates.max(), files.max())]
     ax.plot(ends, ends, color="gray", linestyle="--", linewidth=1, label="equal", zorder=1)
-    ax.scatter(estimates, files, color=style("C3")["color"], zorder=2, label="one fit")
+    ax.plot(estimates, files, "o", color=style("C3")["color"], zorder=2, label="one fit")
     finished(ax, {"which": "both"}, xscale="log", yscale="log", xlim=ends, ylim=ends,
              aspect="equal", xlabel="estimate from log-probabilities (bpp)",
              ylabel="file, every byte counted (bpp)",
@@ -117,7 +116,6 @@ def estimate_against_file(fits: Iterable[Fit], ax: Axes | None = None) -> Axes:
              f"largest {excess[np.argmax(np.abs(excess))]:+.2f} %")
     wide = ends[1] > 10 * ends[0]
     for axis in (ax.xaxis, ax.yaxis):  # plain numbers, and few of them
-        axis.set_major_locator(
-            LogLocator(subs=(1, 2, 5)) if wide else MaxNLocator(5, steps=[1, 2, 5]))
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if wide else MaxNLocator(5))
         plain_numbers(axis)
     return ax

@@ -1,9 +1,10 @@
 """What all pictures share: styles of methods, axes, and showing a figure with its words."""
 
+import functools
 import html
 import io
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import matplotlib.pyplot as plt
@@ -11,7 +12,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.image import AxesImage
+from matplotlib.transforms import Affine2D, Bbox
 from PIL import Image
 
 T = TypeVar("T")
@@ -20,9 +23,9 @@ T = TypeVar("T")
 # Ours is blue, COOL-CHIC orange, classic codecs the rest; markers tell apart what color does not.
 METHOD_STYLE: dict[str, dict[str, Any]] = {
     "C3": {"color": "#0072B2", "marker": "o", "linewidth": 2.2, "zorder": 4},
-    "C3_FAST": {"color": "#0072B2", "marker": "D", "linestyle": "-."},
-    "BEYOND": {"color": "#0072B2", "marker": "^", "linestyle": ":"},
-    "BEYOND_SMALL": {"color": "#0072B2", "marker": "v", "linestyle": ":"},
+    "C3_FAST": {"color": "#882255", "marker": "D", "linestyle": "-."},
+    "BEYOND": {"color": "#332288", "marker": "^", "linestyle": ":"},
+    "BEYOND_SMALL": {"color": "#332288", "marker": "v", "linestyle": ":"},
     "C3 adaptive": {"color": "#0072B2", "marker": "*", "linestyle": "--", "zorder": 4},
     "COOL-CHIC": {"color": "#E69F00", "marker": "v", "linestyle": "--"},
     "COOL-CHICv2": {"color": "#E69F00", "marker": "^"},
@@ -45,6 +48,8 @@ COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#00
 """Colors of what is no method, such as settings of C3, in turn: the same eight, and a gray."""
 
 _ALIASES = {"Cool-Chic v1.0": "COOL-CHIC", "Cool-Chic v2.0": "COOL-CHICv2"}
+BESIDE = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "frameon": False, "fontsize": 9}
+"""A legend to the right of its axes, of what is no line."""
 OTHER = {"color": "#A6A6A6", "marker": ".", "linewidth": 1.0, "zorder": 1}
 
 
@@ -117,37 +122,89 @@ def new_axes(ax: Axes | None, picture=None, figsize=(7, 4.5)) -> Axes:
     return plt.subplots(figsize=figsize, layout="constrained")[1]
 
 
-def finished(ax: Axes, grid: Mapping[str, Any] | None = None,
-             legend: Mapping[str, Any] | None = None, **settings: Any) -> Axes:
+def finished(ax: Axes, grid: Mapping[str, Any] | None = None, **settings: Any) -> Axes:
     """The axes with `settings` (as for `Axes.set`), a faint grid, no upper and right edge, and a
-    legend where something has a label."""
+    name at each line that has a label."""
     ax.set(**settings)
     ax.grid(alpha=0.3, **(grid or {}))
     ax.spines[["top", "right"]].set_visible(False)
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend(**(legend or {}))
-    return ax
+    return name_lines(ax)
 
 
 def name_lines(ax: Axes) -> Axes:
-    """The axes with each line's label at its right end, in its color, instead of a legend."""
-    ax.figure.canvas.draw()  # what is where
-    box = ax.get_window_extent()
-    named = [line for line in ax.lines if not line.get_label().startswith("_")]
-    ends = [ax.transData.transform(line.get_xydata()[-1])[1] for line in named]
-    gap, above = 0.19 * ax.figure.dpi, -np.inf  # a line of text
-    for i in np.argsort(ends):
-        above = max(min(ends[i], box.y1), above + gap)
-        ax.annotate(named[i].get_label(), (1.01, (above - box.y0) / box.height), va="center",
-                    xycoords="axes fraction", color=named[i].get_color(), fontsize=9)
-    if ax.get_legend() is not None:
-        ax.get_legend().remove()
+    """The axes with each line's label at the line, in its color, instead of a legend.
+
+    A line that ends at the right edge, or whose name would cover others everywhere, is named beside
+    the axes, another near its end. Limits may change later; call again after adding lines.
+    """
+    for old in (ax.get_legend(), *(text for text in ax.texts if text.get_gid() == "name")):
+        if old is not None:
+            old.remove()
+    if ax.get_figure(root=True).get_layout_engine() is None:
+        ax.get_figure(root=True).set_layout_engine("constrained")  # makes room beside the axes
+    named = [line for line in ax.lines
+             if line.get_label() and line.get_label()[0] != "_" and len(line.get_xydata())]
+    found: dict[bytes, tuple] = {}
+
+    def place(renderer, line, part):  # in pixels; part 0 is the line's end, 1 the left of its name
+        paths = {one: _seen(one, ax.bbox) for one in ax.lines}
+        if (key := np.concatenate([*paths.values()]).tobytes()) not in found:
+            found[key] = _places(renderer, ax, paths, named)
+        return Affine2D().translate(*found[key][part][line])
+
+    for line in named:
+        ends = (functools.partial(place, line=line, part=part) for part in (0, 1))
+        stroke = {"arrowstyle": "-", "color": line.get_color(), "linewidth": 0.6, "shrinkB": 2}
+        ax.annotate(line.get_label(), (0, 0), (0, 0), *ends, gid="name", fontsize=9, va="center",
+                    color=line.get_color(), arrowprops=stroke | {"relpos": (0, 0.5)})
     return ax
 
 
+def _seen(line, box):
+    """Points of a line, some hundred, where it is on the axes, in pixels; else its end, moved."""
+    path = line.get_transform().transform_path(line.get_path())
+    points = path.interpolated(1 + 300 // max(len(path), 1)).vertices
+    inside = points[((points > box.p0 - 1) & (points < box.p1 + 1)).all(1)]
+    return inside if len(inside) else np.clip(points[-1:], box.p0, box.p1)
+
+
+def _places(renderer, ax, paths, named):
+    """Ends of lines and left ends of their names, which cover few points and no other text."""
+    box, point, points = ax.bbox, renderer.points_to_pixels(1), np.concatenate([*paths.values()])
+    taken = [text.get_window_extent(renderer) for text in ax.texts if text.get_gid() != "name"]
+    sides = np.array([(1, 0), (0, 1), (0, -1), (-1, 0), (-1, 1), (1, -1), (1, 1), (-1, -1)])
+    ends, starts = {line: paths[line][-1] for line in named}, {}
+    for line, end in ends.items():
+        half = np.array(renderer.get_text_width_height_descent(
+            line.get_label(), FontProperties(size=9), False)[:2]) / 2
+        at = paths[line][np.linspace(len(paths[line]) - 1, 0, 21).astype(int), None]
+        centers = (at + sides * (half + point * np.array([7, 4]))).reshape(-1, 2)
+        low, high = centers - half, centers + half
+        cost = 0.2 * np.arange(len(centers)) + 3 / point * (
+            np.maximum(box.p0 - low, 0) + np.maximum(high - box.p1, 0)).sum(1)
+        cost += 4 * (abs(points - centers[:, None]) < half + 2 * point).all(2).sum(1)
+        cost += 99 * sum(((low < other.p1) & (high > other.p0)).all(1) for other in taken)
+        best, away = cost.argmin(), box.x1 - end[0]
+        if away > 0.06 * box.width and cost[best] < 40 + 0.1 * away / point:
+            taken.append(Bbox([low[best], high[best]]))
+            ends[line] = starts[line] = low[best, 0], centers[best, 1]
+    beside = sorted((one for one in named if one not in starts), key=lambda one: ends[one][1])
+    apart = 11.5 * point * np.arange(len(beside))
+    heights = np.array([ends[line][1] for line in beside]) - apart  # without overlap, if they rise
+    up, down = np.maximum.accumulate(heights), np.minimum.accumulate(heights[::-1])[::-1]
+    heights = np.clip((up + down) / 2, box.y0, box.y1 - apart.max(initial=0)) + apart
+    starts |= {line: (box.x1 + 10 * point, y) for line, y in zip(beside, heights, strict=True)}
+    return ends, starts
+
+
 def name_rows(ax: Axes, names: Iterable[str], xlabel: str, fontsize: int | None = None) -> Axes:
-    """The axes with a named row for each bar, the first on top, and only the lower edge."""
+    """The axes with a named row for each bar, the first on top, a line at 0, the lower edge, and a
+    legend beside them where something has a label."""
     names = list(names)
+    if ax.get_xscale() != "log":
+        ax.axvline(0, color="black", linewidth=0.8)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(**BESIDE)
     ax.set_yticks(range(len(names)), names, fontsize=fontsize)
     ax.invert_yaxis()
     ax.set_xlabel(xlabel)
@@ -158,7 +215,7 @@ def name_rows(ax: Axes, names: Iterable[str], xlabel: str, fontsize: int | None 
 
 def plain_numbers(axis: Axis, minor: str = "") -> None:
     """No powers of ten on a logarithmic axis; between its main ticks as `minor` formats."""
-    axis.set_major_formatter("{x:g}")
+    axis.set_major_formatter("{x:,.9g}")
     axis.set_minor_formatter(minor)
 
 
@@ -179,8 +236,14 @@ def signed_picture(ax: Axes, values, limit: float | int | None = None, **how: An
     return ax.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest", **how)
 
 
-def number_cells(ax: Axes, values: np.ndarray, strong) -> None:
-    """Write a map's numbers, but for NaN, into its cells: in white where `strong` of them holds."""
+def number_cells(ax: Axes, values: np.ndarray, strong, rows: Sequence[str],
+                 columns: Sequence[str], **ticks: Any) -> None:
+    """Name a map's rows and columns, and write its numbers, but for NaN, into its cells: in white
+    where `strong` of them holds."""
+    ax.set_yticks(range(len(rows)), rows)
+    ax.set_xticks(range(len(columns)), columns, **ticks)
+    ax.tick_params(length=0)
+    ax.spines[:].set_visible(False)
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
             ax.text(column, row, signed(value), ha="center", va="center", fontsize=9,
@@ -195,11 +258,12 @@ def picture(x) -> np.ndarray:
 
 
 def bare(ax: Axes) -> Axes:
-    ax.set_xticks([])
-    ax.set_yticks([])
+    ax.set(xticks=[], yticks=[])
     return ax
 
 
-def color_bar(drawn, ax: Axes, text: str) -> None:
-    # beside the picture, as high as it, whatever the layout of the figure is
-    ax.figure.colorbar(drawn, cax=ax.inset_axes((1.02, 0, 0.03, 1)), label=text)
+def color_bar(drawn, ax: Axes, text: str) -> Axes:
+    # beside the picture, as high as it, whatever the layout of the figure is; away from the next
+    if (figure := ax.get_figure(root=True)).get_constrained_layout():
+        figure.get_layout_engine().set(wspace=0.06)
+    return ax.figure.colorbar(drawn, cax=ax.inset_axes((1.02, 0, 0.03, 1)), label=text).ax

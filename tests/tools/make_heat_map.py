@@ -22,6 +22,7 @@ def main() -> None:
     changes = {NAMES.get(row, row): by_weight
                for row, by_weight in loss_changes(results, latents_alone=True).items()}
     ax = effects_by_rate(changes)
+    ax.set_ylabel("taken away from C3")
     ax.figure.savefig(OUTPUT, dpi=130, bbox_inches="tight")
     plt.close(ax.figure)
     for row, by_weight in changes.items():

@@ -61,21 +61,15 @@ def main() -> None:
     figure, ax = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
     points, others = measured(), lines()
     for name, (minutes, rate) in points.items():
-        ax.plot(minutes, rate, **plots.style(name) | {"markersize": 9})
-        ax.annotate(name, (minutes, rate), xytext=(8, -3), textcoords="offset points", fontsize=9)
+        ax.plot(minutes, rate, label=name, **plots.style(name) | {"markersize": 9})
         print(f"{name:26}{minutes:6.1f} min {rate:.4f} bpp")
-    last, near = -np.inf, 0
     for name, rate in sorted(others.items(), key=lambda other: other[1]):
-        ax.axhline(rate, color="#A6A6A6", linewidth=1, zorder=1)
-        near = near + 1 if rate - last < 0.03 else 0  # names of lines so near stand side by side
-        last = rate
-        ax.annotate(name, ((0.01, 0.23, 0.87)[near % 3], rate), xycoords=("axes fraction", "data"),
-                    va="center", fontsize=7.5, color="#606060",
-                    bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5})
+        ax.axhline(rate, color="#767676", linewidth=0.8, zorder=1, label=name)
         print(f"{name:26}           {rate:.4f} bpp")
     longest = max(minutes for minutes, _ in points.values())
     ax.set(xlim=(0, 1.5 * longest), ylim=(0, None), xlabel="minutes of one CPU core, 2,200 steps",
            ylabel=f"bits per pixel at {PSNR_DB:g} dB")
+    plots.name_lines(ax)
     figure.savefig(OUTPUT, dpi=130)
     plt.close(figure)
 
