@@ -18,8 +18,9 @@ STORES = NOTEBOOKS / "results/course", REPOSITORY / "ablations/results/ladder/la
 LENGTH = {"rd_weight": course.RD_WEIGHT, "steps": course.STEPS,
           "stage2_steps": course.STEPS // 10}
 NONE = {name: value for row in list(KNOCKOUTS)[:6] for name, value in KNOCKOUTS[row].items()}
-OWN = {"C3 in 100 lines": "hundred_lines.json", "C3, one table for each grid": "one_table.json"}
-"""Rows that a lesson has measured itself, with `RECOMPUTE = True`, and where it has written them."""
+OWN = {"C3 in 100 lines": "hundred_lines.json",
+       "C3, one table for each grid": "one_table.json"}
+"""Rows that a lesson measures itself, with `RECOMPUTE = True`, and the file that it writes."""
 ROWS = {  # name: the lesson that runs it, and its config
     "C3_FAST": ("00", c3.C3_FAST),
     "COOL-CHIC": ("01", c3.COOL_CHIC),
