@@ -1,7 +1,8 @@
 """Write what `course.scoreboard` compares with: `python -m tests.tools.make_scoreboard`.
 
 Reads the finished fits of notebooks/results/course and of the ladder, at the price and length of
-the course, and what lessons have written, and fits nothing. A row whose fits are not there yet has no numbers.
+the course, and what lessons have written, and fits nothing. A row whose fits are not there yet has
+no numbers.
 """
 
 import json
