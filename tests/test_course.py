@@ -115,8 +115,8 @@ def test_what_is_to_be_tried_and_done_has_answers_and_hints(path):
 
 @each_lesson
 def test_leads_back_and_on_in_one_form(path):
-    rows = re.findall(r"^\| (\w+) \| \[(.+?)\]\((\d.+?)\)", (COURSE / "README.md").read_text("utf-8"),
-                      re.MULTILINE)
+    rows = re.findall(r"^\| (\w+) \| \[(.+?)\]\((\d.+?)\)",
+                      (COURSE / "README.md").read_text("utf-8"), re.MULTILINE)
     links = [f"[{number} {title}]({name})" for number, title, name in rows]
     at = [name for _, _, name in rows].index(path.name)
     line = " · ".join([*links[max(at - 1, 0):at], "[the course](README.md)",

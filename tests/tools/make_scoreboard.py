@@ -1,7 +1,8 @@
 """Write what `course.scoreboard` compares with: `python -m tests.tools.make_scoreboard`.
 
 Reads the finished fits of notebooks/results/course and of the ladder, at the price and length of
-the course, and fits nothing. A row whose fits are not there yet has no numbers.
+the course, and what lessons have written, and fits nothing. A row whose fits are not there yet has
+no numbers.
 """
 
 import json
@@ -18,6 +19,9 @@ STORES = NOTEBOOKS / "results/course", REPOSITORY / "ablations/results/ladder/la
 LENGTH = {"rd_weight": course.RD_WEIGHT, "steps": course.STEPS,
           "stage2_steps": course.STEPS // 10}
 NONE = {name: value for row in list(KNOCKOUTS)[:6] for name, value in KNOCKOUTS[row].items()}
+OWN = {"C3 in 100 lines": "hundred_lines.json",
+       "C3, one table for each grid": "one_table.json"}
+"""Rows that a lesson measures itself, with `RECOMPUTE = True`, and the file that it writes."""
 ROWS = {  # name: the lesson that runs it, and its config
     "C3_FAST": ("00", c3.C3_FAST),
     "COOL-CHIC": ("01", c3.COOL_CHIC),
@@ -30,6 +34,7 @@ ROWS = {  # name: the lesson that runs it, and its config
     "C3 with a step of 1": ("04", c3.edit(c3.C3, **KNOCKOUTS["quantization-step<1"])),
     "C3, stage 2 at one rate": ("04a", c3.edit(c3.C3, **KNOCKOUTS["adaptive-lr-stage2"])),
     "C3 without any of the six": ("04b", c3.edit(c3.C3, **NONE)),
+    "C3, one table for each grid": ("05", None),
     "C3, every byte of the file": ("05b", c3.C3),
 }
 
@@ -42,11 +47,11 @@ def main() -> None:
             config = c3.Config.from_json(json.dumps(record.config))
             by_config.setdefault(config.canonical_json(), []).append(record)
     out = {}
-    own = json.loads((NOTEBOOKS / "results/hundred_lines.json").read_text("utf-8")) if (
-        NOTEBOOKS / "results/hundred_lines.json").exists() else []
     for name, (lesson, config) in ROWS.items():
-        points = own
-        if config is not None:
+        own = NOTEBOOKS / "results" / OWN.get(name, "")
+        if config is None:
+            points = json.loads(own.read_text("utf-8")) if own.exists() else []
+        else:
             found = by_config.get(c3.edit(config, **LENGTH).canonical_json(), [])
             points = [(r.file_bpp if "byte" in name else r.bpp, r.psnr_db) for r in
                       sorted(found, key=lambda r: r.seed)]
