@@ -13,7 +13,7 @@ from typing import Literal, SupportsFloat
 import numpy as np
 from jaxtyping import ArrayLike, Float, Shaped
 
-Curve = Sequence[SupportsFloat] | Shaped[ArrayLike, "..."]
+Numbers = Sequence[SupportsFloat] | Shaped[ArrayLike, "..."]
 Pixels = Float[ArrayLike, "3 *_"]
 """An image or a video, values in [0, 1]."""
 
@@ -100,7 +100,8 @@ def bpp(bits: SupportsFloat, shape: Sequence[int]) -> float:
     return bits / math.prod(shape)
 
 
-def bd_rate(rate_bpp: Curve, psnr_db: Curve, anchor_rate_bpp: Curve, anchor_psnr_db: Curve, *,
+def bd_rate(rate_bpp: Numbers, psnr_db: Numbers,
+            anchor_rate_bpp: Numbers, anchor_psnr_db: Numbers, *,
             method: Literal["cubic", "pchip"] = "cubic") -> float:
     """Bjøntegaard's delta rate: how much more rate than the anchor at equal PSNR, in percent.
 
@@ -162,7 +163,7 @@ def _decibels(error: float) -> float:
     return math.inf if error == 0 else -10 * math.log10(error)
 
 
-def _curve(name: str, rate_bpp: Curve, psnr_db: Curve) -> tuple[np.ndarray, np.ndarray]:
+def _curve(name: str, rate_bpp: Numbers, psnr_db: Numbers) -> tuple[np.ndarray, np.ndarray]:
     """(PSNR, ln bpp) in the order of PSNR."""
     rate, quality = np.asarray(rate_bpp, np.float64), np.asarray(psnr_db, np.float64)
     if rate.ndim != 1 or rate.shape != quality.shape:

@@ -221,8 +221,8 @@ def finish(
     if source is not None:
         symbols = np.rint(np.asarray(codec.scaled_latents(config)))
         coded = source.coded._replace(symbols=symbols.astype(np.int32))
-        latent_bits = _latent_bits(source.networks.entropy, config, symbols, codec.shape)
-        bits = source.bits | {"latents": float(latent_bits.sum())}
+        each = latent_bits(source.networks.entropy, config, symbols, codec.shape)
+        bits = source.bits | {"latents": float(each.sum())}
     else:
         found = parameters.search(codec, config, jnp.asarray(x))
         coded = jax.tree.map(np.asarray, found.best)
@@ -241,7 +241,7 @@ def finish(
     return result
 
 
-_latent_bits = jax.jit(entropy.latent_bits, static_argnums=3)
+latent_bits = jax.jit(entropy.latent_bits, static_argnums=3)
 
 
 def check_image(x) -> Float[np.ndarray, "3 *shape"]:

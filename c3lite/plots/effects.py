@@ -52,6 +52,7 @@ def changes(ours: Mapping[str, float | Sequence[float] | np.ndarray], ax: Axes |
     for row, mean, values in zip(rows, means, single, strict=True):
         ax.annotate(signed(round(mean, 1) + 0), (max(values.max(), 0), row), (6, 0),
                     textcoords="offset points", va="center", fontsize=9, zorder=4)
+    ax.use_sticky_edges = False  # numbers stand behind 0, too
     ax.margins(x=0.12)
     return name_rows(ax, ours, label)
 

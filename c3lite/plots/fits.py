@@ -1,6 +1,5 @@
 """Fits: pictures, errors, latents, where the bits went, and the loss over the steps."""
 
-import functools
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -11,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 
 from c3lite.evaluation.report import PART_COLORS
+from c3lite.fitting import fit as fitting
 from c3lite.fitting.fit import Fit
 from c3lite.model import entropy, latents
 from c3lite.plots import styles
@@ -21,7 +21,7 @@ PART_NAMES = {
 }
 
 _LOSS = "loss (values in [0, 1], squared)"
-Curve = tuple[Shaped[ArrayLike, "..."], Float[ArrayLike, "..."]]
+LossCurve = tuple[Shaped[ArrayLike, "..."], Float[ArrayLike, "..."]]
 """Steps and losses, as many of each."""
 
 
@@ -65,10 +65,9 @@ def latent_bits(fit: Fit) -> list[Float[np.ndarray, "..."]]:
     """Estimated bits of every latent, an array for each grid, finest first. Measured with the
     networks that the file holds; in all, `fit.bits["latents"]`."""
     symbols = jnp.asarray(fit.coded.symbols, jnp.float32)
-    return _split(_bits(fit.networks.entropy, fit.config, symbols, fit.shape), fit)
+    return _split(fitting.latent_bits(fit.networks.entropy, fit.config, symbols, fit.shape), fit)
 
 
-_bits = functools.partial(jax.jit, static_argnums=3)(entropy.latent_bits)
 _predict = jax.jit(entropy.EntropyModel.__call__)
 
 
@@ -175,7 +174,7 @@ def losses(runs: Mapping[str, Fit | Float[ArrayLike, " steps"]], ax: Axes | None
     return loss_bands({name: [(np.arange(len(loss)), loss)] for name, loss in past}, ax, smooth=20)
 
 
-def loss_bands(runs: Mapping[str, Sequence[Curve]], ax: Axes | None = None, *,
+def loss_bands(runs: Mapping[str, Sequence[LossCurve]], ax: Axes | None = None, *,
                stage2: int | None = None, smooth: int = 5) -> Axes:
     """Loss over the steps: by name the mean over the curves of seeds as a line, all of them within
     a band, as far as the shortest goes. A curve is the running mean over `smooth` of its points,

@@ -114,7 +114,7 @@ def learn_offsets(video: Float[ArrayLike, "3 *shape"], config: Config = ADAPTIVE
     began = time.perf_counter()
     store, state, past = resumed(checkpoint, [x], [wide], [key], begin(x, wide, key))
 
-    def found(state):
+    def learned(state):
         first = (state.codec.entropy.network(n)[0].weight for n in range(ctx.masked_count(config)))
         maps = tuple(np.abs(np.asarray(w)[:, : window**2]).mean(0).reshape(window, window)
                      for w in first)
@@ -125,10 +125,10 @@ def learn_offsets(video: Float[ArrayLike, "3 *shape"], config: Config = ADAPTIVE
     state = best_start(x, wide, state, past, progress=progress)
     for state, _ in chunks(x, wide, state, past, progress=progress, store=store):  # noqa: B020
         if callback is not None:
-            callback(found(state))
+            callback(learned(state))
     if store is not None:
         remove(store.path)
-    return found(state)
+    return learned(state)
 
 
 def _best_box(heat: Float[np.ndarray, "window window"], size) -> tuple[int, int]:
