@@ -195,12 +195,25 @@ def test_what_counts_as_a_number_in_prose(text, numbers):
     assert [line.split(": ")[1].split(", in")[0] for line in found] == numbers
 
 
+def test_a_lesson_may_quote_its_own_cells(root):
+    (root / "notebooks").mkdir()
+    output = [{"text": ["12.3456 bits, 1,770 MACs\n"]}, {"data": {"text/plain": "0.25"}}]
+    for text, refused in (("From 12.3 to 12.35 and −1,770, 3e-4, 0.2 of 7.", []),
+                          ("12.34, 1,771, 2e-4 and 0.4", ["12.34", "1,771", "2e-4", "0.4"])):
+        cells = [{"cell_type": "code", "source": ["x = 3e-4 + 7"], "outputs": output},
+                 {"cell_type": "markdown", "source": [text]}]
+        (root / "notebooks" / "00.ipynb").write_text(json.dumps({"cells": cells}))
+        found = [line.split(": ")[1].split(", in")[0] for line in pages.verify(root)]
+        assert found == refused
+
+
 def test_a_lesson_keeps_what_its_cells_printed(root):
     (root / "notebooks").mkdir()
     path = root / "notebooks" / "00.ipynb"
     call = 'bd("table03/tiny", "soft-rounding"):.0f'
     text = f"It is\nby <!--= {call} -->0<!--/--> %.\n"
-    notebook = {"cells": [{"cell_type": "code", "source": ["1\n", "2"], "outputs": ["3 §"]},
+    output = [{"text": "3 §"}]
+    notebook = {"cells": [{"cell_type": "code", "source": ["1\n", "2"], "outputs": output},
                           {"cell_type": "markdown", "source": [text]}], "metadata": {"a": 1}}
     path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", "utf-8")
     assert pages.results(root) == []

@@ -43,7 +43,9 @@ class TextTable(NamedTuple):
 
 def number(value: float, places: int = 1, sign: bool = False) -> str:
     """For a cell: "-" for NaN."""
-    return "-" if math.isnan(value) else f"{value:{'+' if sign else ''},.{places}f}"
+    # not "-0.00", which the sum makes 0
+    return "-" if math.isnan(value) else (
+        f"{round(value, places) + 0.0:{'+' if sign else ''},.{places}f}")
 
 
 class Estimate(NamedTuple):

@@ -5,9 +5,10 @@ A number on a page stands between comments that name its figure (`figures.Figure
     <!--= bd("table03/laptop", "gelu") -->+5.7<!--/--> or <!--= count("ladder/laptop", "fits"):d -->
 
 and a table likewise, with the comments on lines of their own. `python -m tests.tools.pages results`
-writes them from the stores; `verify` says which differ. All other numbers have their words and
-source in `ablations/results/sources.yaml`, or are refused. What is no prose does not count: code,
-formulas, headings, links, addresses of pictures, and what cells of a notebook print.
+writes them from the stores; `verify` says which differ. A lesson's text may also quote its own
+cells: numbers that they have or print. All others have their words and source in
+`ablations/results/sources.yaml`, or are refused. What is no prose does not count: code, formulas,
+headings, links, addresses of pictures, and what cells of a notebook print.
 """
 
 import argparse
@@ -122,8 +123,38 @@ def remade(prose: Prose, figures: Figures) -> tuple[str, list[str], list[str]]:
     return _BOUND.sub(anew, prose.text), differs, left
 
 
-def unlisted(prose: Prose, patterns: Iterable[str]) -> tuple[list[str], int]:
-    """The numbers in prose that are in no match of a pattern, and how many are in one."""
+def own_numbers(page: Path) -> list[float]:
+    """The numbers, without signs, in a lesson's code and in the text that its cells print."""
+    if page.suffix != ".ipynb":
+        return []
+    texts = []
+    for cell in json.loads(page.read_text("utf-8"))["cells"]:
+        texts.append("".join(cell["source"]) if cell["cell_type"] == "code" else "")
+        for output in cell.get("outputs", []):
+            data = {"text": output.get("text", ""), **output.get("data", {})}
+            texts += ["".join(data[kind]) for kind in ("text", "text/plain", "text/html")
+                      if kind in data]
+    found = (re.sub(r",(?=\d{3})", "", number)
+             for number in re.findall(r"\d[\d,]*(?:\.\d+)?(?:e-?\d+)?", "\n".join(texts)))
+    return [float(number) for number in found if "," not in number]
+
+
+def is_quoted(number: str, own: Sequence[float]) -> bool:
+    """Whether a number in prose is one of a lesson's own, rounded to its places."""
+    try:
+        value = abs(float(number.replace("−", "-").replace(",", "")))
+    except ValueError:
+        return False
+    places = 0 if "e" in number else len(number.partition(".")[2])
+    slack = 1e-9 * value if "e" in number else 0.5001 * 10.0**-places
+    return any(abs(x - value) <= slack for x in own)
+
+
+def unlisted(
+    prose: Prose, patterns: Iterable[str], own: Sequence[float] = ()
+) -> tuple[list[str], int]:
+    """The numbers in prose that are in no match of a pattern and are not quoted from a lesson's
+    `own`, and how many are."""
     def blank(match: re.Match) -> str:
         return re.sub(r"[^\n]", " ", match[0])
 
@@ -132,7 +163,8 @@ def unlisted(prose: Prose, patterns: Iterable[str]) -> tuple[list[str], int]:
     numbers = list(_NUMBER.finditer(text))
     found = [f"{prose.at(m.start())}: {m[0]}, in \"{_around(prose.text, m)}\", is bound to no "
              "figure and has no source" for m in numbers
-             if not any(first <= m.start() and m.end() <= last for first, last in spans)]
+             if not any(first <= m.start() and m.end() <= last for first, last in spans)
+             and not is_quoted(m[0], own)]
     return found, len(numbers) - len(found)
 
 
@@ -178,11 +210,11 @@ def verify(root: Path) -> list[str]:
         texts = "\n".join(prose.text for prose in parts)
         wrong += [f"{SOURCES}: {name} has no \"{phrase}\" (any more)" for phrase in phrases
                   if not re.search(_words(phrase), texts)]
-        loose, bound, with_source = [], 0, 0
+        loose, bound, with_source, own = [], 0, 0, own_numbers(path)
         for prose in parts:
             _, differs, left = remade(prose, figures)
             wrong += differs + left
-            found, n = unlisted(prose, [*map(_words, phrases), *everywhere])
+            found, n = unlisted(prose, [*map(_words, phrases), *everywhere], own)
             loose, with_source = loose + found, with_source + n
             bound += len(_BOUND.findall(prose.text))
         expected = sources["unbound"].get(name, 0)
