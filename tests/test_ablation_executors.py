@@ -184,11 +184,14 @@ def test_while_a_gpu_fits_a_batch_the_files_of_the_one_before_are_written(tmp_pa
     with monkeypatch.context() as patch:
         patch.setattr(executors, "on_cpu", lambda: False)
         patch.setattr(devices, "cores", lambda: 1)
-        results = list(sweep([BASE], pictures(3), WEIGHTS, store=tmp_path / "a", batch=2,
+        results = list(small_sweep(tmp_path / "a", [BASE], pictures(3), WEIGHTS, "process"))
+        batches = list(sweep([BASE], pictures(3), WEIGHTS, store=tmp_path / "batches", batch=2,
                              executor="process"))
     plain = {r.record.key: r.record for r in small_sweep(
         tmp_path / "b", [BASE], pictures(3), WEIGHTS, "process")}
-    for record in (r.record for r in results):
+    assert all(r.record.file_bytes == plain[r.record.key].file_bytes for r in results)
+    assert keys(batches) == keys(results)
+    for record in (r.record for r in batches):
         assert record.loss == pytest.approx(plain[record.key].loss, rel=2e-3)
         assert record.file_bytes == pytest.approx(plain[record.key].file_bytes, abs=8)
         assert record.batch == 2

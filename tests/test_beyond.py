@@ -195,7 +195,7 @@ def test_separable_upsampling_starts_where_the_learned_kernel_does(shape):
 
 @settings(max_examples=20)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**31))
-@example(1, 1, 0)
+@example(5, 8, 0)
 def test_one_step_of_separable_upsampling_is_the_sum_over_its_taps(height, width, seed):
     rng = np.random.default_rng(seed)
     coarse = rng.normal(size=(-(-height // 2), -(-width // 2))).astype(np.float32)
@@ -220,7 +220,7 @@ def test_one_step_of_separable_upsampling_is_the_sum_over_its_taps(height, width
 
     for y, x in itertools.product(range(height), range(width)):
         np.testing.assert_allclose(found[:, y, x], [own(y, x), raised(y, x)], rtol=1e-3, atol=1e-3)
-    if height == width == 1:  # the shapes of all examples would be compiled
+    if (height, width) == (5, 8):  # the shapes of all examples would be compiled
         np.testing.assert_allclose(raise_separably(jnp, [fine, coarse], jnp.asarray(kernel)),
                                    found, rtol=1e-5, atol=1e-5)
 
@@ -355,12 +355,13 @@ def test_the_networks_smooth_bits_follow_their_bits():
     assert all(np.isfinite(g).all() for g in gradient)
 
 
-def test_a_fit_that_sees_its_networks_bits_has_smaller_networks(fitted):
-    config = c3.edit(fitted.config, network_rate=10.0)  # as it has few steps
-    seeing = c3.fit(fitted.image, config, progress=False)
-    before, after = (sum(b for part, b in fit.bits.items() if part != "latents")
-                     for fit in (fitted, seeing))
-    assert after < 0.9 * before
+def test_a_fit_that_sees_its_networks_bits_has_smaller_networks():
+    x = c3.data.crop(c3.data.kodak(23), 220, 300, 24, 32)
+    config = c3.edit(c3.C3, rd_weight=4e-3, steps=100, stage2_steps=0, num_grids=2,
+                     entropy_widths=(4,), synthesis_widths=(4,), context_size=(3, 3))
+    bits = [sum(b for part, b in fit.bits.items() if part != "latents") for fit in (
+        c3.fit(x, c3.edit(config, network_rate=rate), progress=False) for rate in (0.0, 1.0))]
+    assert bits[1] < 0.9 * bits[0]
 
 
 # What excludes what -----------------------------------------------------------------------------

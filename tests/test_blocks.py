@@ -17,7 +17,7 @@ from c3lite.model.quantize import hard_round
 from tests.coded import CONFIGS
 
 
-@settings(max_examples=15)  # every shape compiles its own slices
+@settings(max_examples=25)  # every shape compiles its own slices
 @given(st.data())
 def test_blocks_are_the_windows_of_the_array(data):
     shape = data.draw(hnp.array_shapes(min_dims=1, max_dims=3, max_side=9))

@@ -12,7 +12,7 @@ import pytest
 
 import c3lite as c3
 from c3lite import ablation
-from c3lite.ablation import jobs
+from c3lite.ablation import devices, jobs
 from c3lite.arrays import blocks
 from c3lite.fitting import batch, checkpoint, loop, training
 from c3lite.model import codec, latents
@@ -29,7 +29,7 @@ def gpu(monkeypatch):
     jax.clear_caches()
 
 
-@pytest.mark.parametrize("name", ["cool-chic-v2", "video"])
+@pytest.mark.parametrize("name", ["c3", "cool-chic-v2", "video"])
 def test_the_objective_and_its_gradient_are_the_same(name, gpu):
     config = c3.edit(CONFIGS[name], num_grids=2, entropy_widths=(5,), synthesis_widths=(4,),
                      synthesis_residual_convs=1)
@@ -151,3 +151,9 @@ def test_what_is_large_on_a_cpu_is_not_elsewhere(gpu):
     assert blocks.is_large(2**20) and not blocks.is_large(2**10)
     gpu()
     assert not blocks.is_large(2**20)
+
+
+def test_the_device_s_name_says_what_products_are_of(gpu):
+    assert "float32" not in devices.name()
+    gpu()
+    assert devices.name().endswith("float32")

@@ -76,7 +76,7 @@ def stack_contexts(
     """Contexts of all latents of `grids`, one column a latent, grids one after another."""
     if not offsets:
         return jnp.zeros((0, sum(grid.size for grid in grids)))
-    sliced = 0 if len(offsets) == 1 else SMALL_GRID
+    sliced = 0 if len(offsets) == 1 else SMALL_GRID  # a single slice costs little to compile
     large = list(itertools.takewhile(lambda grid: grid.size > sliced, grids))
     small = grids[len(large):]
     # one concatenation of all rows and grids, instead of one a grid and one of the grids
