@@ -80,8 +80,8 @@ def sum_over_blocks(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _summed(f, constants, params, fixed, blocks):
-    """Of blocks that are cut. Its derivative, by `params` and `blocks`, is taken with the value, one
-    block after another, so that no block's intermediate arrays are kept or computed twice."""
+    """Of blocks that are cut. Its derivative, by `params` and `blocks`, is taken with the value,
+    block by block, so that no block's intermediate arrays are kept or computed twice."""
     def add(total, block):
         return total + f(constants, params, *block), None
 
