@@ -137,16 +137,18 @@ class Study:
         p = self.parameters
         return edit(base, steps=p.steps, stage2_steps=p.stage2_steps)
 
-    def choose(self, rows: Iterable[Row]) -> list[Row]:
-        """The rows asked for, the first always, as the others are compared with it."""
+    def choose(self, rows: Iterable[Row], always: int = 1) -> list[Row]:
+        """The rows asked for, the first `always`: 1, as the others are compared with it, or 0."""
         rows, wanted = list(rows), self.parameters.rows
         for name in wanted:
             check_name(f"{self.name} has no row", name, [row.name for row in rows])
-        return [row for row in rows if not wanted or row.name in wanted or row is rows[0]]
+        return [row for i, row in enumerate(rows)
+                if not wanted or row.name in wanted or i < always]
 
-    def run(self, rows: Iterable[Row], seeds: Sequence[int] | None = None) -> list[Result]:
-        """Print the plan, then run the sweep, with other `seeds` than the parameters'."""
-        rows, p = self.choose(rows), self.parameters
+    def run(self, rows: Iterable[Row], seeds: Sequence[int] | None = None,
+            always: int = 1) -> list[Result]:
+        """Print the plan, then run the sweep of `choose`'s rows, with other `seeds` if given."""
+        rows, p = self.choose(rows, always), self.parameters
         images = Images.of(self.image_names)
         print(self.describe(rows, images, seeds), flush=True)
         return list(sweep(rows, images, p.rd_weights, p.seeds if seeds is None else seeds,

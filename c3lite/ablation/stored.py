@@ -98,9 +98,9 @@ def _planned(template: Path, parameters: dict[str, Any],
                 self.dataset = "kodak"  # stood in, whatever is at hand here
             return super()._image_names()
 
-        def run(self, rows, seeds: Sequence[int] | None = None) -> list[Result]:
+        def run(self, rows, seeds: Sequence[int] | None = None, always: int = 1) -> list[Result]:
             p, images = self.parameters, _Images(fits, self.image_names)
-            runs.append((self, plan(self.choose(rows), images, p.rd_weights, seeds or p.seeds)))
+            runs.append((self, plan(self.choose(rows, always), images, p.rd_weights, seeds or p.seeds)))
             return []
 
         def table(self, *_, **__):
