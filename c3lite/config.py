@@ -290,10 +290,8 @@ class Config(eqx.Module):
         """What names a fit in a store or a checkpoint: the fields off their defaults, sorted. A
         field that is added later, with a default that changes nothing, leaves old names as they
         are; 1 and 1.0 are one config."""
-        mine, default = (json.loads(
-            json.dumps(dataclasses.asdict(config), default=float), parse_int=float)
-            for config in (self, Config()))
-        changed = {name: value for name, value in mine.items() if value != default[name]}
+        changed = {name: value for name, value in _plain(self).items()
+                   if value != _defaults()[name]}
         return json.dumps(changed, sort_keys=True)
 
     @staticmethod
@@ -305,6 +303,13 @@ class Config(eqx.Module):
             raise ValueError(f"this config was written by version {version} of the config format; "
                              f"this c3lite reads version {FORMAT_VERSION}")
         return edit(Config(), **values)
+
+
+def _plain(config: Config) -> dict[str, Any]:
+    return json.loads(json.dumps(dataclasses.asdict(config), default=float), parse_int=float)
+
+
+_defaults = functools.cache(lambda: _plain(Config()))
 
 
 @functools.cache

@@ -148,18 +148,6 @@ def test_where_bits_went(fit, ax):
     assert ax.get_xlabel() == "size (bits)"
 
 
-def test_estimate_against_file(fit, ax):
-    assert plots.estimate_against_file([fit, fit], ax) is ax
-    points = ax.lines[1].get_xydata()
-    np.testing.assert_allclose(points, [[fit.bpp_estimate, fit.bpp]] * 2)
-    assert f"{100 * (fit.bpp / fit.bpp_estimate - 1):+.2f} %" in ax.get_title()
-    ax.figure.canvas.draw()
-    ticks = [t.get_text() for t in ax.get_xticklabels() if t.get_text()]
-    assert 2 <= len(ticks) <= 8 and [f"{float(t):g}" for t in ticks] == ticks
-    with pytest.raises(ValueError, match="at least one"):
-        plots.estimate_against_file([])
-
-
 def test_latent_bits_add_up(fit, video_fit):
     for one in (fit, video_fit):
         grids = plots.latent_bits(one)

@@ -142,8 +142,7 @@ class Study:
         rows, wanted = list(rows), self.parameters.rows
         for name in wanted:
             check_name(f"{self.name} has no row", name, [row.name for row in rows])
-        return [row for i, row in enumerate(rows)
-                if not wanted or row.name in wanted or i < always]
+        return [row for i, row in enumerate(rows) if not wanted or row.name in wanted or i < always]
 
     def run(self, rows: Iterable[Row], seeds: Sequence[int] | None = None,
             always: int = 1) -> list[Result]:

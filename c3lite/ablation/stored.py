@@ -100,7 +100,8 @@ def _planned(template: Path, parameters: dict[str, Any],
 
         def run(self, rows, seeds: Sequence[int] | None = None, always: int = 1) -> list[Result]:
             p, images = self.parameters, _Images(fits, self.image_names)
-            runs.append((self, plan(self.choose(rows, always), images, p.rd_weights, seeds or p.seeds)))
+            rows = self.choose(rows, always)
+            runs.append((self, plan(rows, images, p.rd_weights, seeds or p.seeds)))
             return []
 
         def table(self, *_, **__):

@@ -1,6 +1,7 @@
 """BD-rates of a table's rows, with intervals, beside the paper's."""
 
 import dataclasses
+import functools
 import html
 import math
 import warnings
@@ -240,15 +241,14 @@ def _values(units: Sequence[Sequence[tuple[Curve, Curve]]], resamples: int):
     if not units:
         return [Estimate(math.nan)] * 3, "no image has all its rate weights yet"
     # all pairs in a row: the measures of points by rate weight, ours and the anchor's
-    mine, theirs = (np.array([pair[side] for seeds in units for pair in seeds])
-                    for side in (0, 1))
+    mine, theirs = (np.array([pair[side] for seeds in units for pair in seeds]) for side in (0, 1))
     with warnings.catch_warnings(record=True, action="ignore") as caught:
         warnings.simplefilter("always", UserWarning)
         *values, note = _measure(mine, theirs, np.ones(len(mine)))
     note = note or "; ".join(dict.fromkeys(str(w.message).partition(",")[0] for w in caught))
     if len(mine) == 1:
         return [Estimate(v) for v in values], note or "no interval: one image, one seed"
-    draws = _draws(list(map(len, units)), resamples)
+    draws = _draws(tuple(map(len, units)), resamples)
     different, which = np.unique(draws, axis=0, return_inverse=True)
     with warnings.catch_warnings(action="ignore"):  # the intervals say it
         samples = np.array([_measure(mine, theirs, draw)[:3] for draw in different])[which.ravel()]
@@ -276,7 +276,8 @@ def _measure(mine: Float[np.ndarray, "pairs 4 points"],
     return whole, latents, loss, ""
 
 
-def _draws(seeds: Sequence[int], resamples: int) -> Float[np.ndarray, "resamples pairs"]:
+@functools.cache
+def _draws(seeds: tuple[int, ...], resamples: int) -> Float[np.ndarray, "resamples pairs"]:
     """How often each pair is drawn: images, then of each as many seeds as it has (`seeds`)."""
     rng = np.random.default_rng(0)  # the same table every time
     firsts = np.cumsum([0, *seeds[:-1]])

@@ -122,8 +122,7 @@ class Decoder:
         try:
             chosen = list(map(tables.__getitem__, numbers.tolist()))
         except (IndexError, KeyError):
-            raise RangeCoderError(
-                f"a table number is not among the {len(tables)} tables") from None
+            raise RangeCoderError(f"a table number is not among the {len(tables)} tables") from None
         if set(map(type, chosen)) - {Frequencies}:
             raise RangeCoderError("tables given by number have to be of type Frequencies")
         return self._decode(chosen)

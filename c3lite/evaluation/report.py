@@ -13,7 +13,7 @@ import PIL.Image
 WIDTH = 480  # largest width of the picture, in pixels; a video shows its middle frame
 
 PART_COLORS = {
-    "latents": "#0072B2", "synthesis": "#E69F00", "entropy": "#009E73", "upsampling": "#CC79A7",
+    "latents": "#44AA99", "synthesis": "#DDCC77", "entropy": "#AA4499", "upsampling": "#999933",
 }
 """Colors of the parts of a file (the keys of `Fit.bits`), in `plots` too."""
 

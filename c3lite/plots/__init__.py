@@ -17,6 +17,5 @@ from c3lite.plots.fits import (
 from c3lite.plots.ideas import (
     coding_intervals, context_window, decoding_steps, influence, model_overview, prediction,
     rounding_bands, trade_off, wavefront)
-from c3lite.plots.rd import (
-    estimate_against_file, published_curves, rate_difference, rd_curve)
+from c3lite.plots.rd import published_curves, rate_difference, rd_curve
 from c3lite.plots.styles import COLORS, METHOD_STYLE, label, name_lines, show, show_moving, style

@@ -7,7 +7,18 @@ from jaxtyping import ArrayLike, Float
 from matplotlib.axes import Axes
 from matplotlib.colors import SymLogNorm
 
-from c3lite.plots.styles import COLORS, label, name_rows, new_axes, number_cells, signed, style
+from c3lite.plots.styles import (
+    COLORS,
+    ERROR,
+    RATE,
+    TARGET,
+    label,
+    name_rows,
+    new_axes,
+    number_cells,
+    signed,
+    style,
+)
 
 
 def bd_rate_bars(rates_percent: Mapping[str, float | int], ax: Axes | None = None, *,
@@ -69,14 +80,14 @@ def waterfall(
     for row, points in enumerate(map(np.atleast_2d, parts.values())):
         mse, rate = points.mean(0)
         total = points.sum(1)
-        ax.barh(row, mse, 0.6, color=COLORS[3], label=None if row else "error (MSE)")
-        ax.barh(row, rate, 0.6, mse, color=COLORS[5], label=None if row else "rate (λ · bpp)")
+        ax.barh(row, mse, 0.6, color=ERROR, label=None if row else "error (MSE)")
+        ax.barh(row, rate, 0.6, mse, color=RATE, label=None if row else "rate (λ · bpp)")
         ax.plot([total.min(), total.max()], [row, row], color="black", linewidth=2.5)
         end = max(total.max(), shown.get(row, 0))  # a guess does not hide the number
         ax.annotate(f"{total.mean():.1f}", (end, row), (8, 0), va="center", fontsize=9,
                     textcoords="offset points")
     if shown:
-        ax.plot(shown.values(), shown.keys(), "D", color=COLORS[1], markeredgecolor="black",
+        ax.plot(shown.values(), shown.keys(), "D", color=TARGET, markeredgecolor="black",
                 label="your guess")
     ax.margins(x=0.09)
     return name_rows(ax, parts, "MSE + λ · bpp (× 10⁻⁴)")
@@ -101,7 +112,7 @@ def loss_rises(rises_percent: Mapping[str, Float[ArrayLike, "..."]], ax: Axes | 
     crosses = {row: beside[name] for row, name in enumerate(rises_percent)
                if name in (beside or {})}
     if crosses:
-        ax.plot(crosses.values(), crosses.keys(), "x", color=COLORS[3], markersize=7,
+        ax.plot(crosses.values(), crosses.keys(), "x", color="black", markersize=7,
                 label="the paper's")
     ax.set_xscale("symlog", linthresh=10)
     ax.xaxis.set_major_formatter("{x:g}")

@@ -161,8 +161,8 @@ def history(fit: Fit, ax: Axes | None = None) -> Axes:
     past = fit.history
     rate = float(fit.config.rd_weight) * np.asarray(past.bits) / fit.pixels
     ax.plot(past.loss, color="black", label="loss")
-    ax.plot(past.mse, color=styles.COLORS[3], label="distortion (MSE)")
-    ax.plot(rate, color=styles.COLORS[0], label="rate (λ · bpp)")
+    ax.plot(past.mse, color=styles.ERROR, label="distortion (MSE)")
+    ax.plot(rate, color=styles.RATE, label="rate (λ · bpp)")
     if 0 < int(fit.config.steps) < len(rate):
         ax.axvline(int(fit.config.steps), color="gray", linestyle=":", label="stage 2")
     return styles.finished(ax, yscale="log", xlabel="step", ylabel=_LOSS)

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 from c3lite.config import Config
 from c3lite.model import context as ctx
 from c3lite.plots.fits import image
-from c3lite.plots.styles import bare, color_bar, new_axes, style
+from c3lite.plots.styles import COLORS, KNOWN, TARGET, bare, color_bar, new_axes
 from c3lite.video.masks import LearnedOffsets
 
 GAP = 4
@@ -42,7 +42,7 @@ def film_strip(video: Float[ArrayLike, "3 frames height width"], ax: Axes | None
         thing += np.array([width - 1, height - 1]) / 2 - (thing.max(0) + thing.min(0)) / 2
         ax.plot(left + thing[0, 0], np.full(count, thing[0, 1]), "+", color="white", markersize=9)
         ax.plot(left + thing[:, 0], thing[:, 1], "o", markersize=12, markerfacecolor="none",
-                markeredgecolor=style("COOL-CHIC")["color"], markeredgewidth=2)
+                markeredgecolor=TARGET, markeredgewidth=2)
     return ax
 
 
@@ -67,7 +67,7 @@ def mask_heat_map(learned: LearnedOffsets, grid: int = 0, ax: Axes | None = None
               f"grid {grid}: the box sees dx {box.dx} to {box.dx + box.width - 1}, "
               f"dy {box.dy} to {box.dy + box.height - 1}")
     ax.add_patch(Rectangle((box.dx - 0.5, box.dy - 0.5), box.width, box.height, fill=False,
-                           edgecolor=style("HEVC")["color"], linewidth=1.2))
+                           edgecolor=COLORS[3], linewidth=1.2))
     return ax
 
 
@@ -109,8 +109,8 @@ def context_on_frame(video: Float[ArrayLike, "3 frames height width"], config: C
     for t, dy, dx in ctx.grid_offsets(config, 3, grid):
         y, x_ = row + dy, column + dx
         if t == -lag and 0 <= y < shape[1] and 0 <= x_ < shape[2]:
-            square(y, x_, facecolor=style("C3")["color"], alpha=0.6, linewidth=0)
-    square(row, column, fill=False, edgecolor=style("COOL-CHIC")["color"], linewidth=2)
+            square(y, x_, facecolor=KNOWN, alpha=0.6, linewidth=0)
+    square(row, column, fill=False, edgecolor=TARGET, linewidth=2)
     when = {0: "this frame", 1: "the frame before"}.get(lag, f"{lag} frames before")
     ax.set_title(f"context in {when}", fontsize=10)
     return ax

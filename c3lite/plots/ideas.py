@@ -18,8 +18,6 @@ from c3lite.model import entropy, latents
 from c3lite.plots import styles
 from c3lite.plots.fits import latent_bits, predicted, symbol_grids
 
-BLUE, ORANGE, *_, GRAY = styles.COLORS
-
 _laplace_bits = jax.jit(entropy.laplace_bits)  # eagerly, each operation would be compiled alone
 
 
@@ -53,7 +51,7 @@ def _panel(ax, x, y, width, height):
 
 
 def _arrow(ax, start, end, text):
-    ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=16, color=GRAY))
+    ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=16, color="#595959"))
     ax.text((start[0] + end[0]) / 2, start[1] + 0.12, text, ha="center", va="bottom", fontsize=9)
 
 
@@ -120,7 +118,7 @@ def context_window(offsets: Sequence[Sequence[int]], ax: Axes | None = None, *,
         for dx in range(-reach, reach + 1):
             known = (dy, dx) in offsets  # also the center, where another grid is looked at
             target = (dy, dx) == (0, 0) and not known
-            color = ORANGE if target else BLUE if known else "#EEEEEE"
+            color = styles.TARGET if target else styles.KNOWN if known else "#EEEEEE"
             ax.add_patch(Rectangle((dx - 0.5, dy - 0.5), 1, 1, facecolor=color, edgecolor="white"))
             if values is not None and (known or target):
                 text = f"{np.asarray(values)[dy + reach, dx + reach]:g}"
@@ -143,7 +141,7 @@ def prediction(mu: float, scale: float, latent: int | None = None, ax: Axes | No
     bits = np.asarray(_laplace_bits(*(np.broadcast_to(np.float32(v), k.shape)
                                       for v in (k, mu, scale))))
     ax = styles.new_axes(ax, figsize=(6, 2.8))
-    ax.bar(k, 2.0**-bits, color=[ORANGE if value == latent else BLUE for value in k])
+    ax.bar(k, 2.0**-bits, color=[styles.TARGET if value == latent else styles.KNOWN for value in k])
     ax.set(xlabel="latent (steps)", ylabel="probability")
     ax.spines[["top", "right"]].set_visible(False)
     title = f"μ = {mu:.2f}, scale = {scale:.2f} steps"
@@ -169,8 +167,8 @@ def influence(gradient: Float[ArrayLike, "rows columns"], ax: Axes | None = None
     bar.set_yticks([-limit, 0, limit], [f"{v:.2g}" for v in (-limit, 0, limit)], minor=False)
     bar.minorticks_off()
     if at is not None:
-        ax.add_patch(Rectangle((at[1] - 0.5, at[0] - 0.5), 1, 1, fill=False, edgecolor=ORANGE,
-                               linewidth=2))
+        ax.add_patch(Rectangle((at[1] - 0.5, at[0] - 0.5), 1, 1, fill=False, linewidth=2,
+                               edgecolor=styles.TARGET))
     return styles.bare(ax)
 
 
@@ -226,7 +224,7 @@ def coding_intervals(cumulative: Sequence[int], symbols: Sequence[int], ax: Axes
         for s, (left, right) in enumerate(itertools.pairwise(edges)):
             mine = s == chosen
             ax.barh(row, right - left, 0.5, left, edgecolor="white",
-                    color=BLUE if mine else "#D9D9D9")
+                    color=styles.KNOWN if mine else "#D9D9D9")
             if right - left > 0.03:
                 ax.text((left + right) / 2, row, names[s], ha="center", va="center",
                         color="white" if mine else "black")
@@ -276,7 +274,8 @@ def wavefront(config, shape: tuple[int, int], ax: Axes | None = None, *,
     for y, x in middle + offsets:
         if 0 <= y < height and 0 <= x < width:
             kinds[y, x] = 3
-    names = {"unknown": "#FFFFFF", "known": "#BFBFBF", "this step": ORANGE, "a context": BLUE}
+    names = {"unknown": "#FFFFFF", "known": "#BFBFBF", "this step": styles.TARGET,
+             "a context": styles.KNOWN}
     ax.pcolormesh(kinds, cmap=ListedColormap(list(names.values())), vmin=-0.5, vmax=3.5,
                   edgecolors="#8C8C8C", linewidth=0.2)
     ax.set(xlim=(0, width), ylim=(height, 0), aspect="equal")

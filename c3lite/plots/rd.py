@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, MaxNLocator, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 
 from c3lite.evaluation import reference
 from c3lite.evaluation.reference import RDCurve
-from c3lite.fitting.fit import Fit
-from c3lite.plots.styles import finished, label, new_axes, plain_numbers, style
+from c3lite.plots.styles import finished, label, new_axes, style
 
 _PUBLISHED = {
     "kodak": ("C3 (paper)", "C3 adaptive (paper)", "COOL-CHIC", "COOL-CHICv2", "JPEG", "BPG",
@@ -64,7 +63,7 @@ def published_curves(dataset: str, ax: Axes | None = None,
         known = reference.codecs(dataset)
         codecs = [name for name in _PUBLISHED[dataset.partition("/")[0]] if name in known]
     ax = rd_curve({name: reference.rd_points(dataset, name) for name in codecs}, ax)
-    ax.set_title(f"Published results, {dataset}")
+    ax.set_title(f"Published results, {dataset.replace('kodak', 'Kodak')}")
     return ax
 
 
@@ -93,29 +92,3 @@ def _log_rate(curve: RDCurve):
 
     quality, first = np.unique(curve.psnr_db, return_index=True)
     return PchipInterpolator(quality, np.log(curve.bpp[first]))
-
-
-def estimate_against_file(fits: Iterable[Fit], ax: Axes | None = None) -> Axes:
-    """The rate of each fit's file over its estimate, both in bpp (Fig. 16), on logarithmic axes, a
-    point a fit. On the dashed line they are equal. The title gives the mean and the largest excess
-    of the files in percent. Raises `ValueError` without a fit."""
-    fits = list(fits)
-    if not fits:
-        raise ValueError("estimate_against_file needs at least one fit")
-    estimates = np.array([fit.bpp_estimate for fit in fits])
-    files = np.array([fit.bpp for fit in fits])
-    excess = 100 * (files / estimates - 1)
-    ax = new_axes(ax, figsize=(5, 4.6))
-    ends = [0.9 * min(estimates.min(), files.min()), 1.1 * max(estimates.max(), files.max())]
-    ax.plot(ends, ends, color="gray", linestyle="--", linewidth=1, label="equal", zorder=1)
-    ax.plot(estimates, files, "o", color=style("C3")["color"], zorder=2, label="one fit")
-    finished(ax, {"which": "both"}, xscale="log", yscale="log", xlim=ends, ylim=ends,
-             aspect="equal", xlabel="estimate from log-probabilities (bpp)",
-             ylabel="file, every byte counted (bpp)",
-             title=f"file over estimate: mean {excess.mean():+.2f} %, "
-             f"largest {excess[np.argmax(np.abs(excess))]:+.2f} %")
-    wide = ends[1] > 10 * ends[0]
-    for axis in (ax.xaxis, ax.yaxis):  # plain numbers, and few of them
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)) if wide else MaxNLocator(5))
-        plain_numbers(axis)
-    return ax

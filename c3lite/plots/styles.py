@@ -17,6 +17,8 @@ from matplotlib.image import AxesImage
 from matplotlib.transforms import Affine2D, Bbox
 from PIL import Image
 
+from c3lite.evaluation.report import PART_COLORS
+
 T = TypeVar("T")
 
 # Okabe and Ito's eight colors, which stay apart in the common kinds of color blindness, and grays.
@@ -39,13 +41,17 @@ METHOD_STYLE: dict[str, dict[str, Any]] = {
     "BPG": {"color": "#56B4E9", "marker": "X", "linestyle": "--"},
     "VTM": {"color": "#000000", "marker": "d"},
     "MLIC+": {"color": "#8C6D31", "marker": "h"},
-    "HiNeRV": {"color": "#8C6D31", "marker": "p"},
-    "VCT": {"color": "#D55E00", "marker": ">"},
+    "HiNeRV": {"color": "#117733", "marker": "p"},
+    "VCT": {"color": "#661100", "marker": ">"},
 }
 """Line and marker of each method, the same in the whole series."""
 
-COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000", "#595959")
-"""Colors of what is no method, such as settings of C3, in turn: the same eight, and a gray."""
+COLORS = ("#004488", "#997700", "#994455", "#6699CC", "#EE99AA", "#EECC66")
+"""Colors of what is no method, such as settings of C3, in turn: Paul Tol's of medium contrast, none
+of which a method, a part of a file (`PART_COLORS`) or a part of the loss has."""
+
+ERROR, RATE, KNOWN, TARGET = "#CC6677", PART_COLORS["latents"], COLORS[0], "#EE7733"
+"""The loss's two parts; marks of what is known or read, and of what it is about."""
 
 _ALIASES = {"Cool-Chic v1.0": "COOL-CHIC", "Cool-Chic v2.0": "COOL-CHICv2"}
 BESIDE = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "frameon": False, "fontsize": 9}
@@ -74,6 +80,9 @@ def show(drawn: Axes | Figure, alt: str) -> None:
     up, under the picture.
     """
     figure = drawn.figure if isinstance(drawn, Axes) else drawn
+    for ax in figure.axes:  # one style, also of what a lesson draws; maps and pictures have a frame
+        if not ax.images and not hasattr(ax, "_colorbar"):
+            ax.spines[["top", "right"]].set_visible(False)
     drawing = _drawn(figure, 2)
     photograph = any(image.get_array().ndim == 3 for image in figure.findobj(AxesImage))
     kind = "jpeg" if photograph else "png"
@@ -185,7 +194,8 @@ def _places(renderer, ax, paths, named):
         cost += 4 * (abs(points - centers[:, None]) < half + 2 * point).all(2).sum(1)
         cost += 99 * sum(((low < other.p1) & (high > other.p0)).all(1) for other in taken)
         best, away = cost.argmin(), box.x1 - end[0]
-        if away > 0.06 * box.width and cost[best] < 40 + 0.1 * away / point:
+        if len(paths[line]) == 1 or (  # a mark
+                away > 0.06 * box.width and cost[best] < 40 + 0.1 * away / point):
             taken.append(Bbox([low[best], high[best]]))
             ends[line] = starts[line] = low[best, 0], centers[best, 1]
     beside = sorted((one for one in named if one not in starts), key=lambda one: ends[one][1])
@@ -225,9 +235,10 @@ def signed(value: float | np.floating) -> str:
 
 
 def colored(items: Mapping[str, T]) -> Iterator[tuple[str, T, str]]:
-    """Names and items, and `COLORS` in turn."""
-    for (name, item), color in zip(items.items(), itertools.cycle(COLORS), strict=False):
-        yield name, item, color
+    """Names and items, with a method's color, or else `COLORS` in turn."""
+    others = itertools.cycle(COLORS)
+    for name, item in items.items():
+        yield name, item, METHOD_STYLE[name]["color"] if name in METHOD_STYLE else next(others)
 
 
 def signed_picture(ax: Axes, values, limit: float | int | None = None, **how: Any) -> AxesImage:

@@ -88,7 +88,7 @@ class ContextExplorer(Explorer):
         left.set_facecolor("#484850")
         known = np.ma.masked_where(steps >= steps[y, x], grid)  # the future stays unknown
         signed_picture(bare(left), known, max(int(np.abs(self._symbols).max()), 1))
-        left.plot(x, y, "o", mfc="none", mec="#E69F00", mew=2)
+        left.plot(x, y, "o", mfc="none", mec="#EE7733", mew=2)
         left.set_title(f"grid {self._grid}; dark: not decoded yet", fontsize=9)
         offsets = [o[-2:] for o in ctx.own_offsets(self._fit.config, 2)]
         reach = max(map(abs, itertools.chain((1,), *offsets)))
@@ -97,8 +97,7 @@ class ContextExplorer(Explorer):
         middle.set_title("a latent (orange) and its context", fontsize=9)
         mu, scale = (float(part[self._grid][self._at]) for part in plots.predicted(self._fit))
         plots.prediction(mu, scale, int(self._symbols[self._at]), right)
-        right.set_title("predicted; orange:\n"
-                        + right.get_title().partition("; ")[2], fontsize=9)
+        right.set_title("predicted; orange:\n" + right.get_title().partition("; ")[2], fontsize=9)
         return figure
 
 

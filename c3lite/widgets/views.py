@@ -136,13 +136,14 @@ class QuantizerExplorer(Explorer):
                 "noisy value and its 95 % band, at the start and at the end.")
 
     def figure(self) -> Figure:
-        figure = Figure(figsize=(8.5, 3), layout="constrained")
+        figure = Figure(figsize=(11, 3.6), layout="constrained")
         z = np.linspace(-1.5, 1.5, 241)
         for name, progress, ax in zip(
                 ("start", "end"), (0, 1), figure.subplots(1, 2, sharey=True), strict=True):
             T, a = (float(x.linear(progress)) for x in (C3.temperature, C3.noise_shape))
             plots.rounding_bands(z, {"mean, and 95 % of all draws": noisy_value(z, T, a)}, ax)
             ax.set_title(f"{name} of stage 1: T = {T:g}, a = {a:g}")
+            ax.label_outer()
         return figure
 
 

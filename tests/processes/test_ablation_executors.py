@@ -283,7 +283,7 @@ def script(tmp_path):
         stderr=subprocess.PIPE, start_new_session=True,
         # a shell's job in the background ignores Ctrl-C, and its children would, too
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])})
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])})
     try:
         for line in process.stdout:
             if line == "landed\n":

@@ -22,7 +22,7 @@ before = dict(jax.config.values)
 import c3lite as c3
 assert dict(jax.config.values) == before, "importing c3lite has set something"
 assert not jax._src.xla_bridge.backends_are_initialized(), "importing c3lite has started JAX"
-from tests.test_jax_settings import files
+from tests.processes.test_jax_settings import files
 for data in files():
     print(hashlib.sha256(data).hexdigest())
 assert dict(jax.config.values) == before
