@@ -18,6 +18,7 @@ from c3lite.evaluation import anchors as codecs
 from c3lite.evaluation import reference
 from c3lite.evaluation.report import PART_COLORS
 from c3lite.model import latents
+from c3lite.plots import styles
 from tests import made
 
 pytestmark = pytest.mark.usefixtures("closed_figures")
@@ -237,7 +238,7 @@ def test_coding_intervals_are_parts_of_the_part_above(ax):
     bars = ax.patches
     assert [bar.get_x() for bar in bars] == [0, 0.25, 0.5] * 2
     assert [bar.get_width() for bar in bars] == [0.25, 0.25, 0.5] * 2
-    blue = to_rgb(plots.METHOD_STYLE["C3"]["color"])
+    blue = to_rgb(plots.COLORS[0])
     assert [i for i, bar in enumerate(bars) if to_rgb(bar.get_facecolor()) == blue] == [2, 3]
     texts = [t.get_text() for t in ax.texts]
     assert texts.count("a") == texts.count("b") == texts.count("c") == 2
@@ -375,3 +376,24 @@ def test_names_of_published_curves_do_not_overlap_and_are_not_cut_off(dataset):
         assert figure.x0 <= box.x0 and box.x1 <= figure.x1
         assert figure.y0 <= box.y0 and box.y1 <= figure.y1
         assert not line.get_path().transformed(ax.transData).intersects_bbox(box, filled=False)
+
+
+def test_a_color_has_one_meaning():
+    methods = {how["color"] for how in plots.METHOD_STYLE.values()}
+    others = [*plots.COLORS, *PART_COLORS.values(), styles.ERROR, styles.TARGET]
+    assert len(set(others)) == len(others) and not methods & set(others)
+    assert styles.RATE == PART_COLORS["latents"] and styles.KNOWN == plots.COLORS[0]
+    runs = {"C3": 1, "width 3": 2, "JPEG": 3, "width 4": 4}
+    assert [color for *_, color in styles.colored(runs)] == [
+        plots.METHOD_STYLE["C3"]["color"], plots.COLORS[0],
+        plots.METHOD_STYLE["JPEG"]["color"], plots.COLORS[1]]
+
+
+def test_curves_are_shown_without_a_box_and_maps_with_one(monkeypatch):
+    monkeypatch.setattr(styles, "_display", lambda *_: None)
+    figure, (curve, map_) = plt.subplots(1, 2)
+    curve.plot([1, 2])
+    styles.color_bar(map_.imshow([[1, 2]]), map_, "value")
+    plots.show(figure, "a curve and a map")
+    assert [curve.spines[side].get_visible() for side in ("top", "right", "left")] == [0, 0, 1]
+    assert all(map_.spines[side].get_visible() for side in ("top", "right"))
