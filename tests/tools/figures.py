@@ -14,6 +14,7 @@ import numpy as np
 from c3lite import config
 from c3lite.ablation.jobs import Result
 from c3lite.ablation.plots import Worth, steps_worth
+from c3lite.ablation.store import NUMERICS
 from c3lite.ablation.stored import stored
 from c3lite.ablation.studies import cool_chic, stand_ins
 from c3lite.ablation.table import Estimate, Line, TextTable, bd_table, loss_changes, networks_over
@@ -246,7 +247,8 @@ class Figures:
         machines = dict.fromkeys(f"{r.device}, JAX {r.versions['jax']}" for r in records)
         steps = max(r.steps for r in records)
         return (f"<sub>{found.command}: {len(records)} of {len(found.wanted)} fits, "
-                f"{part}{counts}, up to {steps:,} steps; {days}; {' and '.join(machines)}</sub>")
+                f"{part}{counts}, up to {steps:,} steps; {days}, numerics version {NUMERICS}; "
+                f"{' and '.join(machines)}</sub>")
 
     def _made_table(self, study: str, columns: Mapping[str, Sequence[str]]) -> str:
         rows = list(zip(*columns.values(), strict=True))
