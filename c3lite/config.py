@@ -291,7 +291,7 @@ class Config(eqx.Module):
         field that is added later, with a default that changes nothing, leaves old names as they
         are; 1 and 1.0 are one config."""
         changed = {name: value for name, value in _plain(self).items()
-                   if value != _defaults()[name]}
+                   if value != _defaults(type(self))[name]}
         return json.dumps(changed, sort_keys=True)
 
     @staticmethod
@@ -309,7 +309,7 @@ def _plain(config: Config) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(config), default=float), parse_int=float)
 
 
-_defaults = functools.cache(lambda: _plain(Config()))
+_defaults = functools.cache(lambda kind: _plain(kind()))
 
 
 @functools.cache

@@ -80,7 +80,7 @@ def test_a_table_is_made_with_what_it_was_made_from(root):
     text = (root / "README.md").read_text()
     assert "| soft-rounding | +20.0 | +14.3 [+14.3, +14.3] |\n| GELU | 0.0 |" in text
     assert ("`make ablation TABLE=03 PRESET=tiny`: 24 of 24 fits, 2 images, 4 rate weights, "
-            "1 seed, up to 55 steps; 2026-01-01; none, JAX") in text
+            "1 seed, up to 55 steps; 2026-01-01, numerics version 1; none, JAX") in text
     assert pages.verify(root) == []
 
 
