@@ -25,7 +25,7 @@ lab: $(STAMP)  ## set up .venv and open JupyterLab on the first notebook (a serv
 	$(PYTHON) -m jupyterlab --ServerApp.root_dir=. --ContentsManager.pre_save_hook=tests.tools.run_notebooks.before_saving \
 	    $(if $(filter 0,$(shell id -u)),--allow-root) $(ARGS) notebooks/00_start_here.ipynb
 
-test: $(STAMP)  ## set up .venv and run all tests (some of them: ARGS="tests/test_data.py -k crop")
+test: $(STAMP)  ## set up .venv and run the tests (some of them: ARGS="tests/test_data.py -k crop")
 	$(PYTHON) -m pytest $(or $(ARGS),-n auto --maxprocesses 4 --dist loadfile)
 
 benchmark: $(STAMP)  ## measure speed, memory and parity (tests/benchmarks)

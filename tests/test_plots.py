@@ -385,15 +385,17 @@ def test_a_color_has_one_meaning():
     assert styles.RATE == PART_COLORS["latents"] and styles.KNOWN == plots.COLORS[0]
     runs = {"C3": 1, "width 3": 2, "JPEG": 3, "width 4": 4}
     assert [color for *_, color in styles.colored(runs)] == [
-        plots.METHOD_STYLE["C3"]["color"], plots.COLORS[0],
-        plots.METHOD_STYLE["JPEG"]["color"], plots.COLORS[1]]
+        plots.METHOD_STYLE["C3"]["color"], plots.COLORS[1],
+        plots.METHOD_STYLE["JPEG"]["color"], plots.COLORS[3]]
 
 
 def test_curves_are_shown_without_a_box_and_maps_with_one(monkeypatch):
     monkeypatch.setattr(styles, "_display", lambda *_: None)
-    figure, (curve, map_) = plt.subplots(1, 2)
+    figure, (curve, map_, mesh) = plt.subplots(1, 3)
     curve.plot([1, 2])
+    mesh.pcolormesh([[1, 2]])
     styles.color_bar(map_.imshow([[1, 2]]), map_, "value")
+    figure.add_axes((0, 0, 0.1, 0.1), projection="polar")  # whose edge has another name
     plots.show(figure, "a curve and a map")
     assert [curve.spines[side].get_visible() for side in ("top", "right", "left")] == [0, 0, 1]
-    assert all(map_.spines[side].get_visible() for side in ("top", "right"))
+    assert all(ax.spines[side].get_visible() for ax in (map_, mesh) for side in ("top", "right"))

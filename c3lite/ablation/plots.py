@@ -27,7 +27,7 @@ def row_curves(results: Iterable[Result], dataset: str | None = None) -> Axes:
     Rows without a complete image are left out. Raises `ValueError` when no row has one."""
     results = list(results)
     ax, names = new_axes(None, figsize=(8, 5)), []
-    colors = itertools.cycle(plt.get_cmap("tab20").colors[2:])  # no second blue beside C3's
+    colors = itertools.cycle(plt.get_cmap("tab20").colors[2:])  # more rows than `styles.COLORS`
     for row in dict.fromkeys(r.row for r in results):
         with contextlib.suppress(ValueError):
             bpp, _, psnr_db = mean_curve(results, row)

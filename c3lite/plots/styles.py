@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.image import AxesImage
@@ -21,8 +22,7 @@ from c3lite.evaluation.report import PART_COLORS
 
 T = TypeVar("T")
 
-# Okabe and Ito's eight colors, which stay apart in the common kinds of color blindness, and grays.
-# Ours is blue, COOL-CHIC orange, classic codecs the rest; markers tell apart what color does not.
+# Okabe and Ito's colors and some of Tol's, apart for the color-blind too: C3 blue, COOL-CHIC orange
 METHOD_STYLE: dict[str, dict[str, Any]] = {
     "C3": {"color": "#0072B2", "marker": "o", "linewidth": 2.2, "zorder": 4},
     "C3_FAST": {"color": "#882255", "marker": "D", "linestyle": "-."},
@@ -81,7 +81,8 @@ def show(drawn: Axes | Figure, alt: str) -> None:
     """
     figure = drawn.figure if isinstance(drawn, Axes) else drawn
     for ax in figure.axes:  # one style, also of what a lesson draws; maps and pictures have a frame
-        if not ax.images and not hasattr(ax, "_colorbar"):
+        if "top" in ax.spines and not (
+                ax.images or hasattr(ax, "_colorbar") or ax.findobj(QuadMesh)):
             ax.spines[["top", "right"]].set_visible(False)
     drawing = _drawn(figure, 2)
     photograph = any(image.get_array().ndim == 3 for image in figure.findobj(AxesImage))
@@ -235,10 +236,9 @@ def signed(value: float | np.floating) -> str:
 
 
 def colored(items: Mapping[str, T]) -> Iterator[tuple[str, T, str]]:
-    """Names and items, with a method's color, or else `COLORS` in turn."""
-    others = itertools.cycle(COLORS)
-    for name, item in items.items():
-        yield name, item, METHOD_STYLE[name]["color"] if name in METHOD_STYLE else next(others)
+    """Names and items, with a method's color, or else the one of their place in `COLORS`."""
+    for (name, item), color in zip(items.items(), itertools.cycle(COLORS), strict=False):
+        yield name, item, METHOD_STYLE.get(name, {"color": color})["color"]
 
 
 def signed_picture(ax: Axes, values, limit: float | int | None = None, **how: Any) -> AxesImage:

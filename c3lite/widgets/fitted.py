@@ -15,7 +15,7 @@ from c3lite.ingredients.upsampling import UPSAMPLINGS
 from c3lite.model import context as ctx
 from c3lite.model import latents
 from c3lite.model.networks import is_residual
-from c3lite.plots.styles import bare, signed_picture
+from c3lite.plots.styles import TARGET, bare, signed_picture
 from c3lite.widgets.base import Explorer, clip, lossless, middle_frame, pack, question, script
 
 BITS_UNIT = 15  # a latent costs at most 16 bits: this many parts of a bit fit into a byte
@@ -88,7 +88,7 @@ class ContextExplorer(Explorer):
         left.set_facecolor("#484850")
         known = np.ma.masked_where(steps >= steps[y, x], grid)  # the future stays unknown
         signed_picture(bare(left), known, max(int(np.abs(self._symbols).max()), 1))
-        left.plot(x, y, "o", mfc="none", mec="#EE7733", mew=2)
+        left.plot(x, y, "o", mfc="none", mec=TARGET, mew=2)
         left.set_title(f"grid {self._grid}; dark: not decoded yet", fontsize=9)
         offsets = [o[-2:] for o in ctx.own_offsets(self._fit.config, 2)]
         reach = max(map(abs, itertools.chain((1,), *offsets)))

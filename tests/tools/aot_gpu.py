@@ -333,7 +333,11 @@ def page(rows, version):
         "SOAP's bases change every ten steps; that step has the kernels in brackets. The estimate "
         "is the larger of 2 to 4 µs a kernel and",
         "of the bytes at the memory's full and half bandwidth, for a thousand steps of all fits of "
-        "the program together.", "",
+        "the program together.",
+        "Bars, and no other program has one: at most "
+        + ", ".join(f"{n} kernels a step for {name}" for name, n in BARS.items())
+        + "; " + ", ".join(f"{n:,} MB for {name}" for name, n in PEAKS_MB.items())
+        + f"; {TRAFFIC_GB['c3']:g} GB a step for c3; for all, no inner loops and no cuDNN.", "",
         "| program | target | kernels a step | peak MB | GB a step | s per 1000 steps "
         "| compiled in s | missed |", "|---|---|---|---|---|---|---|---|"]
     for row in rows:
