@@ -64,14 +64,16 @@ class Watch:
 
     A dead fit shows it at once. On small pages of text, screenshots, reds and a night sky, C3's
     were at most 1.1 dB above one color at any of 20 to 600 steps; live fits of photos and line art
-    were 2.3 dB or more above it after 100 steps. Raises `ValueError` for an unknown `on_collapse`.
+    were 2.3 dB or more above it after 100 steps. Without `on_collapse` a fit begins again where the
+    clip of pixels is not at fault. Raises `ValueError` for an unknown one.
     """
 
-    def __init__(self, x: Float[np.ndarray, "3 *shape"], config: Config, on_collapse: str):
+    def __init__(self, x: Float[np.ndarray, "3 *shape"], config: Config, on_collapse: str | None):
+        self._early = config.clip_gradient == "zero"  # what dies otherwise may be late, not dead
+        on_collapse = on_collapse or ("warn" if self._early else "restart")
         if on_collapse not in ("warn", "restart"):
             raise ValueError(f'on_collapse is "warn" or "restart", not {on_collapse!r}')
         self._color_mse = color_mse(x) if on_collapse == "restart" and remedy(config) else 0.0
-        self._early = config.clip_gradient == "zero"  # what dies otherwise may be late, not dead
         self._first = max(int(config.steps) // 10, EARLIEST)
 
     def sees_collapse(self, past: Sequence[History], ended: bool = False) -> bool:

@@ -119,7 +119,7 @@ def fit(
     seconds: float | int | None = None, start: Codec | Fit | None = None,
     key: PRNGKeyArray | None = None, progress: bool = True,
     callback: Callable[[State], None] | None = None, checkpoint: str | os.PathLike | None = None,
-    on_collapse: str = "warn",
+    on_collapse: str | None = None,
 ) -> Fit:
     """Fit a codec to one image (3, height, width) or video (3, frames, height, width) in [0, 1].
 
@@ -133,9 +133,10 @@ def fit(
     `start`, a codec for data of this shape, or a fit whose networks (as its file has them) fit the
     config, it begins there, without a warm-up or a window. A checkpoint excludes both.
 
-    A fit that has collapsed (`Fit.collapsed`) is a warning; with `on_collapse="restart"` it begins
-    again: with `clip_gradient="straight_through"` as soon as that is seen, or, where that is on and
-    no `seconds` are, with a `rate_warmup` at its end. Of two that have ended the better comes back.
+    A fit that has collapsed (`Fit.collapsed`) is a warning (`on_collapse="warn"`) or begins again
+    ("restart"): with `clip_gradient="straight_through"` as soon as that is seen, or, where that is
+    on and no `seconds` are, with a `rate_warmup` at its end; the better of two that have ended
+    comes back. By default (None) it is as the clip is: the release's, a warning; else a restart.
 
     The same key gives the same result on the same machine. Raises `ValueError` for bad input and
     `FitError` when the loss stops being finite.
@@ -200,7 +201,8 @@ def refit(
     networks are where the fit starts from.
 
     `config` is that of `source` unless given; it may differ in numbers and steps, not in the
-    networks' shapes, or else a `ValueError` says so. Other errors, and Ctrl-C, are as for `fit`.
+    networks' shapes, or else a `ValueError` says so. A collapse is a warning; other errors, and
+    Ctrl-C, are as for `fit`.
     """
     x, config = check_image(x), edit(config or source.config, frozen_networks=frozen)
     like = jax.eval_shape(lambda: parameters.networks_of(
@@ -209,7 +211,7 @@ def refit(
     if jax.tree.structure(like) != jax.tree.structure(source.networks) or wanted != given:
         raise ValueError("the given networks do not fit the config: it asks for arrays of "
                          f"{wanted}, they are {given}")
-    return fit(x, config, start=source, key=key, progress=progress)
+    return fit(x, config, start=source, key=key, progress=progress, on_collapse="warn")
 
 
 def finish(

@@ -71,11 +71,12 @@ def views(
 
 
 def stack_contexts(
-    grids: Sequence[Float[Array, "..."]], offsets: Sequence[Offset]
-) -> Float[Array, "context latents"]:
-    """Contexts of all latents of `grids`, one column a latent, grids one after another."""
+    grids: Sequence[Float[Array, "..."]], offsets: Sequence[Offset], spare: int = 0
+) -> Float[Array, "context latents_and_spare"]:
+    """Contexts of all latents of `grids`, one column a latent, grids one after another; and so many
+    `spare` columns of zeros."""
     if not offsets:
-        return jnp.zeros((0, sum(grid.size for grid in grids)))
+        return jnp.zeros((0, sum(grid.size for grid in grids) + spare))
     sliced = 0 if len(offsets) == 1 else SMALL_GRID  # a single slice costs little to compile
     large = list(itertools.takewhile(lambda grid: grid.size > sliced, grids))
     small = grids[len(large):]
@@ -84,6 +85,8 @@ def stack_contexts(
     if small:
         flat = jnp.concatenate([grid.reshape(-1) for grid in small])
         read.append(list(gather(flat, tuple(grid.shape for grid in small), tuple(offsets))))
+    if spare:
+        read.append([jnp.zeros(spare)] * len(offsets))
     rows = [rows[i] for i in range(len(offsets)) for rows in read]
     return jnp.concatenate(rows).reshape(len(offsets), -1)
 

@@ -84,7 +84,7 @@ class VideoFit:
 
 def adaptive(x: Float[ArrayLike, "3 *shape"], configs: Sequence[Config], *,
              key: PRNGKeyArray | None = None, progress: bool = True, mask_steps: int = 1000,
-             checkpoint: str | os.PathLike | None = None, on_collapse: str = "warn") -> Fit:
+             checkpoint: str | os.PathLike | None = None, on_collapse: str | None = None) -> Fit:
     """C3 adaptive: the fit of least RD loss over a list of configs (App. A.4).
 
     The lists of the paper are `ADAPTIVE_KODAK`, `ADAPTIVE_CLIC` and, for videos, `ADAPTIVE_UVG`.
@@ -145,7 +145,8 @@ def _remove(checkpoint) -> None:
 def fit_video(video: Float[ArrayLike, "3 *shape"], config: Config | Sequence[Config] = UVG, *,
               patch: Sequence[int] | None = None, key: PRNGKeyArray | None = None,
               progress: bool = True, mask_steps: int = 1000,
-              checkpoint: str | os.PathLike | None = None, on_collapse: str = "warn") -> VideoFit:
+              checkpoint: str | os.PathLike | None = None,
+              on_collapse: str | None = None) -> VideoFit:
     """Fit a clip (3, frames, height, width) patch by patch, each with its own networks and masks.
 
     Args:

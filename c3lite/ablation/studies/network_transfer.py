@@ -68,7 +68,7 @@ def transfers(images: Mapping[str, Float[np.ndarray, "3 *shape"]] | Sequence, ba
 
     @functools.lru_cache(len(schedules))
     def own(source: str, n: int) -> Fit:
-        return fit(images[source], schedules[n], **options)
+        return fit(images[source], schedules[n], on_collapse="warn", **options)
 
     def make(kind: str, source: str, target: str, n: int) -> Fit:
         if kind == "own":
