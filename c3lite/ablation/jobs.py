@@ -126,8 +126,7 @@ def fit_group(jobs: Group, store: Store, arrays: Pictures | None = None,
     began = time.perf_counter()
     options = {"progress": False, "callback": callback, "checkpoint": checkpoint}
     if len(jobs) == 1:
-        fits = [attempt(lambda: fit(
-            xs[0], configs[0], key=keys[0], on_collapse="warn", **options))]  # what a batch does
+        fits = [attempt(lambda: fit(xs[0], configs[0], key=keys[0], on_collapse="warn", **options))]
         remove(checkpoint)  # which a fit that failed leaves
     else:
         fits = fit_many(xs, configs, keys=keys, **options)

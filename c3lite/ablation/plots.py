@@ -110,8 +110,7 @@ class Worth(NamedTuple):
     rd_weights: list[float]
 
     def in_steps(self, losses: Float[np.ndarray, " any"], curve: Float[np.ndarray, " lengths"]):
-        """Where the curve has these losses, straight between its points in ln(steps), and beyond
-        its ends NaN."""
+        """Where the curve has these losses, straight between points in ln(steps); NaN beyond."""
         order = np.argsort(curve)
         return np.exp(np.interp(losses, curve[order], np.log(self.steps)[order],
                                 left=np.nan, right=np.nan))

@@ -289,9 +289,8 @@ def _draws(seeds: tuple[int, ...], resamples: int) -> Float[np.ndarray, "resampl
 
 
 def joined_clips(results: Iterable[Result]) -> list[Result]:
-    """Results of patches, of each the row's config of least RD loss, joined to results of their
-    clips. Clips of which a patch is missing are left out; where all fits of a patch failed, so has
-    the clip's."""
+    """Results of patches, of each the row's config of least RD loss, joined to those of their
+    clips. Without one of its patches a clip is left out; where all fits of one failed, it has."""
     whole: list[Result] = []
     clips: dict[tuple, dict[int, Result]] = {}
     for r in results:

@@ -83,8 +83,7 @@ def small_conv(
     padded: Float[Array, "c_in *padded"], kernel: Float[Array, "c_out c_in *size"]
 ) -> Float[Array, "c_out *shape"]:
     """A convolution of few channels as a sum of scaled, shifted arrays. XLA makes one pass of it:
-    on a CPU nine times faster than its convolution of 3 channels to 3, whose matrix product has
-    rows of 27."""
+    on a CPU nine times faster than its convolution of 3 channels to 3, a product of rows of 27."""
     padded = computed_once(padded)
     total = 0.0
     for tap, part in _windows(padded, kernel.shape[2:]):

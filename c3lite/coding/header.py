@@ -243,8 +243,7 @@ _KNOWN = (C3, presets.C3_CLIC, presets.COOL_CHIC, presets.COOL_CHIC_V2, *presets
 """Configs that a file names by one byte instead of writing them out. Append only: with this the
 presets are part of the format, and a test holds what each stands for."""
 _EXTENDED = 127
-"""In place of the number of a known config: one is written out, and there is more than version 2
-has a place for."""
+"""In place of a known config's number: one is written out, beyond what version 2 can hold."""
 
 
 def as_decoded(config: Config, ndim: int) -> Config:
@@ -317,8 +316,7 @@ def _known(ndim: int) -> list[bytes]:
 
 
 def _written_out(config: Config, ndim: int) -> bytes:
-    """All fields of a decoder but the masks' places, and before them a byte in place of a preset's
-    number."""
+    """All fields of a decoder but the masks' places, after a byte in place of a preset's number."""
     out = Output()
     out.byte((ndim == 3) << 7)
     values = _code_version_2(out, config)

@@ -385,10 +385,9 @@ def _in_bins(config, weight, bias, q, shifted=True):
 
 
 def _log_scale_range(config, q):
-    low, high = (round((_ln(float(np.float32(s))) - _ln(q)) * 2**INDEX_BITS)
-                 for s in (config.scale_min, config.scale_max))
-    low, high = (min(max(v, -MAX_LOG_SCALE), MAX_LOG_SCALE) for v in (low, high))
-    return low, high
+    ends = (round((_ln(float(np.float32(s))) - _ln(q)) * 2**INDEX_BITS)
+            for s in (config.scale_min, config.scale_max))
+    return tuple(min(max(v, -MAX_LOG_SCALE), MAX_LOG_SCALE) for v in ends)
 
 
 def _ln(x: float) -> float:
@@ -471,8 +470,7 @@ class Writer:
         self._parts: list[tuple] = []
 
     def code(self, tables, symbols, label):
-        """Write symbols, each by the table of that number; `label` is a place in `LABELS`, or one
-        a symbol."""
+        """Write symbols, each by the table of that number; `label`: places in `LABELS`, or one."""
         self._parts.append((tables, symbols, np.broadcast_to(np.int8(label), len(symbols))))
         return symbols
 
@@ -616,8 +614,7 @@ def walk(coder: Any, contents: Contents) -> Contents:
 
 
 def _code_networks(coder, config, ndim, coded) -> Quantized:
-    """The integers of all network arrays, and maybe their steps: written, or read where there are
-    none."""
+    """The integers of all network arrays, maybe their steps: written, or read if there are none."""
     shapes, arrays = header.array_shapes(config, ndim), coded.networks
     if arrays is None:
         arrays = jax.tree.map(lambda a: np.zeros(a.shape, np.int64), shapes)

@@ -106,7 +106,8 @@ def fit_to(
     if abs(value(best) - goal) > 2 * tolerance and not fits[-1].interrupted:
         warnings.warn(f"{wish:g} {'bpp' if psnr is None else 'dB'} was not reached: the nearest "
                       f"fit has {best.bpp:.4g} bpp and {best.psnr:.2f} dB", stacklevel=2)
-    config = edit(config, rd_weight=best.config.rd_weight)
+    config = edit(config, rd_weight=best.config.rd_weight,
+                  rate_warmup=fits[0].config.rate_warmup)  # which may have begun again
     return dataclasses.replace(best, config=config, seconds=time.perf_counter() - began,
                                interrupted=fits[-1].interrupted)
 

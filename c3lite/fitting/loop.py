@@ -118,8 +118,7 @@ def progress_bar(progress: bool, total: int, done: int) -> tqdm:
 
 
 def show_progress(bar: tqdm, state: State, history: History, label: str | None = None) -> None:
-    """Move the bar by a chunk's steps, with its last loss, rate and quality. `label` says of what;
-    None: of the stage."""
+    """Move the bar by a chunk's steps, with its last loss, rate and quality; `label`, or stage."""
     if bar.disable:
         return
     compiled = bar.desc.startswith("compiling")

@@ -53,8 +53,7 @@ def own_offsets(config, ndim: int) -> tuple[Offset, ...]:
 def padded_for(
     grid: Float[Array, "*shape"], offsets: Sequence[Offset]
 ) -> tuple[Float[Array, "*padded"], list[Offset]]:
-    """The grid with room for all offsets around it, zero there, and where each offset's view of it
-    starts (`views`)."""
+    """The grid with zeros around it for all offsets, and where the `views` of each start."""
     reach = [(max(0, -min(o)), max(0, max(o))) for o in zip(*offsets, strict=True)]
     starts = [tuple(before + step for (before, _), step in zip(reach, offset, strict=True))
               for offset in offsets]

@@ -13,8 +13,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from c3lite.ingredients.noise import Scalar, kumaraswamy_noise
 
 IDENTITY_TEMPERATURE = 1e3
-"""From here on soft-rounding is the identity: s differs from it by less than 1e-7, and the formula
-is 0/0 at infinity."""
+"""From here on soft-rounding is the identity, to 1e-7; the formula is 0/0 at infinity."""
 
 
 def soft_round(x: Float[Array, "*shape"], T: Scalar) -> Float[Array, "*shape"]:

@@ -58,8 +58,7 @@ def correlation_map(surface: Float[ArrayLike, "rows columns"], ax: Axes | None =
 def mask_heat_map(learned: LearnedOffsets, grid: int = 0, ax: Axes | None = None, *,
                   motion: Sequence[SupportsFloat] | None = None) -> Axes:
     """Mean |weight| of each offset in the previous frame, and the mask's box in blue (Fig. 15).
-    The gray lines meet at (0, 0), and `motion` = (dx, dy) is circled. Raises `ValueError` for a
-    grid without a mask."""
+    Gray lines meet at (0, 0); `motion` = (dx, dy) is circled. `ValueError` for an unmasked grid."""
     if not 0 <= grid < len(learned.heat_maps):
         raise ValueError(f"grids 0 to {len(learned.heat_maps) - 1} have masks, not {grid}")
     box = learned.boxes[grid]

@@ -134,9 +134,8 @@ def prediction(mu: float, scale: float, latent: int | None = None, ax: Axes | No
     """The probability of every whole number under an integrated Laplace distribution (Eq. 12). mu
     and scale are in steps. The bar of `latent`, if given, is orange and its cost in the title."""
     middle = int(np.round(mu))
-    radius = int(np.clip(np.ceil(3 * scale), 3, 12))
-    if latent is not None:
-        radius = max(radius, abs(latent - middle) + 1)
+    farthest = 0 if latent is None else abs(latent - middle) + 1
+    radius = max(int(np.clip(np.ceil(3 * scale), 3, 12)), farthest)
     k = np.arange(middle - radius, middle + radius + 1)
     bits = np.asarray(_laplace_bits(*(np.broadcast_to(np.float32(v), k.shape)
                                       for v in (k, mu, scale))))

@@ -90,8 +90,7 @@ def png(figure: Figure) -> bytes:
 
 
 def pack(array: ArrayLike) -> dict[str, Any]:
-    """An array for `unpack` in common.js: of the smallest integer type that holds it, or float32,
-    compressed."""
+    """An array for `unpack` in common.js: of the smallest integer type, or float32, compressed."""
     array = np.asarray(array)
     if array.dtype.kind in "iub":
         low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)

@@ -24,6 +24,7 @@ from c3lite.fitting.fit import Fit, check_image, finish
 from c3lite.fitting.loop import chunks
 from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax
 from c3lite.fitting.warm_up import best_start, on_window, window_of, with_networks_from
+from c3lite.plots import styles
 from c3lite.widgets.base import Explorer, jpeg, middle_frame, question, script
 
 UPDATE_S = 2.0  # the browser hears of the fit about this often
@@ -65,7 +66,8 @@ class LiveFit(Explorer):
         self._key = jax.random.key(0) if key is None else key
         configs = [config] if config2 is None else [config, config2]
         names = names if config2 is not None else ("the fit",)
-        self._runs = [_Run(name, self._image, c) for name, c in zip(names, configs, strict=False)]
+        self._runs = [_Run(name, self._image, config, color) for (name, _, color), config in zip(
+            styles.colored(dict.fromkeys(names)), configs, strict=True)]
         self._going = threading.Event()
         self._end = ""  # why it was ended early
         self._began = self._worked_s = 0.0
@@ -80,8 +82,7 @@ class LiveFit(Explorer):
         self.on_msg(self._receive)
 
     def start(self) -> None:
-        """Begin to fit, in a thread; after an end, again from the first step. Raises `RuntimeError`
-        while it runs."""
+        """Begin to fit, in a thread; at its end, once more. Raises `RuntimeError` while it runs."""
         if self._alive():
             raise RuntimeError("this fit is running: stop it before you start it again")
         before, LiveFit._latest = LiveFit._latest, self
@@ -282,16 +283,12 @@ class LiveFit(Explorer):
         reports = [run.report() for run in self._runs]
         for ax, name, label in zip(top.subplots(1, 3), ("loss", "bpp", "psnr"), (
                 "loss", "rate of the latents (bpp)", "PSNR (dB)"), strict=True):
-            for report, color in zip(reports, ("#0072B2", "#D55E00"), strict=False):
-                ax.plot(report["step"], report[name], color=color, label=report["name"])
+            for run in reports:
+                ax.plot(run["step"], run[name], color=run["color"], label=run["name"])
             for step in self.data["stage2"]:
                 ax.axvline(step, color="gray", linestyle="--", linewidth=1)
-            ax.set_xlim(0, self.data["total"])
-            ax.set_title(label, fontsize=9)
-            ax.tick_params(labelsize=8)
-            if name == "loss":
-                ax.set_yscale("log")
-                ax.legend(fontsize=8)
+            styles.finished(ax, xlim=(0, self.data["total"]), title=label,
+                            yscale="log" if name == "loss" else "linear")
         axes = bottom.subplots(1, len(self._runs) + 1)
         for run, report, ax in zip(self._runs, reports, axes, strict=False):
             plots.image(run.picture(), ax).set_title(
@@ -303,8 +300,8 @@ class LiveFit(Explorer):
 class _Run:
     """One of the configs of a live fit."""
 
-    def __init__(self, name: str, x: np.ndarray, config: Config):
-        self.name, self.x, self.config = name, x, config
+    def __init__(self, name: str, x: np.ndarray, config: Config, color: str):
+        self.name, self.x, self.config, self.color = name, x, config, color
         self.total = int(config.steps) + int(config.stage2_steps)
         self.reset()
 
@@ -382,8 +379,8 @@ class _Run:
                 words += f"; {self.steps_a_second:.0f} steps a second"
         else:
             words += "; this is the original"
-        return {"name": self.name, "done": done, "total": self.total, "words": words, **mean,
-                "step": [int(s[-1]) + 1 for s in steps],
+        return {"name": self.name, "color": self.color, "done": done, "total": self.total,
+                "words": words, **mean, "step": [int(s[-1]) + 1 for s in steps],
                 "picture": jpeg(self.picture(), 90, PICTURE_WIDTH)}
 
 

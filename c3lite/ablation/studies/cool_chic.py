@@ -27,8 +27,7 @@ def _points(version: str, image: str) -> reference.ImageResults | None:
 
 def image_by_image(results: Iterable[Result], versions: Sequence[str] = VERSIONS) -> TextTable:
     """Every fit with its real file and PSNR, and how much more RD loss, of real files as well, it
-    has than each version; "-" where nothing is published. Raises `ValueError` for an unknown
-    version."""
+    has than each version; "-": nothing published. Raises `ValueError` for an unknown version."""
     results = list(results)
     head = ["image", "lambda", "row", "steps", "bpp, file", "bpp, estimate", "PSNR dB",
             *(f"{v}: bpp, dB, our RD loss over its" for v in versions)]
