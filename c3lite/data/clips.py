@@ -12,8 +12,7 @@ from c3lite.data.images import DataError
 Clip = Float32[np.ndarray, "3 frames height width"]
 
 UVG_NAMES = ("Beauty", "Bosphorus", "HoneyBee", "Jockey", "ReadySetGo", "ShakeNDry", "YachtRide")
-"""The seven sequences of the UVG set: 1920 x 1080, 120 frames a second, 8 bits, 4:2:0; 600 frames
-each, ShakeNDry 300."""
+"""The UVG set: 1920 x 1080, 120 frames a second, 8 bits, 4:2:0; 600 frames each, ShakeNDry 300."""
 
 
 def uvg(name: str, *, frames: int | None = None, patch: tuple[int, int, int] | None = None,

@@ -119,13 +119,14 @@ class EntropyModel(eqx.Module):
         else:  # one pass over all grids: the coarse ones alone are too small to be efficient
             alike = not (config.previous_grid_size or config.grid_features
                          or ctx.masked(config, ndim, 0))
-            count = sum(grids[n].size for n in numbers)
-            spare = blocks.spare_columns(count) if alike else 0
-            contexts = (
-                ctx.stack_contexts(grids[first:], ctx.own_offsets(config, ndim), spare) if alike
-                else jnp.concatenate([self.context(config, grids, n) for n in numbers], axis=1))
-            out = run_layers(config, self.network(0), contexts, self.branch(0))
-            out = out[:, :count] if spare else out
+            spare = blocks.spare_columns(count := sum(grids[n].size for n in numbers))
+            if alike:
+                contexts = ctx.stack_contexts(grids[first:], ctx.own_offsets(config, ndim), spare)
+            else:
+                parts = [self.context(config, grids, n) for n in numbers]
+                parts += [jnp.zeros((len(parts[0]), spare))] * (spare > 0)
+                contexts = jnp.concatenate(parts, axis=1)
+            out = run_layers(config, self.network(0), contexts, self.branch(0))[:, :count]
         return out[0], laplace_scale(config, out[1])
 
     def _one_grid(self, config, grids, n) -> Float[Array, "2 latents"]:
