@@ -12,8 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import c3lite as c3
+from c3lite import ablation
+from c3lite.ablation.studies import network_transfer
 from c3lite.fitting import collapse, training
 from tests import hard
+from tests.small import SMALL
 
 pytestmark = pytest.mark.usefixtures("optimized")  # hundreds of steps
 
@@ -206,6 +209,25 @@ def test_a_live_fit_does_not_begin_again(photo):
         warnings.simplefilter("error")
         watched = c3.fit(photo, RELEASE, progress=False, on_collapse="restart")
     assert watched.config == RELEASE and watched.collapsed is False
+
+
+def test_what_is_compared_does_not_begin_again(monkeypatch, tmp_path):
+    """A fit of a sweep is as one of a batch, and a refit one of its config."""
+    watch, asked = collapse.Watch, []
+
+    def noted(x, config, on_collapse):
+        asked.append(on_collapse)
+        return watch(x, config, on_collapse)
+
+    monkeypatch.setattr(collapse, "Watch", noted)
+    x, config = hard.page(*SIDES), c3.edit(SMALL, clip_gradient="straight_through")
+    fit = c3.fit(x, config, progress=False)
+    FIT.refit(x, fit, frozen=False, progress=False)
+    list(ablation.sweep([ablation.Row("row", (config,))], [x], [1e-3], store=tmp_path,
+                        executor="process", progress=False))
+    list(network_transfer.transfers({"one": x, "two": x[:, ::-1]}, config, store=str(tmp_path),
+                                    progress=False))
+    assert asked == [None, "warn", "warn"] + ["warn"] * (len(asked) - 3) and len(asked) >= 7
 
 
 def test_what_on_collapse_may_be(photo):

@@ -66,6 +66,24 @@ def test_a_fit_by_seconds_can_be_repeated(picture):
     assert c3.encode(again) == c3.encode(short)
 
 
+def test_what_a_goal_s_fits_begin_again_with_is_in_its_config(picture, monkeypatch):
+    """All but the corrections, which are short of nothing but the goal."""
+    asked = []
+
+    def fit(x, config, *, on_collapse=None, **options):
+        asked.append((config.rate_warmup, config.frozen_networks, on_collapse))
+        config = config if on_collapse == "warn" else c3.edit(config, rate_warmup=0.6)
+        return c3.fit(x, config, on_collapse="warn", **options)
+
+    monkeypatch.setattr(goals, "fit", fit)
+    found = c3.fit_to(picture, c3.edit(SMALL, steps=100, stage2_steps=10), psnr=31.0,
+                      progress=False)
+    assert found.config.rate_warmup == 0.6
+    assert [first for first, *_ in asked[:2]] == [0.0, 0.6]
+    assert {how for _, frozen, how in asked if frozen} <= {"warn"}
+    assert {how for _, frozen, how in asked if not frozen} == {None}
+
+
 def test_a_checkpoint_excludes_seconds(picture, tmp_path):
     with pytest.raises(ValueError, match="seconds and checkpoint exclude each other"):
         c3.fit(picture, SMALL, seconds=60, checkpoint=tmp_path / "a.ckpt")

@@ -31,7 +31,7 @@ def gpu(monkeypatch):
 
 @pytest.mark.parametrize("name", ["c3", "cool-chic-v2", "video", "features"])
 def test_the_objective_and_its_gradient_are_the_same(name, gpu, monkeypatch):
-    """Also where columns are filled up to a multiple, 72 here."""
+    """Also where columns are filled up to a multiple, 56 here."""
     config = c3.edit(CONFIGS[name], num_grids=2, entropy_widths=(5,), synthesis_widths=(4,),
                      synthesis_residual_convs=1)
     shape = (4, 8, 16) if name == "video" else (16, 32)
@@ -49,7 +49,8 @@ def test_the_objective_and_its_gradient_are_the_same(name, gpu, monkeypatch):
     wanted_loss, wanted = measured()
     gpu()
     monkeypatch.setattr(blocks, "LARGE", 100)
-    monkeypatch.setattr(blocks, "BLOCK", 72)
+    monkeypatch.setattr(blocks, "BLOCK", 56)
+    assert blocks.spare_columns(640) == 32 and blocks.spare_columns(90) == 0
     loss, gradient = measured()
     assert loss == pytest.approx(float(wanted_loss), rel=1e-5)
     for ours, theirs in zip(jax.tree.leaves(gradient), jax.tree.leaves(wanted), strict=True):

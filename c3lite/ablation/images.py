@@ -22,8 +22,7 @@ def load(name: str) -> Float[np.ndarray, "3 *shape"]:
     """The image of a name, float32 in [0, 1]: `kodim05`, `clic2020/NAME`, the clips `bunny`,
     `uvg/NAME` and `video/NAME`, a file or folder of C3LITE_DATA, or a path that `data.image` reads;
     a part with a slice of rows and columns, `kodim05[192:320,288:480]`, and of a clip of frames
-    before them. Raises `ValueError` for a name that is none, `data.DataError` or `OSError` as
-    `data`."""
+    before them. Raises `ValueError` for a name that is none, and what `data` raises."""
     base, slices = _parsed(name)
     starts = tuple(start for start, _ in slices)
     sizes = tuple(stop - start for start, stop in slices)

@@ -290,7 +290,7 @@ def _draws(seeds: tuple[int, ...], resamples: int) -> Float[np.ndarray, "resampl
 
 def joined_clips(results: Iterable[Result]) -> list[Result]:
     """Results of patches, of each the row's config of least RD loss, joined to those of their
-    clips. Without one of its patches a clip is left out; where all fits of one failed, it has."""
+    clips. Without one of its patches a clip is left out; it failed where all fits of one did."""
     whole: list[Result] = []
     clips: dict[tuple, dict[int, Result]] = {}
     for r in results:

@@ -34,7 +34,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 MAX_TOTAL = 2**16
-"""Largest total of a table: range // total keeps 8 bits. (At 0, above 2^24, a coder never ends.)"""
+"""Largest total of a table: range // total has 8 bits or more. (With 0 a coder never ends.)"""
 
 MAX_ALPHABET = 1024
 """Most symbols in a table (the limit of range-coder's decoder)."""

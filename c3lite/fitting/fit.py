@@ -129,7 +129,7 @@ def fit(
     stop button) ends the fit early with the best so far, `interrupted=True`.
 
     With `seconds`, the config's schedule is as long as fits into that time, compilation, search and
-    file included; `fit.config` has the numbers of steps, and with it the fit can be repeated. With
+    file included; `fit.config` has the numbers of steps, and repeats it (a collapse aside). With
     `start`, a codec for data of this shape, or a fit whose networks (as its file has them) fit the
     config, it begins there, without a warm-up or a window. A checkpoint excludes both.
 

@@ -45,8 +45,8 @@ def fit_to(
     some more steps at another lambda. `config.rd_weight` is where the search begins, the result's
     config has the one that was found. `seconds` is of all fits together.
 
-    A short fit that collapses (`Fit.collapsed`) is a warning, and all begins again with
-    `clip_gradient="straight_through"`.
+    Fits that collapse (`Fit.collapsed`) begin again as in `fit`; with the release's clip, all does,
+    with `clip_gradient="straight_through"`.
 
     Raises `ValueError` unless exactly one of `bpp` and `psnr` is given, and for fewer bits than
     the networks alone have. A goal out of reach is a warning, and the nearest fit comes back.
@@ -64,8 +64,8 @@ def fit_to(
     def value(found):
         return math.log(found.bpp) if psnr is None else min(found.psnr, 100.0)
 
-    def fitted(config, codec):
-        return fit(x, edit(config, rd_weight=weight), start=codec, key=key, progress=progress)
+    def fitted(base, codec, **how):
+        return fit(x, edit(base, rd_weight=weight), start=codec, key=key, progress=progress, **how)
 
     steps = max(int(config.steps) // SHORT, FEWEST_SHORT)
     short = edit(config, steps=steps, stage2_steps=steps // 10)
@@ -81,6 +81,7 @@ def fit_to(
             return fit_to(x, restarted(config), bpp=bpp, psnr=psnr, key=key, progress=progress)
         if found.interrupted:
             return found
+        config, short = (edit(c, rate_warmup=found.config.rate_warmup) for c in (config, short))
         codec = with_networks(begin(x, config, key).codec, networks_of(found.codec))
         line.add(weight, value(found))
         weight = line.weight_at(goal)
@@ -99,7 +100,7 @@ def fit_to(
             break
         if weight == (weight := line.weight_at(goal)):  # it is at a limit
             break
-        found = fitted(nearer, codec)
+        found = fitted(nearer, codec, on_collapse="warn")
         fits.append(finish(x, found.config, found.codec, found.history, began, found.interrupted,
                            source=fits[0]))
     best = min(fits, key=lambda found: abs(value(found) - goal))

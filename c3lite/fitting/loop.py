@@ -118,7 +118,7 @@ def progress_bar(progress: bool, total: int, done: int) -> tqdm:
 
 
 def show_progress(bar: tqdm, state: State, history: History, label: str | None = None) -> None:
-    """Move the bar by a chunk's steps, with its last loss, rate and quality; `label`, or stage."""
+    """Move the bar by a chunk's steps, with its last loss, rate, quality, `label` or else stage."""
     if bar.disable:
         return
     compiled = bar.desc.startswith("compiling")

@@ -32,6 +32,7 @@ UPDATE_SHARE = 0.025  # and updates, where they are slow, take at most this shar
 POINTS = 300  # a curve has at most this many points, each the mean over some steps
 PICTURE_WIDTH = 640
 ABANDONED = "Python ends"
+COLORS = "#0072B2", "#D55E00"  # --c3-blue and --c3-orange of widgets.css, on white
 
 
 class LiveFit(Explorer):
@@ -66,8 +67,7 @@ class LiveFit(Explorer):
         self._key = jax.random.key(0) if key is None else key
         configs = [config] if config2 is None else [config, config2]
         names = names if config2 is not None else ("the fit",)
-        self._runs = [_Run(name, self._image, config, color) for (name, _, color), config in zip(
-            styles.colored(dict.fromkeys(names)), configs, strict=True)]
+        self._runs = [_Run(name, self._image, c) for name, c in zip(names, configs, strict=False)]
         self._going = threading.Event()
         self._end = ""  # why it was ended early
         self._began = self._worked_s = 0.0
@@ -82,7 +82,7 @@ class LiveFit(Explorer):
         self.on_msg(self._receive)
 
     def start(self) -> None:
-        """Begin to fit, in a thread; at its end, once more. Raises `RuntimeError` while it runs."""
+        """Begin to fit, in a thread; after an end, anew. Raises `RuntimeError` while it runs."""
         if self._alive():
             raise RuntimeError("this fit is running: stop it before you start it again")
         before, LiveFit._latest = LiveFit._latest, self
@@ -283,8 +283,8 @@ class LiveFit(Explorer):
         reports = [run.report() for run in self._runs]
         for ax, name, label in zip(top.subplots(1, 3), ("loss", "bpp", "psnr"), (
                 "loss", "rate of the latents (bpp)", "PSNR (dB)"), strict=True):
-            for run in reports:
-                ax.plot(run["step"], run[name], color=run["color"], label=run["name"])
+            for run, color in zip(reports, COLORS, strict=False):
+                ax.plot(run["step"], run[name], color=color, label=run["name"])
             for step in self.data["stage2"]:
                 ax.axvline(step, color="gray", linestyle="--", linewidth=1)
             styles.finished(ax, xlim=(0, self.data["total"]), title=label,
@@ -300,8 +300,8 @@ class LiveFit(Explorer):
 class _Run:
     """One of the configs of a live fit."""
 
-    def __init__(self, name: str, x: np.ndarray, config: Config, color: str):
-        self.name, self.x, self.config, self.color = name, x, config, color
+    def __init__(self, name: str, x: np.ndarray, config: Config):
+        self.name, self.x, self.config = name, x, config
         self.total = int(config.steps) + int(config.stage2_steps)
         self.reset()
 
@@ -379,8 +379,8 @@ class _Run:
                 words += f"; {self.steps_a_second:.0f} steps a second"
         else:
             words += "; this is the original"
-        return {"name": self.name, "color": self.color, "done": done, "total": self.total,
-                "words": words, **mean, "step": [int(s[-1]) + 1 for s in steps],
+        return {"name": self.name, "done": done, "total": self.total, "words": words, **mean,
+                "step": [int(s[-1]) + 1 for s in steps],
                 "picture": jpeg(self.picture(), 90, PICTURE_WIDTH)}
 
 

@@ -1,6 +1,6 @@
 // A running fit: Python sends its curves and its picture every few seconds; here are the buttons.
 
-const SILENCE_MS = 20_000;  // Python tells the time every second
+const COLORS = [BLUE, ORANGE], SILENCE_MS = 20_000;  // Python tells the time every second
 
 const live = explorer("Loss, rate and quality while the codec is fitted. Pause and go on at any time; stop keeps " +
   "the best so far as a usable fit. Dashed: stage 2.", async (ui, model) => {
@@ -23,7 +23,7 @@ const live = explorer("Loss, rate and quality while the codec is fitted. Pause a
   const left = ui.row(row, "c3-column"), right = ui.row(row, "c3-column");
   const heads = ui.row(left), both = runs.length > 1;
   const captions = runs.map((run, i) => {
-    const name = make("b", { style: `color: ${run.color}` }, run.name), words = ui.row(left, "c3-readout");
+    const name = make("b", { style: `color: ${COLORS[i]}` }, run.name), words = ui.row(left, "c3-readout");
     heads.append(make("span", {}, both ? `${["left", "right"][i]}: ` : "", name));
     return words;
   });
@@ -77,7 +77,7 @@ const live = explorer("Loss, rate and quality while the codec is fitted. Pause a
       plot.draw({ x: [0, total], logY, y: logY ? [low / 1.1, high * 1.1] : [low - space, high + space],
         text: curves.map((run) => `${run.name}: now ${number(run[name].at(-1))}`).join("; "),
         items: [...stage2.map((step) => ({ vline: step, color: GRAY, dash: "4 3" })),
-          ...curves.map((run) => ({ line: [run.step, run[name]], color: run.color }))] });
+          ...curves.map((run, i) => ({ line: [run.step, run[name]], color: COLORS[i] }))] });
     }
     runs.forEach((run, i) => { captions[i].textContent = (both ? `${run.name}: ` : "") + run.words; });
     bitmaps = await Promise.all(runs.map((run) => bitmap(run.picture)));
