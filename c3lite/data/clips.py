@@ -42,7 +42,7 @@ def uvg(name: str, *, frames: int | None = None, patch: tuple[int, int, int] | N
 
 
 def uvg_shape(name: str) -> tuple[int, int, int]:
-    """(frames, height, width) of one of `UVG_NAMES`, without its file. Raises `ValueError`."""
+    """(frames, height, width) of one of `UVG_NAMES`, without its file; `ValueError` for others."""
     return 300 if _uvg_name(name) == "ShakeNDry" else 600, 1080, 1920
 
 

@@ -124,7 +124,8 @@ class EntropyModel(eqx.Module):
                 contexts = ctx.stack_contexts(grids[first:], ctx.own_offsets(config, ndim), spare)
             else:
                 parts = [self.context(config, grids, n) for n in numbers]
-                parts += [jnp.zeros((len(parts[0]), spare))] * (spare > 0)
+                if spare:
+                    parts.append(jnp.zeros((len(parts[0]), spare)))
                 contexts = jnp.concatenate(parts, axis=1)
             out = run_layers(config, self.network(0), contexts, self.branch(0))[:, :count]
         return out[0], laplace_scale(config, out[1])

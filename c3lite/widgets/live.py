@@ -24,7 +24,6 @@ from c3lite.fitting.fit import Fit, check_image, finish
 from c3lite.fitting.loop import chunks
 from c3lite.fitting.training import History, State, begin, best_codec, joined, plain_jax
 from c3lite.fitting.warm_up import best_start, on_window, window_of, with_networks_from
-from c3lite.plots import styles
 from c3lite.widgets.base import Explorer, jpeg, middle_frame, question, script
 
 UPDATE_S = 2.0  # the browser hears of the fit about this often
@@ -287,8 +286,8 @@ class LiveFit(Explorer):
                 ax.plot(run["step"], run[name], color=color, label=run["name"])
             for step in self.data["stage2"]:
                 ax.axvline(step, color="gray", linestyle="--", linewidth=1)
-            styles.finished(ax, xlim=(0, self.data["total"]), title=label,
-                            yscale="log" if name == "loss" else "linear")
+            plots.styles.finished(ax, xlim=(0, self.data["total"]), title=label,
+                                  yscale="log" if name == "loss" else "linear")
         axes = bottom.subplots(1, len(self._runs) + 1)
         for run, report, ax in zip(self._runs, reports, axes, strict=False):
             plots.image(run.picture(), ax).set_title(
