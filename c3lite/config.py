@@ -175,6 +175,9 @@ class Config(eqx.Module):
     """Weights lose this share of themselves a step, times the learning rate; 0 or more."""
     network_rate: float = _static(0.0, least=0)
     """Weight of the networks' own bits in their gradient; 0: not seen (C3), 1: as in a file."""
+    network_pixels: float = _field(0.0, least=0)
+    """Above 0 these bits weigh as in a file of so many pixels or more, in a `window` as in that of
+    the picture; 0: as in one of what is fitted, also in a window."""
     latent_beta2: float = _static(0.999, least=0)
     """Decay rate of Adam's second moment of the latents, 0 to below 1."""
     latent_epsilon: float = _static(1e-8, above=0)
@@ -462,13 +465,15 @@ it. Each is one field; `ablations/fast.ipynb` says what each is worth."""
 
 BEYOND = edit(
     C3_FAST, grid_features=6, context_taps=14, linear_branches=True, upsampling="separable",
-    steps_per_array=True)
+    steps_per_array=True, network_pixels=1.0)
 """A decoder ahead of C3 at 1,776 MACs a pixel: ideas of Cool-Chic 5 (2026) with C3's networks and
-GELU, fitted as `C3_FAST` is. Each is one field; `ablations/beyond.ipynb` says what each is worth.
-Cool-Chic's own widths and residual layers are not among them: here they cost rate."""
+GELU, fitted as `C3_FAST` is, but that networks cost no more in the window than in the picture. Each
+is one field, and `ablations/beyond.ipynb` says what it is worth. Cool-Chic's own widths and
+residual layers are not among them: here they cost rate."""
 
-BEYOND_SMALL = edit(BEYOND, context_taps=8, entropy_widths=(12, 12), synthesis_widths=(12, 12))
-"""The same at 1,008 MACs a pixel, about as many as Cool-Chic 5's decoder "mop" has."""
+BEYOND_SMALL = edit(BEYOND, context_taps=8, entropy_widths=(12, 12), synthesis_widths=(12, 12),
+                    network_pixels=0.0)
+"""The same at 1,008 MACs a pixel, near Cool-Chic 5's decoder "mop", and fitted as `C3_FAST` is."""
 
 UVG_SETTINGS: dict[str, dict[str, Any]] = {
     "E1": {"num_grids": 6, "entropy_widths": (16, 16), "context_size": (3, 9, 9)},

@@ -362,6 +362,15 @@ def test_a_fit_that_sees_its_networks_bits_has_smaller_networks():
     bits = [sum(b for part, b in fit.bits.items() if part != "latents") for fit in (
         c3.fit(x, c3.edit(config, network_rate=rate), progress=False) for rate in (0.0, 1.0))]
     assert bits[1] < 0.9 * bits[0]
+    # over four times the pixels they weigh a quarter, and never more than over those there are
+    few = c3.edit(config, steps=6)
+    alike = [({"network_rate": 1.0, "network_pixels": 4 * 24 * 32}, {"network_rate": 0.25}),
+             ({"network_rate": 1.0, "network_pixels": 1.0}, {"network_rate": 1.0})]
+    for pair in alike:
+        one, other = (c3.fit(x, c3.edit(few, **edits), progress=False) for edits in pair)
+        np.testing.assert_allclose(one.history.loss, other.history.loss, rtol=1e-5)
+        np.testing.assert_allclose(one.codec.synthesis.layers[0].weight,
+                                   other.codec.synthesis.layers[0].weight, atol=1e-6)
 
 
 # What excludes what -----------------------------------------------------------------------------

@@ -200,10 +200,18 @@ def test_the_networks_come_from_the_window(photo, capsys):
     assert fit.history.loss[0] < c3.fit(photo, SMALL, key=key, progress=False).history.loss[0]
 
 
+@pytest.mark.parametrize(("asked", "wanted"), [(0, 0), (1, 24 * 32), (10**6, 10**6)])
+def test_networks_weigh_in_a_window_as_in_its_picture_if_asked(photo, asked, wanted):
+    config = c3.edit(large(SMALL, photo), network_pixels=asked)
+    _, windowed, _ = warm_up.on_window(
+        photo, config, training.begin(photo, config, jax.random.key(0)))
+    assert float(windowed.network_pixels) == wanted
+
+
 def test_a_batch_begins_on_windows_as_its_fits_do(photo):
-    config = c3.edit(large(SMALL, photo), steps=12, stage2_steps=2)
+    config = c3.edit(large(SMALL, photo), network_rate=1.0, steps=12, stage2_steps=2)
     images = [photo, photo[:, ::-1].copy()]
-    configs = [config, c3.edit(config, rd_weight=1e-2)]
+    configs = [config, c3.edit(config, rd_weight=1e-2, network_pixels=1.0)]
     together = c3.fit_many(images, configs, progress=False)
     for image, one, many in zip(images, configs, together, strict=True):
         np.testing.assert_allclose(

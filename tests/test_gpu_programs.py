@@ -78,6 +78,25 @@ def test_a_batch_is_its_fits(config, gpu):
 
 
 
+def test_pictures_that_stand_and_lie_are_one_batch(tmp_path, monkeypatch):
+    """And so one program: those that stand are fitted lying, and told of as they are."""
+    lying = pictures(1)["wave0"] * np.linspace(0.5, 1, 24, dtype=np.float32)
+    images, batches = {"lying": lying, "standing": lying.swapaxes(1, 2)}, []
+    monkeypatch.setattr(jobs, "fit_many", lambda xs, *a, **k: (
+        batches.append([x.shape for x in xs]), batch.fit_many(xs, *a, **k))[1])
+    both = {}
+    for size in (2, 1):
+        swept = ablation.sweep([ablation.Row("small", (SMALL,))], images, [1e-3], batch=size,
+                               store=tmp_path / str(size), executor="process", progress=False)
+        both[size] = {result.image: result.record for result in swept}
+    assert batches == [[lying.shape] * 2]
+    together, alone = both[2], both[1]
+    assert together["standing"].shape == lying.shape[:0:-1] == alone["standing"].shape
+    assert together["standing"].history == together["lying"].history
+    np.testing.assert_allclose(together["lying"].loss, alone["lying"].loss, rtol=1e-5)
+    assert alone["standing"].history != alone["lying"].history, "alone it is fitted as it stands"
+
+
 def test_a_sweep_that_is_killed_on_a_gpu_goes_on_from_the_checkpoint(tmp_path, gpu, monkeypatch):
     gpu()
     monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", 0.0)

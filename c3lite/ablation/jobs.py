@@ -82,12 +82,12 @@ Pictures = Mapping[str, Float[np.ndarray, "3 ..."]]
 
 
 def grouped(jobs: Iterable[Job], size: int) -> list[list[Job]]:
-    """Groups of up to `size` jobs that can run as one batch; of the same jobs always the same
-    groups, so that a batch that was killed finds its checkpoint."""
+    """Groups of up to `size` jobs that can run as one batch, lying pictures with standing ones; of
+    the same jobs always the same, so that a batch that was killed finds its checkpoint."""
     groups: list[list[Job]] = []
     last: dict[tuple, list[Job]] = {}
     for job in jobs:
-        kind = job.program, job.shape
+        kind = job.program, job.shape if len(job.shape) == 3 else tuple(sorted(job.shape))
         if len(last.get(kind, ())) in (0, size):
             last[kind] = []
             groups.append(last[kind])
@@ -129,6 +129,8 @@ def fit_group(jobs: Group, store: Store, arrays: Pictures | None = None,
         fits = [attempt(lambda: fit(xs[0], configs[0], key=keys[0], on_collapse="warn", **options))]
         remove(checkpoint)  # which a fit that failed leaves
     else:
+        # a batch fits portraits lying, so that they are no program of their own
+        xs = [x.swapaxes(1, 2) if x.ndim == 3 and x.shape[1] > x.shape[2] else x for x in xs]
         fits = fit_many(xs, configs, keys=keys, **options)
     seconds = (time.perf_counter() - began) / len(jobs)
     return [Outcome(dataclasses.replace(job, config=config), result, seconds, len(jobs))

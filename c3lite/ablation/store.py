@@ -49,7 +49,7 @@ class Record:
     loss: float  # MSE + lambda bpp_estimate (Eq. 24)
     steps: int  # steps done, both stages
     seconds: float  # the fit's share of its batch's time
-    batch: int  # fits in the batch it was part of
+    batch: int  # fits in the batch it was part of; of several, portraits lie
     device: str
     versions: dict[str, str]
     date: str

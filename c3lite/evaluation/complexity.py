@@ -56,7 +56,11 @@ def macs_per_pixel(config: Config, shape: Sequence[int]) -> MACs:
     if len(shape) not in (2, 3) or min(shape) < 1:
         raise ValueError("shape is (height, width) or (frames, height, width), all at least 1, "
                          f"not {shape}")
-    return MACs(_entropy(config, shape), _upsampling(config, shape), _synthesis(config, len(shape)))
+    kernel = 9 if config.synthesis_per_frame or len(shape) == 2 else 27
+    synthesis = _dense((config.num_grids, *config.synthesis_widths, 3)) + (
+        3 * config.num_grids * config.linear_branches
+        + config.synthesis_residual_convs * 3 * 3 * kernel)
+    return MACs(_entropy(config, shape), _upsampling(config, shape), float(synthesis))
 
 
 def _dense(widths: Sequence[int]) -> int:
@@ -99,10 +103,3 @@ def _upsampling(config, shape):
     samples = sum((config.num_grids - n) * sizes[n]
                   for n in range(config.num_grids) if n or not config.finest_grid)
     return kernel.taps ** ndim * samples / sizes[0]
-
-
-def _synthesis(config, ndim):
-    kernel = 9 if config.synthesis_per_frame or ndim == 2 else 27
-    dense = _dense((config.num_grids, *config.synthesis_widths, 3))
-    branch = 3 * config.num_grids if config.linear_branches else 0
-    return float(dense + branch + config.synthesis_residual_convs * 3 * 3 * kernel)

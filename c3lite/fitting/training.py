@@ -97,7 +97,8 @@ def step(state: State, config, x: Float[Array, "3 *shape"]) -> tuple[State, Hist
     gradient = eqx.tree_at(lambda c: c.grids, gradient, tuple(scale * g for g in gradient.grids))
     if config.network_rate:
         rate = jax.grad(smooth_network_bits)(networks_of(state.codec))
-        share = config.network_rate * priced.rd_weight / math.prod(state.codec.shape)
+        pixels = jnp.maximum(config.network_pixels, math.prod(state.codec.shape))
+        share = config.network_rate * priced.rd_weight / pixels
         gradient = with_networks(gradient, jax.tree.map(
             lambda g, r: g + share * r, networks_of(gradient), rate))
 

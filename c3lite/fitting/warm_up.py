@@ -65,7 +65,10 @@ def on_window(
         return None
     tiles = window(x, size)
     small = (start or training.begin)(tiles, config, state.key)
-    return tiles, eqx.tree_at(lambda c: c.stage2_steps, config, 0), small
+    asked = config.network_pixels
+    pixels = (asked > 0) * jnp.maximum(asked, math.prod(state.codec.shape))
+    return tiles, eqx.tree_at(
+        lambda c: (c.stage2_steps, c.network_pixels), config, (0, pixels)), small
 
 
 def with_networks_from(state: State, other: State) -> State:

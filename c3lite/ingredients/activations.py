@@ -60,11 +60,6 @@ def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return jax.nn.gelu(x, approximate=True)
 
 
-def _gelu_forward(x):
-    y = gelu(x)
-    return y, (x, y)
-
-
 def _gelu_backward(residuals, g):
     x, y = residuals
     small = jnp.abs(x) < 1e-3  # there y / x is 0/0, or loses digits
@@ -73,7 +68,7 @@ def _gelu_backward(residuals, g):
     return (g * logistic * (1 + x * (1 - logistic) * du),)
 
 
-gelu.defvjp(_gelu_forward, _gelu_backward)
+gelu.defvjp(lambda x: (y := gelu(x), (x, y)), _gelu_backward)
 
 
 def numpy_gelu(x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:

@@ -68,7 +68,10 @@ class ContextExplorer(Explorer):
         bits = plots.latent_bits(fit)
         self._grid = int(np.argmax([b.sum() for b in bits]))
         self._bits, self._symbols = bits[self._grid], fit.grids[self._grid]
-        self._at = _telling(self._symbols, self._bits)
+        # a latent that costs something, with neighbors that are not all zero
+        busy = ndimage.uniform_filter((self._symbols != 0).astype(float), 5, mode="constant")
+        there = np.argmax(np.minimum(self._bits, 4) * busy)
+        self._at = tuple(map(int, np.unravel_index(there, busy.shape)))
         super().__init__(data={
             "codec": fitted(fit), "step_count": self._count,
             "steps": [pack(steps) for steps in self._steps],
@@ -99,12 +102,6 @@ class ContextExplorer(Explorer):
         plots.prediction(mu, scale, int(self._symbols[self._at]), right)
         right.set_title("predicted; orange:\n" + right.get_title().partition("; ")[2], fontsize=9)
         return figure
-
-
-def _telling(symbols: np.ndarray, bits: np.ndarray) -> tuple[int, ...]:
-    """Where a latent that costs something has neighbors that are not all zero."""
-    busy = ndimage.uniform_filter((symbols != 0).astype(float), 5, mode="constant")
-    return tuple(map(int, np.unravel_index(np.argmax(np.minimum(bits, 4) * busy), bits.shape)))
 
 
 def fitted(fit: Fit) -> dict[str, Any]:

@@ -156,8 +156,10 @@ class Figures:
         return f"{shown(min(excess), '.1f')} to {shown(max(excess), '.1f')}"
 
     def macs(self, preset: str) -> int:
-        """Multiply-accumulates a pixel of a preset's decoder, on a photo of Kodak."""
-        return round(complexity.macs_per_pixel(getattr(config, preset), KODAK).total)
+        """Multiply-accumulates a pixel of the decoder of a preset, which may be "fitted as" another,
+        on a photo of Kodak."""
+        decoder = getattr(config, preset.partition(" fitted as ")[0])
+        return round(complexity.macs_per_pixel(decoder, KODAK).total)
 
     def score(self, lesson_row: str) -> float:
         """The loss times 10⁴ of a row of the course's scoreboard, the mean over its seeds."""
