@@ -156,8 +156,8 @@ class Figures:
         return f"{shown(min(excess), '.1f')} to {shown(max(excess), '.1f')}"
 
     def macs(self, preset: str) -> int:
-        """Multiply-accumulates a pixel of the decoder of a preset, which may be "fitted as" another,
-        on a photo of Kodak."""
+        """Multiply-accumulates a pixel of the decoder of a preset, however fitted, on a photo of
+        Kodak."""
         decoder = getattr(config, preset.partition(" fitted as ")[0])
         return round(complexity.macs_per_pixel(decoder, KODAK).total)
 
