@@ -12,12 +12,12 @@ from __future__ import annotations
 import itertools
 import sys
 
-import jax.numpy as jnp
 import numpy as np
 from scipy.stats import laplace, norm
 
 import c3lite as c3
-from c3lite.model import latents
+from c3lite import plots
+from c3lite.model.entropy import MAX_BITS
 
 CROPS = {"kodim03": (3, 1.5e-3), "kodim05": (5, 6e-4)}
 """The middle 256x384 of a photo, and its rate weight."""
@@ -26,19 +26,10 @@ FACTORS = np.exp(np.linspace(-0.8, 0.8, 17))
 SHARES, WIDTHS = (0.05, 0.1, 0.2, 0.4), (0.7, 1.4, 2.0, 3.0, 5.0)
 
 
-def predicted(fit: c3.Fit) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Symbols, mu and scale of all latents, in bins, as the file's entropy model has them."""
-    q = fit.config.quantization_step
-    grids = latents.split(jnp.asarray(fit.coded.symbols, jnp.float32) * q,
-                          latents.grid_shapes(fit.config, fit.shape))
-    mu, scale = fit.networks.entropy(fit.config, grids)
-    return np.asarray(fit.coded.symbols), np.asarray(mu) / q, np.asarray(scale) / q
-
-
 def bits(k, mu, cdf) -> float:
-    """Of the integers k, by a distribution function of the distance to mu; at most 16 each."""
+    """Of the integers k, by a distribution function of the distance to mu; `MAX_BITS` at most."""
     probability = cdf(k + 0.5 - mu) - cdf(k - 0.5 - mu)
-    return float(-np.log2(np.maximum(probability, 2.0**-16)).sum())
+    return float(-np.log2(np.maximum(probability, 2.0**-MAX_BITS)).sum())
 
 
 def least_bits(k, mu, scale) -> dict[str, float]:
@@ -62,7 +53,10 @@ def main(steps: int = 1500) -> None:
     for name, (number, rd_weight) in CROPS.items():
         x = c3.data.crop(c3.data.kodak(number), 128, 192, 256, 384)
         config = c3.edit(c3.BEYOND, rd_weight=rd_weight, steps=steps, stage2_steps=steps // 10)
-        k, mu, scale = predicted(c3.fit(x, config))
+        fit = c3.fit(x, config)
+        k = fit.coded.symbols
+        mu, scale = (np.concatenate([grid.ravel() for grid in part])
+                     for part in plots.predicted(fit))
         groups = np.array_split(np.argsort(scale, kind="stable"), GROUPS)
         found = [least_bits(k[g], mu[g], scale[g]) for g in groups]
         total = {family: sum(each[family] for each in found) for family in found[0]}
