@@ -23,17 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from c3lite.ablation import devices
-from c3lite.ablation.images import Images
-from c3lite.ablation.jobs import (
-    Group,
-    Pictures,
-    Progress,
-    fit_group,
-    grouped,
-    keep,
-    run_group,
-    run_missing,
-)
+from c3lite.ablation.images import Images, Pictures
+from c3lite.ablation.jobs import Group, Progress, fit_group, grouped, keep, run_group, run_missing
 from c3lite.ablation.rows import check_name
 from c3lite.ablation.store import Record, Store
 from c3lite.arrays.blocks import on_cpu

@@ -15,6 +15,9 @@ from c3lite.fitting.fit import check_image
 
 _NAME = re.compile(r"(?P<name>[^\[\]]+)(\[(?P<part>\d+:\d+(, ?\d+:\d+){1,2})\])?")
 
+Pictures = Mapping[str, Float[np.ndarray, "3 ..."]]
+"""Images that have no name to load them by, under the names that jobs call them."""
+
 FRAMES_AT_ONCE = 10  # of a clip that is read frame by frame
 
 

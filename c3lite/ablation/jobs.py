@@ -7,7 +7,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from c3lite.ablation import devices, images
+from c3lite.ablation.images import Pictures
 from c3lite.ablation.store import NUMERICS, Record, Store
 from c3lite.coding import encode
 from c3lite.config import Config
@@ -76,9 +77,6 @@ class Result(NamedTuple):
 
 Group = Sequence[Job]
 """Jobs that run as one batch."""
-
-Pictures = Mapping[str, Float[np.ndarray, "3 ..."]]
-"""Images that have no name to load them by, under the names that jobs call them."""
 
 
 def grouped(jobs: Iterable[Job], size: int) -> list[list[Job]]:

@@ -7,18 +7,8 @@ from jaxtyping import ArrayLike, Float
 from matplotlib.axes import Axes
 from matplotlib.colors import SymLogNorm
 
-from c3lite.plots.styles import (
-    COLORS,
-    ERROR,
-    RATE,
-    TARGET,
-    label,
-    name_rows,
-    new_axes,
-    number_cells,
-    signed,
-    style,
-)
+from c3lite.plots import styles
+from c3lite.plots.styles import COLORS, TARGET, label, name_rows, new_axes, number_cells, signed
 
 
 def bd_rate_bars(rates_percent: Mapping[str, float | int], ax: Axes | None = None, *,
@@ -30,7 +20,7 @@ def bd_rate_bars(rates_percent: Mapping[str, float | int], ax: Axes | None = Non
     ax = new_axes(ax, figsize=(6, 0.8 + 0.36 * len(rates_percent)))
     beside = {name: other for name, other in (beside or {}).items() if name in rates_percent}
     for row, (name, value) in enumerate(rates_percent.items()):
-        ax.barh(row, value, 0.7, color=style(name)["color"])
+        ax.barh(row, value, 0.7, color=styles.style(name)["color"])
         away, outer, side = (4, max, "left") if value >= 0 else (-4, min, "right")
         ax.annotate(signed(value), (outer(value, beside.get(name, 0)), row),
                     xytext=(away, 0), textcoords="offset points", fontsize=9, va="center", ha=side,
@@ -68,10 +58,8 @@ def changes(ours: Mapping[str, float | Sequence[float] | np.ndarray], ax: Axes |
     return name_rows(ax, ours, label)
 
 
-def waterfall(
-    parts: Mapping[str, Float[ArrayLike, "seeds 2"]], ax: Axes | None = None, *,
-    guesses: Mapping[str, float] | None = None,
-) -> Axes:
+def waterfall(parts: Mapping[str, Float[ArrayLike, "seeds 2"]], ax: Axes | None = None, *,
+              guesses: Mapping[str, float] | None = None) -> Axes:
     """The RD loss of one setting after another: a bar a setting from the top, in two parts.
     `parts` has (MSE, lambda bpp) of each seed, both times 10^4 to be read easily; bars are means,
     black lines reach from the best seed to the worst. Diamonds are `guesses` of the sum."""
@@ -80,8 +68,8 @@ def waterfall(
     for row, points in enumerate(map(np.atleast_2d, parts.values())):
         mse, rate = points.mean(0)
         total = points.sum(1)
-        ax.barh(row, mse, 0.6, color=ERROR, label=None if row else "error (MSE)")
-        ax.barh(row, rate, 0.6, mse, color=RATE, label=None if row else "rate (λ · bpp)")
+        ax.barh(row, mse, 0.6, color=styles.ERROR, label=None if row else "error (MSE)")
+        ax.barh(row, rate, 0.6, mse, color=styles.RATE, label=None if row else "rate (λ · bpp)")
         ax.plot([total.min(), total.max()], [row, row], color="black", linewidth=2.5)
         end = max(total.max(), shown.get(row, 0))  # a guess does not hide the number
         ax.annotate(f"{total.mean():.1f}", (end, row), (8, 0), va="center", fontsize=9,
