@@ -217,9 +217,8 @@ def of_patch(data: bytes, patch: Patch, read: Callable) -> Any:
         raise BitstreamError(f"{patch} is damaged: {error}") from error
 
 
-def decode(
-    data: bytes, *, backend: str = "auto", skip_damaged: bool = False
-) -> Float[np.ndarray, "3 *shape"]:
+def decode(data: bytes, *, backend: str = "auto",
+           skip_damaged: bool = False) -> Float[np.ndarray, "3 *shape"]:
     """The image or video of a file: float32 multiples of 1/255, (3, *shape).
 
     The same as the fit's `reconstruction`. With `skip_damaged`, patches of a video that cannot be
@@ -247,9 +246,8 @@ def decode(
     return join_patches(parts, table.shape)
 
 
-def decode_patch(
-    data: bytes, number: int, *, backend: str = "auto"
-) -> Float[np.ndarray, "3 frames height width"]:
+def decode_patch(data: bytes, number: int, *,
+                 backend: str = "auto") -> Float[np.ndarray, "3 frames height width"]:
     """One patch of a video's file, in the order of `split_patches`. The others are not read. Raises
     `BitstreamError` when it is damaged, `ValueError` for a number there is not."""
     if not is_video(data):
@@ -264,9 +262,8 @@ def _decode_patch(data, patch, backend):
     return of_patch(data, patch, lambda head: _pixels(head, backend))
 
 
-def decode_frames(
-    data: bytes, *, backend: str = "auto"
-) -> Iterator[Float[np.ndarray, "3 height width"]]:
+def decode_frames(data: bytes, *,
+                  backend: str = "auto") -> Iterator[Float[np.ndarray, "3 height width"]]:
     """The frames of a video in turn: those of `decode`, with the memory of one row of patches.
     Raises `BitstreamError` as `decode`, when the damaged patch is reached."""
     if not is_video(data):

@@ -158,9 +158,8 @@ class Plan:
             columns.append(self.starts[m] + functools.reduce(np.add.outer, axes).reshape(-1))
         return np.stack(columns, axis=1).astype(np.int32) if columns else None
 
-    def contexts(
-        self, buffer: Float[np.ndarray, " size"], step: slice | Int[np.ndarray, " n"]
-    ) -> Float[np.ndarray, "n context"]:
+    def contexts(self, buffer: Float[np.ndarray, " size"],
+                 step: slice | Int[np.ndarray, " n"]) -> Float[np.ndarray, "n context"]:
         """What the network sees of latents of one grid, or of grids that are all alike."""
         n = self.grid[step][0]
         places = self.positions[step][:, None] + self.displacements[n]

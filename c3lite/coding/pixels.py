@@ -21,27 +21,23 @@ BLOCK = 2**11
 """Pixels that pass through all layers together: they fit into a core's cache."""
 
 
-def synthesize(
-    config: Config, shape: tuple[int, ...], symbols: Integer[np.ndarray, " latents"], arrays: Arrays
-) -> Float[np.ndarray, "3 *shape"]:
+def synthesize(config: Config, shape: tuple[int, ...], symbols: Integer[np.ndarray, " latents"],
+               arrays: Arrays) -> Float[np.ndarray, "3 *shape"]:
     """Pixels, multiples of 1/255 in [0, 1], float32, from latents in step units (grids one after
     another, finest first) and the networks (`header.real_arrays`, float32)."""
     return to_pixels(config, upsampled(config, shape, symbols, arrays.upsampling), arrays)
 
 
-def upsampled(
-    config: Config, shape: tuple[int, ...], symbols: Integer[np.ndarray, " latents"],
-    kernel: Float[np.ndarray, "*taps"] | None,
-) -> Float[np.ndarray, "grids *shape"]:
+def upsampled(config: Config, shape: tuple[int, ...], symbols: Integer[np.ndarray, " latents"],
+              kernel: Float[np.ndarray, "*taps"] | None) -> Float[np.ndarray, "grids *shape"]:
     """All grids at full resolution (App. A.1.2), from latents in step units."""
     grids = latents.split(symbols, latents.grid_shapes(config, shape))[: config.num_grids]
     step = np.float32(config.quantization_step)
     return upsample(config, [grid.astype(np.float32) * step for grid in grids], shape, kernel)
 
 
-def to_pixels(
-    config: Config, up: Float[np.ndarray, "grids *shape"], parts: Arrays
-) -> Float[np.ndarray, "3 *shape"]:
+def to_pixels(config: Config, up: Float[np.ndarray, "grids *shape"],
+              parts: Arrays) -> Float[np.ndarray, "3 *shape"]:
     """The synthesis network (App. A.1.3), and rounding to 8 bits."""
     act = ACTIVATIONS[config.activation].decode
     x = _pixelwise(config, up, parts.layers)
@@ -86,10 +82,8 @@ def _pixelwise(config, x, layers):
     return out.reshape(3, *x.shape[1:])
 
 
-def residual_conv(
-    x: Float[np.ndarray, "3 *shape"], weight: Float[np.ndarray, "3 3 *size"],
-    bias: Float[np.ndarray, "3"],
-) -> Float[np.ndarray, "3 *shape"]:
+def residual_conv(x: Float[np.ndarray, "3 *shape"], weight: Float[np.ndarray, "3 3 *size"],
+                  bias: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 *shape"]:
     """x + conv(x), edges replicated (synthesis.ResidualConv). Of a video frame by frame: the frames
     around one are its channels."""
     if x.ndim == 3:
@@ -102,10 +96,8 @@ def residual_conv(
         for t in range(x.shape[1])], 1)
 
 
-def conv(
-    x: Float[np.ndarray, "c_in height width"], weight: Float[np.ndarray, "c_out c_in k k"],
-    bias: Float[np.ndarray, " c_out"],
-) -> Float[np.ndarray, "c_out height width"]:
+def conv(x: Float[np.ndarray, "c_in height width"], weight: Float[np.ndarray, "c_out c_in k k"],
+         bias: Float[np.ndarray, " c_out"]) -> Float[np.ndarray, "c_out height width"]:
     """A convolution of few channels, edges replicated."""
     size, (height, width) = weight.shape[2:], x.shape[1:]
     padded = np.pad(x, [(0, 0)] + [(k // 2, k // 2) for k in size], mode="edge")
@@ -121,10 +113,8 @@ def conv(
     return out
 
 
-def upsample(
-    config, grids: Sequence[Float[np.ndarray, "..."]], shape: tuple[int, ...],
-    kernel: Float[np.ndarray, "*taps"] | None = None,
-) -> Float[np.ndarray, "grids *shape"]:
+def upsample(config, grids: Sequence[Float[np.ndarray, "..."]], shape: tuple[int, ...],
+             kernel: Float[np.ndarray, "*taps"] | None = None) -> Float[np.ndarray, "grids *shape"]:
     """Every grid at full resolution, finest first (latents.upsample)."""
     if UPSAMPLINGS[config.upsampling].is_separable:
         return raise_separably(np, grids, kernel)
@@ -140,9 +130,8 @@ def upsample(
                      for n, grid in enumerate(grids)])
 
 
-def double(
-    grids: Float[np.ndarray, "n *shape"], kernel: Float[np.ndarray, "*taps"], shape: tuple[int, ...]
-) -> Float[np.ndarray, "n ..."]:
+def double(grids: Float[np.ndarray, "n *shape"], kernel: Float[np.ndarray, "*taps"],
+           shape: tuple[int, ...]) -> Float[np.ndarray, "n ..."]:
     """Several grids by a transposed convolution of stride 2, cropped to `shape` (latents.double).
 
     Entry 2i + r of an axis reads the entries i + r - 2 .. i + r + 1 by the taps r, r + 2, r + 4,
@@ -193,9 +182,8 @@ def product(a: Float[np.ndarray, "m k"], b: Float[np.ndarray, "k n"]) -> Float[n
     return out
 
 
-def along(
-    matrix: Float[np.ndarray, "m k"], grid: Float[np.ndarray, "..."], axis: int
-) -> Float[np.ndarray, "..."]:
+def along(matrix: Float[np.ndarray, "m k"], grid: Float[np.ndarray, "..."],
+          axis: int) -> Float[np.ndarray, "..."]:
     """A banded matrix, such as an interpolation's, applied along an axis of length k."""
     first_axis = np.moveaxis(grid, axis, 0)
     rows = first_axis.reshape(len(first_axis), -1)

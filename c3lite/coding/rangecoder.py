@@ -72,11 +72,10 @@ class Frequencies(list[int]):
         super().__init__(values.tolist())
 
 
-def encode_intervals(
-    low: Sequence[int] | Shaped[np.ndarray, "..."],
-    high: Sequence[int] | Shaped[np.ndarray, "..."],
-    total: int | Sequence[int] | Shaped[np.ndarray, "..."], *, backend: str = "auto",
-) -> bytes:
+def encode_intervals(low: Sequence[int] | Shaped[np.ndarray, "..."],
+                     high: Sequence[int] | Shaped[np.ndarray, "..."],
+                     total: int | Sequence[int] | Shaped[np.ndarray, "..."], *,
+                     backend: str = "auto") -> bytes:
     """The stream of n symbols given by their intervals, [table[s], table[s + 1]) of table[-1].
 
     0 <= low < high <= total, which is one for all or n of them; at least one byte comes back. That
@@ -106,10 +105,8 @@ class Decoder:
         reader = _library_decoder if self.backend == "range-coder" else _PythonDecoder
         self._decode = reader(memoryview(data).tobytes())
 
-    def decode_many(
-        self, tables: Sequence[Frequencies] | Mapping[int, Frequencies],
-        index: Sequence[int] | Shaped[np.ndarray, "..."],
-    ) -> list[int]:
+    def decode_many(self, tables: Sequence[Frequencies] | Mapping[int, Frequencies],
+                    index: Sequence[int] | Shaped[np.ndarray, "..."]) -> list[int]:
         """The next n symbols, each with its own table: the i-th by tables[index[i]].
 
         Raises `RangeCoderError` for a number that is negative or has no table, or something that is

@@ -36,9 +36,8 @@ def pick(fast: T, cpu: T, gpu: T) -> T:
     return {"fast": fast, "cpu": cpu, "gpu": gpu}[scale()]
 
 
-def window(
-    picture: Float[np.ndarray, "3 height width"], y: int, x: int, size: tuple[int, int] | None
-) -> Float[np.ndarray, "3 rows columns"]:
+def window(picture: Float[np.ndarray, "3 height width"], y: int, x: int,
+           size: tuple[int, int] | None) -> Float[np.ndarray, "3 rows columns"]:
     """The window of `size` (rows, columns) at row y and column x, or for None the whole picture.
     Raises `ValueError` for a window that is not inside."""
     return picture if size is None else crop(picture, y, x, *size)
@@ -55,9 +54,8 @@ def your_guess(guess: Any, unit: str = "") -> None:
         print(f"your guess: {guess} {unit}".rstrip())
 
 
-def scoreboard(
-    lesson: str, fits: Mapping[str, Any] | None = None, folder: str | os.PathLike = "results"
-) -> None:
+def scoreboard(lesson: str, fits: Mapping[str, Any] | None = None,
+               folder: str | os.PathLike = "results") -> None:
     """Print what the course's picture has come down to, up to a lesson, and add what was run.
 
     Args:

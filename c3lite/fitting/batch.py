@@ -30,11 +30,10 @@ COMMON = ("steps", "stage2_steps", "warmup_steps")
 
 
 @plain_jax()
-def fit_many(
-    images: Sequence[Float[ArrayLike, "3 *shape"]], configs: Config | Sequence[Config], *,
-    keys: PRNGKeyArray | Sequence[PRNGKeyArray] | None = None, progress: bool = True,
-    callback: Callable[[State], None] | None = None, checkpoint: str | os.PathLike | None = None,
-) -> list[Fit | FitError]:
+def fit_many(images: Sequence[Float[ArrayLike, "3 *shape"]], configs: Config | Sequence[Config], *,
+             keys: PRNGKeyArray | Sequence[PRNGKeyArray] | None = None, progress: bool = True,
+             callback: Callable[[State], None] | None = None,
+             checkpoint: str | os.PathLike | None = None) -> list[Fit | FitError]:
     """Many fits at once, as one compiled program over a batch.
 
     Images of one shape, and configs that differ in numbers only (rate weights, temperatures, ...);
@@ -120,10 +119,8 @@ def stacked_configs(configs: Sequence[Config]) -> tuple[Config, Config]:
 
 
 @functools.partial(jax.jit, static_argnames="axes")
-def run_chunk_many(
-    state: State, config: Config, x: Float[Array, "batch 3 *shape"], n: Int[ArrayLike, ""], *,
-    axes: Config,
-) -> tuple[State, History, Int[Array, ""]]:
+def run_chunk_many(state: State, config: Config, x: Float[Array, "batch 3 *shape"],
+                   n: Int[ArrayLike, ""], *, axes: Config) -> tuple[State, History, Int[Array, ""]]:
     """`run_chunk` of a batch of fits; `axes` from `config_axes`, the config stacked likewise."""
     if not on_cpu():
         step = jax.vmap(training.step, in_axes=(STATE_AXES, axes, 0), out_axes=(STATE_AXES, 0))

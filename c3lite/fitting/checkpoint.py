@@ -98,10 +98,9 @@ def settle(path: Path) -> None:
         writing.result()
 
 
-def resumed(
-    path: str | os.PathLike | None, images: Sequence, configs: Sequence[Config],
-    keys: Sequence[PRNGKeyArray], state: State,
-) -> tuple[Checkpoint | None, State, list[History]]:
+def resumed(path: str | os.PathLike | None, images: Sequence, configs: Sequence[Config],
+            keys: Sequence[PRNGKeyArray],
+            state: State) -> tuple[Checkpoint | None, State, list[History]]:
     """The checkpoint at a path, if one is wanted, and the state and history to go on from. `state`
     is that before the first step."""
     if path is None:

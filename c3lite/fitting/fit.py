@@ -114,13 +114,11 @@ class Fit:
 
 
 @plain_jax()
-def fit(
-    x: Float[ArrayLike, "3 *shape"], config: Config = C3_FAST, *,
-    seconds: float | int | None = None, start: Codec | Fit | None = None,
-    key: PRNGKeyArray | None = None, progress: bool = True,
-    callback: Callable[[State], None] | None = None, checkpoint: str | os.PathLike | None = None,
-    on_collapse: str | None = None,
-) -> Fit:
+def fit(x: Float[ArrayLike, "3 *shape"], config: Config = C3_FAST, *,
+        seconds: float | int | None = None, start: Codec | Fit | None = None,
+        key: PRNGKeyArray | None = None, progress: bool = True,
+        callback: Callable[[State], None] | None = None,
+        checkpoint: str | os.PathLike | None = None, on_collapse: str | None = None) -> Fit:
     """Fit a codec to one image (3, height, width) or video (3, frames, height, width) in [0, 1].
 
     Stage 1, stage 2, then the search of the networks' quantization steps. `callback(state)` is
@@ -189,10 +187,8 @@ def fit(
 
 
 @plain_jax()
-def refit(
-    x: Float[ArrayLike, "3 *shape"], source: Fit, config: Config | None = None, *, frozen: bool,
-    key: PRNGKeyArray | None = None, progress: bool = True,
-) -> Fit:
+def refit(x: Float[ArrayLike, "3 *shape"], source: Fit, config: Config | None = None, *,
+          frozen: bool, key: PRNGKeyArray | None = None, progress: bool = True) -> Fit:
     """Fit another image, of any size, from the networks of `source` (as its file has them).
 
     With `frozen` only the latents are fitted, and the result's networks are those of `source`, to
@@ -214,10 +210,8 @@ def refit(
     return fit(x, config, start=source, key=key, progress=progress, on_collapse="warn")
 
 
-def finish(
-    x: Float[np.ndarray, "3 *shape"], config: Config, codec: Codec, history: History,
-    began: float, interrupted: bool = False, source: Fit | None = None,
-) -> Fit:
+def finish(x: Float[np.ndarray, "3 *shape"], config: Config, codec: Codec, history: History,
+           began: float, interrupted: bool = False, source: Fit | None = None) -> Fit:
     """Quantize a fitted codec and measure the result. Warns when it has collapsed. With `source`,
     the networks are those of another fit, whose integers and steps they keep."""
     if source is not None:

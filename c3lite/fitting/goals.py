@@ -32,11 +32,9 @@ LOWEST, HIGHEST = 1e-6, 1.0
 
 
 @plain_jax()
-def fit_to(
-    x: Float[ArrayLike, "3 *shape"], config: Config = C3_FAST, *,
-    bpp: float | int | None = None, psnr: float | int | None = None,
-    key: PRNGKeyArray | None = None, progress: bool = True,
-) -> Fit:
+def fit_to(x: Float[ArrayLike, "3 *shape"], config: Config = C3_FAST, *,
+           bpp: float | int | None = None, psnr: float | int | None = None,
+           key: PRNGKeyArray | None = None, progress: bool = True) -> Fit:
     """The fit of an image or video whose file has `bpp` bits a pixel, or that has `psnr` dB.
 
     Some short fits look for the rate weight: ln bpp and PSNR are nearly straight lines over

@@ -31,10 +31,8 @@ class FitError(RuntimeError):
 
 
 @functools.partial(jax.jit, static_argnames="step")
-def run_chunk(
-    state: State, config, x: Float[Array, "..."], n: Int[ArrayLike, ""],
-    step: Callable = training.step,
-) -> tuple[State, History, Int[Array, ""]]:
+def run_chunk(state: State, config, x: Float[Array, "..."], n: Int[ArrayLike, ""],
+              step: Callable = training.step) -> tuple[State, History, Int[Array, ""]]:
     """Up to `n` <= CHUNK steps, fewer where the fit ends: the state, its history, steps done."""
     # NaN where a step was not taken
     empty = jnp.full((CHUNK, *state.learning_rate.shape), jnp.nan)  # of one fit or of a batch
@@ -53,12 +51,11 @@ def run_chunk(
     return state, history, done
 
 
-def chunks(
-    x: Float[ArrayLike, "..."], config: Config, state: State,
-    past: list[History] | None = None, *, progress: bool = False,
-    store: Checkpoint | None = None, advance: Callable = run_chunk,
-    most: Callable[[], float] = lambda: math.inf, label: str | None = None,
-) -> Iterator[tuple[State, History]]:
+def chunks(x: Float[ArrayLike, "..."], config: Config, state: State,
+           past: list[History] | None = None, *, progress: bool = False,
+           store: Checkpoint | None = None, advance: Callable = run_chunk,
+           most: Callable[[], float] = lambda: math.inf,
+           label: str | None = None) -> Iterator[tuple[State, History]]:
     """The fit as a generator: the state after each chunk of steps, and what the steps measured.
 
     Everything that fits (`fit`, batches, windows, the live widget) is a loop over this. Chunks grow

@@ -153,10 +153,9 @@ MOVES = (0, -1, 1, -2, 2, -4, 4)
 """Of `steps_of_arrays`: so many places of `ARRAY_STEPS` further, tried for each array, twice."""
 
 
-def steps_of_arrays(
-    codec: Codec, config, x: Float[Array, "3 *shape"], symbols: Float[Array, " latents"],
-    steps: Sequence,
-) -> tuple[tuple, Float[Array, ""]]:
+def steps_of_arrays(codec: Codec, config, x: Float[Array, "3 *shape"],
+                    symbols: Float[Array, " latents"],
+                    steps: Sequence) -> tuple[tuple, Float[Array, ""]]:
     """A step for every array, and the latents' bits with them; `steps` is where to begin. One array
     after another takes the step of least loss. The entropy model changes the rate alone, the others
     the distortion alone, so only that half of the codec is evaluated."""
@@ -199,10 +198,9 @@ SWEEPS, PROBES, GROUPS = 2, 8, 12
 """Of `towards_zero`: gradients and forward passes of some fifty steps of a fit."""
 
 
-def towards_zero(
-    codec: Codec, config, x: Float[Array, "3 *shape"], symbols: Float[Array, " latents"],
-    integers: Networks, steps: Sequence,
-) -> tuple[Networks, Float[Array, ""]]:
+def towards_zero(codec: Codec, config, x: Float[Array, "3 *shape"],
+                 symbols: Float[Array, " latents"], integers: Networks,
+                 steps: Sequence) -> tuple[Networks, Float[Array, ""]]:
     """RDOQ: integers of the networks that cost less, and the latents' bits with them.
 
     Each integer's best move by one or two is predicted from the loss's gradient and curvature (by

@@ -97,9 +97,8 @@ def axis_products(g: Float[Array, "stack *shape"]) -> Matrices:
     return tuple(jnp.einsum("nik,njk->nij", r, r, precision="highest") for r in rows)
 
 
-def scale_by_soap(
-    b1: float = 0.95, b2: float = 0.95, eps: float = 1e-8, every: int = 10
-) -> optax.GradientTransformationExtraArgs:
+def scale_by_soap(b1: float = 0.95, b2: float = 0.95, eps: float = 1e-8,
+                  every: int = 10) -> optax.GradientTransformationExtraArgs:
     """SOAP as an optax transformation; the learning rate is the caller's, as of `scale_by_adam`.
 
     The first gradient founds the bases, and its update is zero. Every `every` steps the bases

@@ -91,9 +91,8 @@ class Cost(eqx.Module):
     """Mean over pixels and channels, values in [0, 1]."""
 
 
-def rate_distortion(
-    codec: Codec, config, x: Float[Array, "3 *shape"], quantize: Callable
-) -> tuple[Float[Array, ""], Cost]:
+def rate_distortion(codec: Codec, config, x: Float[Array, "3 *shape"],
+                    quantize: Callable) -> tuple[Float[Array, ""], Cost]:
     """L = MSE + lambda bits / pixels (Eq. 4), and its parts.
 
     Training and evaluation differ only in `quantize`, from latents in step units to (nearly) whole

@@ -59,9 +59,8 @@ def path_matrix(sides: tuple[int, ...], method: str) -> Float[np.ndarray, "n_out
     return functools.reduce(lambda done, step: step @ done, steps, start)
 
 
-def split(
-    flat: Num[Array | np.ndarray, " latents"], shapes: Sequence[tuple[int, ...]]
-) -> tuple[Num[Array | np.ndarray, "..."], ...]:
+def split(flat: Num[Array | np.ndarray, " latents"],
+          shapes: Sequence[tuple[int, ...]]) -> tuple[Num[Array | np.ndarray, "..."], ...]:
     """A flat vector of all latents as grids; views of it in NumPy."""
     ends = list(itertools.accumulate(map(math.prod, shapes), initial=0))
     return tuple(flat[a:b].reshape(shape)
@@ -98,9 +97,8 @@ def initial_kernel(config, ndim: int) -> Float[Array, "*taps"] | None:
     return kernel.initial_kernel(config.num_grids, ndim) if kernel.is_learned else None
 
 
-def double(
-    grid: Float[Array, "*shape"], kernel: Float[Array, "*taps"], shape: tuple[int, ...]
-) -> Float[Array, "..."]:
+def double(grid: Float[Array, "*shape"], kernel: Float[Array, "*taps"],
+           shape: tuple[int, ...]) -> Float[Array, "..."]:
     """A transposed convolution of stride 2, edges replicated, cropped to `shape` (COOL-CHICv2).
     `kernel` has 8 taps along every axis."""
     padded = jnp.pad(grid, 4, mode="edge")
@@ -130,10 +128,8 @@ def _double_by_phases(padded, kernel, shape):
     return up.reshape([2 * n for n in halves])[tuple(slice(n) for n in shape)]
 
 
-def upsample(
-    config, grids: tuple[Float[Array, "..."], ...], shape: tuple[int, ...],
-    kernel: Float[Array, "*taps"] | None = None,
-) -> Float[Array, "grids *shape"]:
+def upsample(config, grids: tuple[Float[Array, "..."], ...], shape: tuple[int, ...],
+             kernel: Float[Array, "*taps"] | None = None) -> Float[Array, "grids *shape"]:
     """Every grid at full resolution, finest first."""
     if UPSAMPLINGS[config.upsampling].is_separable:
         return raise_separably(jnp, grids, kernel)

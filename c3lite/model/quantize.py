@@ -38,10 +38,9 @@ def soft_round_conditional_mean(y: Float[Array, "*shape"], T: Scalar) -> Float[A
     return soft_round_inverse(y - 0.5, T) + 0.5
 
 
-def noisy_round(
-    x: Float[Array, "*shape"], T: Scalar, a: Scalar, key: PRNGKeyArray, second_is_s: bool = False,
-    noise: Callable = kumaraswamy_noise,
-) -> Float[Array, "*shape"]:
+def noisy_round(x: Float[Array, "*shape"], T: Scalar, a: Scalar, key: PRNGKeyArray,
+                second_is_s: bool = False,
+                noise: Callable = kumaraswamy_noise) -> Float[Array, "*shape"]:
     """Stage 1: r_T(s_T(x) + u), or s_T(s_T(x) + u) if `second_is_s` (Eqs. 5, 19). u is `noise`
     (`Noise.sample`) of the parameter `a`."""
     y = soft_round(x, T) + noise(key, x.shape, a)
@@ -49,9 +48,8 @@ def noisy_round(
 
 
 @jax.custom_jvp
-def hard_round(
-    x: Float[Array, "*shape"], T: Scalar = jnp.inf, factor: Scalar = 1.0
-) -> Float[Array, "*shape"]:
+def hard_round(x: Float[Array, "*shape"], T: Scalar = jnp.inf,
+               factor: Scalar = 1.0) -> Float[Array, "*shape"]:
     """Stage 2: round half to even; the derivative is that of s_T, times `factor` (Eqs. 16-18). T =
     inf is the straight-through estimator; `factor` is then COOL-CHICv2's epsilon."""
     return jnp.round(x)
