@@ -1,8 +1,7 @@
 """Compress a picture or a clip by fitting a small neural codec (C3 or COOL-CHIC) to it.
 
 There is no pretrained model: `encode` trains latent grids and two tiny networks on this one
-picture, then writes them as a file. That takes minutes; `decode` takes about a second and
-needs no accelerator.
+picture, and writes them as a file. That takes minutes; `decode` takes a second, on any machine.
 
   c3lite encode photo.png photo.c3
   c3lite encode photo.png photo.c3 --seconds 60 --rd-weight 2e-3
@@ -29,7 +28,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import PIL.Image
 
 from c3lite import config, data
 from c3lite.coding import files, inspect
@@ -237,7 +235,7 @@ def _decode(arguments) -> None:
 
 def _save(image: np.ndarray, path: Path) -> str:
     """As PNG. Returns its size in words."""
-    picture = PIL.Image.fromarray(np.rint(image * 255).astype(np.uint8).transpose(1, 2, 0))
+    picture = data.images.to_pillow(image)
     write_atomically(path, lambda file: picture.save(file, "PNG"))
     return f"{picture.width} x {picture.height} pixels"
 

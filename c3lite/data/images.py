@@ -116,6 +116,11 @@ def crop(image: Float[np.ndarray, "channels *time rows columns"], y: int, x: int
     return image[..., y : y + height, x : x + width].copy()
 
 
+def to_pillow(x: Float[np.ndarray, "3 height width"]) -> PIL.Image.Image:
+    """A picture, values in [0, 1], rounded to 8 bits."""
+    return PIL.Image.fromarray(np.rint(255 * x).astype(np.uint8).transpose(1, 2, 0))
+
+
 def user_folder(name: str) -> Path | None:
     """`name` in the user's own folder of data; None without one."""
     root = os.environ.get("C3LITE_DATA")

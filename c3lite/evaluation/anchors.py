@@ -25,7 +25,7 @@ import numpy as np
 import PIL.Image
 from jaxtyping import ArrayLike, Float, Float32
 
-from c3lite.data import videos, yuv
+from c3lite.data import images, videos, yuv
 from c3lite.data.progress import with_bar
 from c3lite.evaluation import metrics
 
@@ -60,8 +60,7 @@ def _coded(codec, quality, data_bytes, reconstruction, x) -> Coded:
 
 def jpeg(image: Image, quality: SupportsIndex) -> Coded:
     """JPEG, 4:4:4, of quality 1 (smallest) to 100, libjpeg's scale. Raises `ValueError` for another
-    shape or type, values outside [0, 1], or another quality, `TypeError` for one that is no
-    integer.
+    shape, type or quality, or values outside [0, 1], `TypeError` for a quality that is no integer.
     """
     return _code("JPEG", image, _quality(quality, 1), subsampling=0, optimize=True)
 
@@ -112,11 +111,9 @@ def hevc(video: Float[ArrayLike, "3 T H W"],
     or a quality target (CRF) sets the rate.
 
     RGB becomes 4:2:0 planes and comes back by `c3lite.data.yuv`, in limited range, BT.709 from 720
-    rows on and else BT.601: the codec sees the very planes of a file that was read with this
-    matrix.
+    rows on and else BT.601: the codec sees the very planes of a file read with this matrix.
 
-    Raises `ValueError` unless values are in [0, 1], H and W even, at least 16, and QPs 0 (best) to
-    51.
+    Raises `ValueError` unless values are in [0, 1], H and W even, at least 16, and QPs 0 to 51.
     """
     x = _pixels(video, "a video", "(3, T, H, W)", 4)
     return [_coded("hevc", qp, len(stream), np.stack(list(decoded), axis=1), x)
@@ -181,9 +178,8 @@ def _decode_hevc(stream: bytes, matrix: yuv.Matrix) -> Iterator[np.ndarray]:
 
 def _code(form: str, image: ArrayLike, quality: int, **settings: Any) -> Coded:
     x = _pixels(image, "an image", "(3, H, W)", 3)
-    pixels = np.round(255 * x.astype(np.float64)).astype(np.uint8)
     file = io.BytesIO()
-    PIL.Image.fromarray(pixels.transpose(1, 2, 0)).save(file, form, quality=quality, **settings)
+    images.to_pillow(x.astype(np.float64)).save(file, form, quality=quality, **settings)
     with PIL.Image.open(file) as decoded:
         back = np.asarray(decoded.convert("RGB")).transpose(2, 0, 1)
     reconstruction = back.astype(np.float32) / np.float32(255)

@@ -7,16 +7,15 @@ import math
 from html import escape
 from pathlib import Path
 
-import numpy as np
-import PIL.Image
+from PIL.Image import Resampling
+
+from c3lite.data.images import to_pillow
 
 WIDTH = 480  # largest width of the picture, in pixels; a video shows its middle frame
 
-PART_COLORS = {
-    "latents": "#44AA99", "synthesis": "#DDCC77", "entropy": "#AA4499", "upsampling": "#999933",
-}
+PART_COLORS = {"latents": "#44AA99", "synthesis": "#DDCC77", "entropy": "#AA4499",
+               "upsampling": "#999933"}
 """Colors of the parts of a file (the keys of `Fit.bits`), in `plots` too."""
-
 
 TEMPLATE = (Path(__file__).parent / "report.html").read_text("utf-8")
 
@@ -60,13 +59,12 @@ def html(fit) -> str:
 
 def _picture(x) -> tuple[str, int]:
     """A JPEG in base64, and the width to show it with."""
-    frame = x if x.ndim == 3 else x[:, x.shape[1] // 2]
-    picture = PIL.Image.fromarray(np.round(255 * frame).astype(np.uint8).transpose(1, 2, 0))
+    picture = to_pillow(x if x.ndim == 3 else x[:, x.shape[1] // 2])
     # small ones are enlarged by whole factors, so that their pixels stay squares
     shown = max(1, WIDTH // picture.width) * picture.width
     if picture.width > WIDTH:
         height = max(1, round(picture.height * WIDTH / picture.width))
-        picture, shown = picture.resize((WIDTH, height), PIL.Image.Resampling.LANCZOS), WIDTH
+        picture, shown = picture.resize((WIDTH, height), Resampling.LANCZOS), WIDTH
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=90)
     return base64.b64encode(file.getvalue()).decode(), shown

@@ -20,6 +20,7 @@ from ipywidgets import Widget
 from jaxtyping import ArrayLike, Float
 from matplotlib.figure import Figure
 
+from c3lite.data.images import to_pillow
 from c3lite.plots import styles
 
 STATIC = Path(__file__).parent / "static"
@@ -68,9 +69,7 @@ class Explorer(anywidget.AnyWidget):
 
 def clip(video: Float[np.ndarray, "3 frames height width"],
          encode: Callable[[np.ndarray], dict[str, Any]]) -> dict[str, Any]:
-    """A clip for `data`: each frame as `lossless` or `jpeg` makes it, for `clipFrames` in
-    common.js.
-    """
+    """A clip for `data`: each frame as `encode` makes it, for `clipFrames` in common.js."""
     count, height, width = video.shape[1:]
     return {"count": count, "height": height, "width": width,
             "frames": [encode(video[:, t]) for t in range(count)]}
@@ -104,7 +103,7 @@ def pack(array: ArrayLike) -> dict[str, Any]:
 
 def lossless(x: np.ndarray) -> dict[str, Any]:
     """A picture (3, height, width) in [0, 1], rounded to 8 bits, as a PNG or a smaller WebP."""
-    picture, files = _pillow(x), []
+    picture, files = to_pillow(np.clip(styles.picture(x), 0, 1)), []
     for form, options in (("PNG", {}), ("WEBP", {"lossless": True, "quality": 20, "method": 2})):
         try:
             files.append(_file(picture, form, **options))
@@ -115,7 +114,7 @@ def lossless(x: np.ndarray) -> dict[str, Any]:
 
 def jpeg(x: np.ndarray, quality: int, most_width: int | None = None) -> dict[str, Any]:
     """A picture (3, height, width) in [0, 1] as a small file, at most so many pixels wide."""
-    picture = _pillow(x)
+    picture = to_pillow(np.clip(styles.picture(x), 0, 1))
     if most_width is not None and picture.width > most_width:
         picture = picture.resize(
             (most_width, max(1, round(picture.height * most_width / picture.width))))
@@ -132,11 +131,6 @@ def _file(picture, form, **options):
     picture.save(file, form, **options)
     return {"mime": f"image/{form.lower()}", "bytes": file.getvalue(),
             "width": picture.width, "height": picture.height}
-
-
-def _pillow(x):
-    samples = np.rint(255 * np.clip(styles.picture(x), 0, 1)).astype(np.uint8)
-    return PIL.Image.fromarray(samples.transpose(1, 2, 0))
 
 
 def export_html(widget: Widget, path: str | os.PathLike) -> Path:
