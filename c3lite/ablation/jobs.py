@@ -191,9 +191,8 @@ def thinned(history: History) -> dict[str, list[float | int]]:
     """About `HISTORY_POINTS` entries of a history, the first and the last among them."""
     n = len(history.loss)
     steps = np.unique(np.linspace(0, n - 1, min(n, HISTORY_POINTS)).round().astype(int))
-    return {"step": steps.tolist()} | {
-        name: [float(f"{v:.5g}") for v in values[steps]]
-        for name, values in history._asdict().items()}
+    return {"step": steps.tolist()} | {name: [float(f"{v:.5g}") for v in values[steps]]
+                                       for name, values in history._asdict().items()}
 
 
 def run_missing(jobs: Group, folder: str | os.PathLike, arrays: Pictures,

@@ -61,9 +61,8 @@ class Info:
         lines += [f"  {name:14}{bits:12.0f} bits {bits / pixels:8.4f} bpp"
                   for name, bits in parts.items()]
         names = ("weights ", "biases ", "entropy model's ", "") * (len(self.steps) <= 4)
-        lines.append("  steps: " + ", ".join(f"{name}{step:.3g}" for name, step in
-                                             itertools.zip_longest(names[: len(self.steps)],
-                                                                   self.steps, fillvalue="")))
+        steps = itertools.zip_longest(names[: len(self.steps)], self.steps, fillvalue="")
+        lines.append("  steps: " + ", ".join(f"{name}{step:.3g}" for name, step in steps))
         lines.append("  " + ", ".join(f"{k}={v}" for k, v in self.structure().items()))
         return "\n".join(lines)
 

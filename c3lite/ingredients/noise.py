@@ -43,8 +43,6 @@ def gaussian_noise(key: PRNGKeyArray, shape: tuple[int, ...], sigma: Scalar) -> 
     return sigma * jax.random.normal(key, shape)
 
 
-NOISES: dict[str, Noise] = {
-    "kumaraswamy": Noise(kumaraswamy_noise, "noise_shape"),
-    "gaussian": Noise(gaussian_noise, "noise_sigma"),
-}
+NOISES: dict[str, Noise] = {"kumaraswamy": Noise(kumaraswamy_noise, "noise_shape"),
+                            "gaussian": Noise(gaussian_noise, "noise_sigma")}
 """By name."""

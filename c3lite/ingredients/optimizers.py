@@ -9,8 +9,7 @@ what Adam takes for granted:
 
 An array of k axes has k such bases. A vector has none: for it SOAP is Adam. The networks' matrices
 have some dozens of rows, so what all of this costs is the number of operations, above all on a GPU.
-Arrays of as many axes are therefore one stack, each in a corner of zeros, with bases that keep the
-zeros apart.
+Arrays of as many axes are therefore one stack, each in a corner of zeros, which bases keep apart.
 """
 
 import functools
@@ -119,8 +118,7 @@ def scale_by_soap(b1: float = 0.95, b2: float = 0.95, eps: float = 1e-8,
         step = state.count if step is None else step
         arrays, structure = jax.tree.flatten(updates)
         gradients, filled = stacked(arrays), _filled(arrays)
-        moments = jax.tree.map(lambda old, new: b2 * old + (1 - b2) * new,
-                               state.moments, [axis_products(g) for g in gradients])
+        moments = _mean(state.moments, list(map(axis_products, gradients)), b2)
         state = state._replace(moments=moments)
         first = step == 0
         state = jax.lax.cond(first, lambda s: _first_bases(s, filled), lambda s: s, state)
@@ -144,7 +142,7 @@ def scale_by_soap(b1: float = 0.95, b2: float = 0.95, eps: float = 1e-8,
 
 
 def _mean(old, new, decay):
-    return [decay * o + (1 - decay) * n for o, n in zip(old, new, strict=True)]
+    return jax.tree.map(lambda o, n: decay * o + (1 - decay) * n, old, new)
 
 
 def _apart(moments: list[Matrices], filled) -> list[Matrices]:
@@ -192,8 +190,7 @@ def _taken(x, axis_and_order):
 
 def orthonormal(stacks: PyTree) -> PyTree:
     """Q of the QR decomposition of each square matrix of stacks, by Householder's reflections. All
-    at once, in the largest one's size: a GPU's solver takes one small matrix after another, and
-    waits between them."""
+    at once, in the largest one's size: a GPU's solver takes each alone, and waits between them."""
     leaves, structure = jax.tree.flatten(stacks)
     if not leaves:
         return stacks

@@ -15,10 +15,8 @@ from c3lite.fitting.fit import Fit
 from c3lite.model import entropy, latents
 from c3lite.plots import styles
 
-PART_NAMES = {
-    "latents": "latents", "synthesis": "synthesis network", "entropy": "entropy network",
-    "upsampling": "upsampling kernel",
-}
+PART_NAMES = {"latents": "latents", "synthesis": "synthesis network", "entropy": "entropy network",
+              "upsampling": "upsampling kernel"}
 
 _LOSS = "loss (values in [0, 1], squared)"
 LossCurve = tuple[Shaped[ArrayLike, "..."], Float[ArrayLike, "..."]]
@@ -97,8 +95,7 @@ def pixel_bits(fit: Fit) -> Float[np.ndarray, "*shape"]:
 
 def latent_grids(fit: Fit, ax: Axes | None = None, *, frame: int = 0) -> Axes:
     """The quantized latent grids, finest first, each blown up to the same size, in steps: white is
-    0, red positive, blue negative, by a scale in its title. Of a video, the slice that holds
-    `frame`."""
+    0, red positive, blue negative, by a scale in its title; of a video, the slice of `frame`."""
     grids, bits = fit.grids, latent_bits(fit)
     columns = min(4, len(grids))
     rows = -(-len(grids) // columns)

@@ -84,8 +84,7 @@ class MaskExplorer(Explorer):
     _esm = script("mask.js")
     title = question("Where does the codec look in the frame before?")
 
-    def __init__(self, result: LearnedOffsets,
-                 video: Float[ArrayLike, "3 frames height width"],
+    def __init__(self, result: LearnedOffsets, video: Float[ArrayLike, "3 frames height width"],
                  displacement: tuple[float | int, float | int] | None = None):
         self._result, self._displacement = result, displacement
         config = result.config
@@ -103,8 +102,7 @@ class MaskExplorer(Explorer):
             f"grid {n}: dy {b.dy} to {b.dy + b.height - 1}, dx {b.dx} to {b.dx + b.width - 1}"
             for n, b in enumerate(self._result.boxes))
         known = "" if self._displacement is None else (
-            f" The true displacement is dy {self._displacement[0]:g}, "
-            f"dx {self._displacement[1]:g}.")
+            " The true displacement is dy {:g}, dx {:g}.".format(*self._displacement))
         return f"Heat maps of first-layer weights and the learned masks: {boxes}.{known}"
 
     def figure(self) -> Figure:
