@@ -2,8 +2,7 @@
 
 Each module uses those before it: `images`, `rows` and `store`; `jobs` (one fit, anywhere),
 `executors` (where fits run) and `grid` (`sweep`); `table` and `plots`; `notebook` (`Study`), with
-`paper` for the printed numbers; `studies` beside the tables; `stored`: a table's results without
-fitting.
+`paper` for the printed numbers; `studies` beside the tables; `stored`: results without fitting.
 """
 
 from c3lite.ablation.grid import sweep

@@ -15,8 +15,7 @@ class Row(NamedTuple):
 
     name: str
     configs: tuple[Config, ...]
-    """One, or several of which the one of least RD loss counts, for each image and rate weight
-    (C3 adaptive, App. A.4)."""
+    """Of several, for each image and rate weight, that of least RD loss counts (App. A.4)."""
 
 
 BASE = "C3"  # name of the row that the others are compared with

@@ -51,8 +51,7 @@ class _Images(Images):
 
 
 def stored(name: str, ablations: Path) -> Stored:
-    """A study by the folder of its results, "table03/laptop", or by an executed notebook in it,
-    "table11/short/longer".
+    """A study by its folder of results, "table03/laptop", or a notebook in it, "table11/short/x".
 
     Its rows are those of its template in `ablations`, whose cells are run up to the last sweep. The
     parameters are the executed notebook's, or without one the preset's. Raises `ValueError` where

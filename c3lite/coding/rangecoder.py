@@ -109,8 +109,7 @@ class Decoder:
                     index: Sequence[int] | Shaped[np.ndarray, "..."]) -> list[int]:
         """The next n symbols, each with its own table: the i-th by tables[index[i]].
 
-        Raises `RangeCoderError` for a number that is negative or has no table, or something that is
-        not a `Frequencies`.
+        Raises `RangeCoderError` for a number that is negative or has no table, or another type.
         """
         numbers = _integers("table numbers", index)
         if numbers.size and numbers.min() < 0:
@@ -127,9 +126,8 @@ class Decoder:
 def resolve_backend(backend: str = "auto") -> str:
     """The backend that a name stands for: "range-coder" or "python".
 
-    "auto" is what the environment variable C3LITE_RANGE_CODER says if it is set, else range-coder
-    if it can be imported, else Python. Raises `RangeCoderError` for another name, or "range-coder"
-    where it is not installed.
+    "auto" is what the environment variable C3LITE_RANGE_CODER says, if any, else range-coder where
+    it is installed, else Python. Raises `RangeCoderError` for a name that is none, or not there.
     """
     if backend == "auto":
         backend = os.environ.get("C3LITE_RANGE_CODER") or "auto"

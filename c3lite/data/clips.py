@@ -90,11 +90,9 @@ def moving_window(dx: int, dy: int, *, frames: int = 8, height: int = 64, width:
     dx: the window moves right, what it shows moves left.
 
     photo: 1 to 24; 19 and 23 ship with c3lite.
-    corner: (y, x) of the window's upper left corner in the first frame; without it, the way lies in
-        the middle of the photo.
+    corner: (y, x) of the window's upper left in the first frame; by default its way is centered.
 
-    Raises ValueError when the window leaves the photo on its way, or is empty; `DataError` when the
-    photo cannot be had.
+    Raises ValueError when the window leaves the photo, or is empty; `DataError` without the photo.
     """
     if min(frames, height, width) < 1:
         raise ValueError("a clip has at least one frame, row and column, not "

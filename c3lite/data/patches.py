@@ -14,8 +14,7 @@ Clip = Num[np.ndarray, "3 *_"]
 
 def patch_size(rd_weight: SupportsFloat, shape: Shape | None = None) -> tuple[int, ...]:
     """(frames, height, width) of the paper's patches at a rate weight lambda (App. A.4), with the
-    clip's `shape` none larger than that. Raises ValueError for a rate weight that is not positive.
-    """
+    clip's `shape` none larger. Raises ValueError for a rate weight that is not positive."""
     rd_weight = float(rd_weight)
     if not rd_weight > 0:
         raise ValueError(f"a rate weight is greater than 0, not {rd_weight}")

@@ -66,8 +66,7 @@ def video(
       in "clip_1920x1080_422_10bit.yuv" or "clip_1920x1080_yuv422p10le.yuv" (without format and
       depth: 4:2:0, 8 bits), or by `size` and `pixel_format`, which overrule it;
     - anything else as FFmpeg decodes it: Y4M, MP4, MKV, ... Planar YUV of 8 to 16 bits (4:2:0,
-      4:2:2, 4:4:4), gray, and 8-bit RGB; of several streams the first video, and of it the frames
-      that a player would show.
+      4:2:2, 4:4:4), gray, and 8-bit RGB; of the first video stream the frames that players show.
 
     Colors (`c3lite.data.yuv` has the formulas): the matrix and the range that the file states, or
     else BT.709 from 720 rows on and BT.601 below, and limited range. Each chroma sample serves all
@@ -229,8 +228,7 @@ def _folder(folder: Path, first: int, alpha) -> Iterator[_Frame]:
         steps = [(a, b) for a, b in pairwise(sorted(numbers.values())) if b != a + 1]
         if twice := [a for a, b in steps if a == b]:
             raise DataError(f"{folder} has two frames numbered {twice[0]}")
-        # numbers that count go up by one, mostly; those of time stamps or of every tenth frame do
-        # not, and lack nothing
+        # numbers that count mostly go up by one; time stamps, or every tenth frame, lack nothing
         if steps and len(found) - 1 > 2 * len(steps):
             gaps = ", ".join(f"{a + 1}" if b == a + 2 else f"{a + 1} to {b - 1}"
                              for a, b in steps[:5]) + (", ..." if len(steps) > 5 else "")
@@ -275,8 +273,7 @@ def _check_length(file: Path, container: str, codec: av.VideoCodecContext) -> in
     """Walk through a file whose parts state their lengths, as FFmpeg does not mind a cut in them.
 
     Returns the number of frames of a Y4M file, else None. (What others state is no help: it counts
-    gaps, and what an edit list hides. MPEG and Flash streams state nothing: a cut in them is seen
-    where it damages a frame.)
+    gaps, and what an edit list hides. Of MPEG and Flash, a cut is seen where it damages a frame.)
     """
     at, parts, size, head = 0, 0, file.stat().st_size, b""
     with file.open("rb") as content:

@@ -47,8 +47,7 @@ def datasets() -> list[str]:
 
 
 def codecs(dataset: str) -> dict[str, CodecInfo]:
-    """The codecs that have points on a data set, by name. Raises `ValueError` for an unknown data
-    set, naming the nearest."""
+    """The codecs of a data set, by name. Raises `ValueError` for an unknown, naming the nearest."""
     rows = _where(_rows("codecs.csv"), dataset=dataset)
     columns = ("macs_per_pixel_min", "macs_per_pixel_max")
     return {row["codec"]: CodecInfo(
@@ -76,8 +75,7 @@ def cool_chic(codec: str, image: str) -> ImageResults:
 
 def paper_table(name: str) -> Any:
     """A table of the paper, as in paper_tables.json: BD-rates in percent, MACs per pixel, times;
-    one is "table3_kodak_knockout_bd_rate_percent". Raises `ValueError` for an unknown name, naming
-    the nearest."""
+    "table3_kodak_knockout_bd_rate_percent". Raises `ValueError` for others, naming the nearest."""
     tables = json.loads(_text("paper_tables.json"))
     _check("table", name, tables)
     return tables[name]

@@ -89,8 +89,7 @@ def config_axes(configs: Sequence[Config]) -> Config:
     """For `vmap`, which leaves of equally structured configs differ (0) and which do not (None).
 
     On a GPU all but `COMMON` count as different: there a program takes long to compile, and which
-    numbers vary would make it another. Raises `ValueError` when structures differ, or the numbers
-    of steps (`COMMON`) do.
+    numbers vary would make it another. Raises `ValueError` when structures or `COMMON` differ.
     """
     first = configs[0]
     for other in configs[1:]:

@@ -196,9 +196,8 @@ def refit(x: Float[ArrayLike, "3 *shape"], source: Fit, config: Config | None = 
     the same; what is sent to a decoder that has them already is `bits["latents"]`. Otherwise the
     networks are where the fit starts from.
 
-    `config` is that of `source` unless given; it may differ in numbers and steps, not in the
-    networks' shapes, or else a `ValueError` says so. A collapse is a warning; other errors, and
-    Ctrl-C, are as for `fit`.
+    `config`, by default that of `source`, may differ in numbers and steps, not in the networks'
+    shapes (`ValueError`). A collapse is a warning; other errors, and Ctrl-C, are as for `fit`.
     """
     x, config = check_image(x), edit(config or source.config, frozen_networks=frozen)
     like = jax.eval_shape(lambda: parameters.networks_of(

@@ -1,8 +1,7 @@
 """Quantizing the networks after the fit, and what they cost (Eqs. 3, 24; App. A.2.6).
 
 Every network array is coded as integers times a step; one step serves all weights and another all
-biases, of both networks, or of each. The pair is chosen by trying all combinations of
-`config.parameter_steps`.
+biases, of both networks, or of each. All pairs of `config.parameter_steps` are tried.
 """
 
 import math
@@ -92,8 +91,7 @@ SMALL_WEIGHT = 3e-3
 
 def smooth_network_bits(networks: Networks) -> Float[Array, ""]:
     """`network_bits` but for a constant, from weights instead of integers, with a gradient. Each
-    array has a Laplace of its own, whatever its step will be: n log2(scale) bits, and |w| / scale
-    nats a weight."""
+    array has a Laplace of its own, whatever its step: n log2(scale) bits, |w| / scale nats each."""
     def bits(array):
         scale = jnp.sqrt((jnp.mean(array**2) + SMALL_WEIGHT**2) / 2)
         return array.size * jnp.log2(scale) + jnp.abs(array).sum() / (scale * math.log(2))

@@ -50,8 +50,7 @@ def raise_separably(
 
     From the coarsest grid on, all coarser ones are doubled together by 8 taps, and joined by the
     next finer one, smoothed by 7. A row of `kernel` belongs to a grid but the coarsest: half of the
-    taps of the smoothing (center first), and of the doubling. `xp` is `jax.numpy`, or `numpy` in a
-    decoder.
+    taps of smoothing (center first) and doubling. `xp` is `jax.numpy`, or `numpy` in a decoder.
     """
     axes = range(-1, -1 - grids[0].ndim, -1)  # last axis first: the others are still small
     raised = grids[-1][None]

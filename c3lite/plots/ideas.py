@@ -153,8 +153,7 @@ def prediction(mu: float, scale: float, latent: int | None = None, ax: Axes | No
 def influence(gradient: Float[ArrayLike, "rows columns"], ax: Axes | None = None, *,
               at: tuple[int, int] | None = None, label: str = "gradient") -> Axes:
     """A gradient with respect to a grid: red raises an output, blue lowers it, exactly 0 is white,
-    on a logarithmic scale of both signs over three decades; an orange frame marks the position `at`
-    whose output it is."""
+    on a log scale of both signs over three decades; an orange frame marks its output, `at`."""
     gradient = np.asarray(gradient, np.float64)
     limit = max(float(np.abs(gradient).max()), 1e-12)
     ax = styles.new_axes(ax, gradient[None])

@@ -76,8 +76,7 @@ def show(drawn: Axes | Figure, alt: str) -> None:
     """Put a figure into a notebook now, with a text for those who cannot see it, and close it.
 
     At twice the resolution; with a photograph in it as JPEG, else as PNG of 256 colors. JupyterLab
-    4 and nbconvert 7 make no `alt` of the text in the output's metadata, so it also stands, folded
-    up, under the picture.
+    4 and nbconvert 7 make no `alt` of the output's metadata: the text stands, folded up, below.
     """
     figure = drawn.figure if isinstance(drawn, Axes) else drawn
     for ax in figure.axes:  # one style, also of what a lesson draws; maps and pictures have a frame

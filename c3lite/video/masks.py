@@ -1,5 +1,4 @@
-"""Videos: where a latent looks in the previous frame (App. A.3). Offsets are (dy, dx) in latents of
-a grid."""
+"""Where a video's latent looks in the previous frame (App. A.3): (dy, dx) in latents of its grid."""
 
 import dataclasses
 import os
@@ -58,9 +57,8 @@ class LearnedOffsets:
     def at(self, position: str) -> Config:
         """The config with its masks elsewhere, to compare with (Fig. 24).
 
-        "opposite" is the learned box mirrored at (0, 0), "center" the one around (0, 0) and
-        "top-left" the corner of the window; "learned" changes nothing. Raises `ValueError` for any
-        other.
+        "opposite" is the learned box mirrored at (0, 0), "center" the one around (0, 0), "top-left"
+        the corner of the window; "learned" changes nothing. Raises `ValueError` for any other.
         """
         height, width = self.config.mask_shape
         corner = -(len(self.heat_maps[0]) // 2)

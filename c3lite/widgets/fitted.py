@@ -22,9 +22,8 @@ BITS_UNIT = 15  # a latent costs at most 16 bits: this many parts of a bit fit i
 
 
 class LatentExplorer(Explorer):
-    """The latent grids of a fit as pictures and bit maps, to switch on and off (Fig. 26); the
-    browser decodes every combination. Raises `ValueError` for a video with a learned upsampling
-    kernel."""
+    """The latent grids of a fit as pictures and bit maps, to switch on and off (Fig. 26), decoded
+    in the browser. Raises `ValueError` for a video with a learned upsampling kernel."""
 
     _esm = script("codec.js", "latents.js")
     title = question("Which grid holds the edges?")
@@ -54,9 +53,8 @@ class LatentExplorer(Explorer):
 
 
 class ContextExplorer(Explorer):
-    """Step through a fit's latents in the decoder's order (Eqs. 1, 2; Figs. 2, 4 and 10): context,
-    predicted distribution, and what the latent costs. Raises `ValueError` for a video with a
-    learned upsampling kernel."""
+    """Step through a fit's latents in the decoder's order (Eqs. 1, 2; Figs. 2, 4, 10): context,
+    prediction, and cost. Raises `ValueError` for a video with a learned upsampling kernel."""
 
     _esm = script("codec.js", "context.js")
     title = question("What does this latent cost, and why?")

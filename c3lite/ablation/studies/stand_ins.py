@@ -77,9 +77,8 @@ class Stability(NamedTuple):
 
 
 def stability(results: Iterable[Result]) -> list[Stability]:
-    """How each row's losses compare with the base's, which comes first, and how they scatter over
-    seeds. Raises `ValueError` when the base has no finished fit for an image and rate weight that
-    another row has."""
+    """How each row's losses compare with the base's, which comes first, and scatter over seeds.
+    Raises `ValueError` when the base lacks a finished fit where another row has any."""
     by_place: dict[str, dict[tuple[str, float], list[Record]]] = {BASE: {}}
     for r in results:
         by_place.setdefault(r.row, {}).setdefault((r.image, r.rd_weight), []).append(r.record)
