@@ -33,6 +33,7 @@ TRIES = 3  # a group of fits that so often ended its process, or its Slurm job, 
 SECONDS_BETWEEN_LOOKS = 2.0  # how often to look into the store for fits of a cluster's jobs
 SECONDS_BETWEEN_QUERIES = 10.0  # of Slurm's controller, which serves many
 LOG_LINES = 12  # so many last lines are shown of the log of a Slurm job that failed
+_STARTING = threading.Lock()  # while processes start, which takes the environment as it then is
 
 Finished = Iterator[tuple[Group, list[Record]]]
 Executor = Callable[[Sequence[Group], Store, Images, Progress], Finished]
@@ -190,9 +191,6 @@ class _Worker:
         except BrokenProcessPool:  # killed when it had nothing to do
             self.end()
             return self.submit(call, *arguments)
-
-
-_STARTING = threading.Lock()
 
 
 @contextlib.contextmanager

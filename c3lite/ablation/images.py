@@ -20,6 +20,9 @@ Pictures = Mapping[str, Float[np.ndarray, "3 ..."]]
 
 FRAMES_AT_ONCE = 10  # of a clip that is read frame by frame
 
+_CLIPS = {"bunny": lambda _, **part: data.bunny(**part),
+          "uvg": lambda name, **part: data.uvg(name, **part), "video": data.clips.own}
+
 
 def load(name: str) -> Float[np.ndarray, "3 *shape"]:
     """The image of a name, float32 in [0, 1]: `kodim05`, `clic2020/NAME`, the clips `bunny`,
@@ -55,10 +58,6 @@ def _parsed(name: str) -> tuple[str, list[tuple[int, int]]]:
 
 def _is_clip(base: str) -> bool:
     return base == "bunny" or base.startswith(("uvg/", "video/"))
-
-
-_CLIPS = {"bunny": lambda _, **part: data.bunny(**part),
-          "uvg": lambda name, **part: data.uvg(name, **part), "video": data.clips.own}
 
 
 def _whole(name: str) -> Float[np.ndarray, "3 height width"]:

@@ -6,6 +6,10 @@ from typing import NamedTuple
 from c3lite.evaluation import reference
 from c3lite.evaluation.metrics import bd_rate
 
+DATASETS = {"kodak": ("Kodak", "kodak"), "clic2020": ("CLIC2020", "clic2020-professional-valid"),
+            "video": ("UVG", "uvg")}
+"""A table's data set for people, and in `reference`."""
+
 
 class PaperTable(NamedTuple):
     """A table of the paper."""
@@ -13,11 +17,6 @@ class PaperTable(NamedTuple):
     title: str
     dataset: str  # kodak, clic2020 or video: whose images the paper used
     numbers: Mapping[str, float]  # BD-rates in percent by row
-
-
-DATASETS = {"kodak": ("Kodak", "kodak"), "clic2020": ("CLIC2020", "clic2020-professional-valid"),
-            "video": ("UVG", "uvg")}
-"""A table's data set for people, and in `reference`."""
 
 
 def _published_rate(dataset: str, codec: str, anchor: str) -> float:

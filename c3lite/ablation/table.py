@@ -17,6 +17,12 @@ from c3lite.evaluation.metrics import bd_rate
 
 PERCENTILES = 2.5, 97.5  # of the bootstrap, the ends of an interval
 
+Curve = Float[np.ndarray, "4 _"]
+"""bpp, latents' bpp, PSNR and ln(RD loss) of an image from one seed, in order of rate weight."""
+
+Anchor = Mapping[str, tuple[Sequence[float], Sequence[float]]]
+"""Rates and PSNRs of another codec, by image."""
+
 
 class TextTable(NamedTuple):
     """A head and rows of as many cells, and a line below them."""
@@ -76,13 +82,6 @@ class Line(NamedTuple):
     seeds: int
     steps: int  # most steps of a fit, both stages
     note: str  # what the reader has to know: within noise, failed fits, curves without overlap
-
-
-Curve = Float[np.ndarray, "4 _"]
-"""bpp, latents' bpp, PSNR and ln(RD loss) of an image from one seed, in order of rate weight."""
-
-Anchor = Mapping[str, tuple[Sequence[float], Sequence[float]]]
-"""Rates and PSNRs of another codec, by image."""
 
 
 class Table(NamedTuple):
@@ -152,10 +151,9 @@ def bd_table(results: Iterable[Result], reference: Mapping[str, float] | None = 
             values, note = [Estimate(0.0)] * 3, "anchor"
         else:
             values, note = _values(list(pairs.values()), resamples)
-        failed = sum(fit.error is not None for fit in fits)
-        collapsed = sum(fit.collapsed is True for fit in fits)
-        notes = [note, f"{failed} fits failed" * (failed > 0),
-                 f"{collapsed} fits collapsed" * (collapsed > 0)]
+        counts = {"failed": sum(fit.error is not None for fit in fits),
+                  "collapsed": sum(fit.collapsed is True for fit in fits)}
+        notes = [note, *(f"{n} fits {what}" for what, n in counts.items() if n)]
         lines.append(Line(
             name, *values, (reference or {}).get(name), len(pairs),
             max(map(len, pairs.values()), default=0), max(fit.steps for fit in fits),

@@ -43,6 +43,8 @@ MAX_REACH = 255
 """No context reaches farther, in latents."""
 MAX_PARAMETERS = 2**20
 MAX_SYMBOL = 2**30
+ARRAY_STEPS = tuple(float(np.float32(2.0 ** (-k / 2))) for k in range(1, 33))
+"""What `steps_per_array` chooses from: 0.7 to 1.5e-5, two an octave."""
 
 
 class BitstreamError(ValueError):
@@ -152,10 +154,6 @@ def is_bias(path) -> bool:
 def real_arrays(arrays: Arrays, steps: Sequence[float], dtype: type) -> Arrays:
     """What the decoder has: the arrays' integers times their steps (`Quantized.steps`)."""
     return jax.tree.map(lambda a, step: dtype(a) * dtype(step), arrays, array_steps(arrays, steps))
-
-
-ARRAY_STEPS = tuple(float(np.float32(2.0 ** (-k / 2))) for k in range(1, 33))
-"""What `steps_per_array` chooses from: 0.7 to 1.5e-5, two an octave."""
 
 
 # Numbers ----------------------------------------------------------------------------------------

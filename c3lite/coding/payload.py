@@ -404,7 +404,10 @@ MAX_RADIUS = 500
 """A table has 2 radius + 2 symbols, and the range coder allows 1024."""
 UNIFORM = LOG_SCALES * FRACTIONS
 """Table UNIFORM + n has 2^n equally likely symbols, n = 0..8."""
-MAX_UNIFORM_BITS = 8
+MAX_UNIFORM_BITS, _MOST_BITS = 8, 31
+LEVEL_STEP = 8
+"""A network array's scale is one of every eighth of the levels. Of a few hundred integers a finer
+one would save less than the bits that say which."""
 
 
 def log_scale_level(log_scale: Int[np.ndarray, "*shape"]) -> Int[np.ndarray, "*shape"]:
@@ -541,9 +544,6 @@ def _code_escape(coder, radius, values, labels):
     return np.where(sign == 1, -1, 1) * ((1 << length) + rest + radius)
 
 
-_MOST_BITS = 31
-
-
 def _code_uniform(coder, values, bits: int, label):
     """Integers of `bits` equally likely bits each, low bits first."""
     decoded = np.zeros(len(values), np.int64)
@@ -552,11 +552,6 @@ def _code_uniform(coder, values, bits: int, label):
         part = (values >> first) & ((1 << width) - 1)
         decoded |= coder.code(np.full(len(values), UNIFORM + width), part, label) << first
     return decoded
-
-
-LEVEL_STEP = 8
-"""An array's scale is one of every eighth of the 1024 levels. Of a few hundred integers a finer one
-would save less than the bits that say which."""
 
 
 def code_array(coder: Any, values: Int[np.ndarray, " n"], label: int) -> Int[np.ndarray, " n"]:

@@ -27,7 +27,6 @@ KODAK_URL = "https://r0k.us/graphics/kodak/kodak/"
 CLIC2020_URL = "https://data.vision.ee.ethz.ch/cvl/clic/professional_valid_2020.zip"
 CLIC2020_SHA256 = "00be38092ade2ab5163b65f7f6523d46c7bca147007f559adbb02c0afc236b7d"
 
-
 Picture = Float32[np.ndarray, "3 height width"]
 
 

@@ -29,6 +29,8 @@ from c3lite.data import images, videos, yuv
 from c3lite.data.progress import with_bar
 from c3lite.evaluation import metrics
 
+Image = Float[ArrayLike, "3 H W"]
+"""Floats in [0, 1]."""
 FPS = 30  # written into HEVC's streams, where it changes nothing else
 
 
@@ -47,10 +49,6 @@ class Coded:
     """Of the reconstruction against the image, in dB; of a video, the mean over its frames."""
     reconstruction: Float32[np.ndarray, "3 *shape"] = field(repr=False)
     """What was decoded, in [0, 1], multiples of 1/255."""
-
-
-Image = Float[ArrayLike, "3 H W"]
-"""Floats in [0, 1]."""
 
 
 def _coded(codec, quality, data_bytes, reconstruction, x) -> Coded:

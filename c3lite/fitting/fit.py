@@ -27,6 +27,8 @@ from c3lite.fitting.warm_up import best_start, on_window, scheduled, with_networ
 from c3lite.model import entropy, latents
 from c3lite.model.codec import Codec
 
+latent_bits = jax.jit(entropy.latent_bits, static_argnums=3)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Fit:
@@ -234,9 +236,6 @@ def finish(x: Float[np.ndarray, "3 *shape"], config: Config, codec: Codec, histo
     if result.collapsed:
         warnings.warn(collapse.message(x, result.mse, config), stacklevel=2)
     return result
-
-
-latent_bits = jax.jit(entropy.latent_bits, static_argnums=3)
 
 
 def check_image(x) -> Float[np.ndarray, "3 *shape"]:

@@ -23,6 +23,12 @@ from c3lite.model.quantize import hard_round
 MAX_PARAMETER_BITS = 32.0
 MIN_SCALE = 1e-3
 """Smallest Laplace scale of a parameter array, in steps: an array of equal values has std 0."""
+SMALL_WEIGHT = 3e-3
+"""Of `smooth_network_bits`: weights about this size and below cost next to nothing."""
+MOVES = (0, -1, 1, -2, 2, -4, 4)
+"""Of `steps_of_arrays`: so many places of `ARRAY_STEPS` further, tried for each array, twice."""
+SWEEPS, PROBES, GROUPS = 2, 8, 12
+"""Of `towards_zero`: gradients and forward passes of some fifty steps of a fit."""
 
 
 class Networks(NamedTuple):
@@ -85,10 +91,6 @@ def network_bits(integers: Networks) -> Networks:
         for part in integers))
 
 
-SMALL_WEIGHT = 3e-3
-"""Weights about this size and below cost next to nothing."""
-
-
 def smooth_network_bits(networks: Networks) -> Float[Array, ""]:
     """`network_bits` but for a constant, from weights instead of integers, with a gradient. Each
     array has a Laplace of its own, whatever its step: n log2(scale) bits, |w| / scale nats each."""
@@ -147,10 +149,6 @@ def search(codec: Codec, config, x: Float[Array, "3 *shape"]) -> Search:
     return Search(losses.reshape(n, n), best, latents, network_bits(integers))
 
 
-MOVES = (0, -1, 1, -2, 2, -4, 4)
-"""Of `steps_of_arrays`: so many places of `ARRAY_STEPS` further, tried for each array, twice."""
-
-
 def steps_of_arrays(codec: Codec, config, x: Float[Array, "3 *shape"],
                     symbols: Float[Array, " latents"],
                     steps: Sequence) -> tuple[tuple, Float[Array, ""]]:
@@ -190,10 +188,6 @@ def steps_of_arrays(codec: Codec, config, x: Float[Array, "3 *shape"],
     numbers = improved(rate, improved(distortion, numbers, False), True)
     own = sum(network_bits(to_integers(networks, *table[numbers])))
     return tuple(table[numbers]), rate(numbers) - own
-
-
-SWEEPS, PROBES, GROUPS = 2, 8, 12
-"""Of `towards_zero`: gradients and forward passes of some fifty steps of a fit."""
 
 
 def towards_zero(codec: Codec, config, x: Float[Array, "3 *shape"],

@@ -19,6 +19,7 @@ PART_NAMES = {"latents": "latents", "synthesis": "synthesis network", "entropy":
               "upsampling": "upsampling kernel"}
 
 _LOSS = "loss (values in [0, 1], squared)"
+_predict = jax.jit(entropy.EntropyModel.__call__)
 LossCurve = tuple[Shaped[ArrayLike, "..."], Float[ArrayLike, "..."]]
 """Steps and losses, as many of each."""
 
@@ -64,9 +65,6 @@ def latent_bits(fit: Fit) -> list[Float[np.ndarray, "..."]]:
     networks that the file holds; in all, `fit.bits["latents"]`."""
     symbols = jnp.asarray(fit.coded.symbols, jnp.float32)
     return _split(fitting.latent_bits(fit.networks.entropy, fit.config, symbols, fit.shape), fit)
-
-
-_predict = jax.jit(entropy.EntropyModel.__call__)
 
 
 def predicted(fit: Fit) -> tuple[list[Float[np.ndarray, "..."]], list[Float[np.ndarray, "..."]]]:

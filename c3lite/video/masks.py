@@ -1,4 +1,4 @@
-"""Where a video's latent looks in the previous frame (App. A.3): (dy, dx) in latents of its grid."""
+"""Where a video's latent looks in the previous frame (App. A.3): (dy, dx) in its grid's latents."""
 
 import dataclasses
 import os
