@@ -167,27 +167,23 @@ class _Worker:
     def __init__(self, environment: Mapping[str, str]):
         self.environment = environment
         self.pool: concurrent.futures.ProcessPoolExecutor | None = None
-        self.process: multiprocessing.Process | None = None
 
     def end(self) -> None:
         """End the process; more work starts another."""
         if self.pool is not None:
+            processes = list(self.pool._processes.values())  # nothing public ends it
             self.pool.shutdown(wait=False, cancel_futures=True)
-            if self.process is not None:
-                self.process.terminate()  # whatever it is at has a checkpoint
-                self.process.join()
-            self.pool = self.process = None
+            for process in processes:
+                process.terminate()  # whatever it is at has a checkpoint
+                process.join()
+            self.pool = None
 
     def submit(self, call: Callable, *arguments) -> concurrent.futures.Future:
         """Have the process call a function."""
-        if self.pool is None:
-            self.pool = _spawning(1)
-            with _starting(self.environment):
-                future = self.pool.submit(call, *arguments)
-                (self.process,) = self.pool._processes.values()  # nothing public ends it
-            return future
+        self.pool = self.pool or _spawning(1)
         try:
-            return self.pool.submit(call, *arguments)
+            with _starting(self.environment):  # the first call starts the process
+                return self.pool.submit(call, *arguments)
         except BrokenProcessPool:  # killed when it had nothing to do
             self.end()
             return self.submit(call, *arguments)

@@ -83,7 +83,7 @@ def show(drawn: Axes | Figure, alt: str) -> None:
         if "top" in ax.spines and not (
                 ax.images or hasattr(ax, "_colorbar") or ax.findobj(QuadMesh)):
             ax.spines[["top", "right"]].set_visible(False)
-    drawing = _drawn(figure, 2)
+    drawing = drawn_at(figure, 2 * figure.dpi)
     photograph = any(image.get_array().ndim == 3 for image in figure.findobj(AxesImage))
     kind = "jpeg" if photograph else "png"
     drawing = drawing if photograph else drawing.quantize(dither=Image.Dither.NONE)
@@ -100,15 +100,15 @@ def show_moving(drawn: Iterable[Figure], alt: str, seconds: float = 0.4) -> None
     """
     frames = []
     for figure in drawn:
-        frames.append(_drawn(figure, 1).quantize(256, Image.Quantize.FASTOCTREE))
+        frames.append(drawn_at(figure, figure.dpi).quantize(256, Image.Quantize.FASTOCTREE))
         plt.close(figure)
     frames[0].save(file := io.BytesIO(), "gif", save_all=True, append_images=frames[1:], loop=0,
                    duration=round(1000 * seconds))
     _display("gif", file.getvalue(), alt, frames[0].width)
 
 
-def _drawn(figure: Figure, scale: int) -> Image.Image:
-    figure.savefig(file := io.BytesIO(), dpi=scale * figure.dpi)
+def drawn_at(figure: Figure, dpi: float | int) -> Image.Image:
+    figure.savefig(file := io.BytesIO(), format="png", dpi=dpi)
     return Image.open(file).convert("RGB")
 
 
@@ -248,8 +248,7 @@ def signed_picture(ax: Axes, values, limit: float | int | None = None, **how: An
 
 def number_cells(ax: Axes, values: np.ndarray, strong, rows: Sequence[str],
                  columns: Sequence[str], **ticks: Any) -> None:
-    """Name a map's rows and columns, and write its numbers, but for NaN, into its cells: in white
-    where `strong` of them holds."""
+    """Name a map's rows and columns, and write its numbers but NaN in, white where `strong`."""
     ax.set_yticks(range(len(rows)), rows)
     ax.set_xticks(range(len(columns)), columns, **ticks)
     ax.tick_params(length=0)

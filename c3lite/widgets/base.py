@@ -14,7 +14,6 @@ from typing import Any
 
 import anywidget
 import numpy as np
-import PIL.Image
 import traitlets
 from ipywidgets import Widget
 from jaxtyping import ArrayLike, Float
@@ -28,8 +27,7 @@ STILL_BYTES = 200_000  # stills are kept below this, so that a notebook of many 
 
 
 def script(*names: str) -> str:
-    """common.js and the named files of `static/` as one module, which comes to the page as a text
-    and cannot import its neighbors."""
+    """common.js and files of `static/` as one module, as a page's text cannot import neighbors."""
     return "\n".join((STATIC / name).read_text("utf-8") for name in ("common.js", *names))
 
 
@@ -39,9 +37,8 @@ def question(text: str) -> traitlets.Unicode:
 
 
 class Explorer(anywidget.AnyWidget):
-    """A widget that also is a picture, and says what went wrong where it can be seen. Traits with
-    `shown=True` are what the browser reads, besides its script and style. Each has `figure()`, its
-    still, and `describe()`, that in words."""
+    """A widget that also is a picture, and shows what went wrong. Besides its script and style, the
+    browser reads traits with `shown=True`. `figure()` is its still, `describe()` that in words."""
 
     _css = (STATIC / "widgets.css").read_text("utf-8")
     data = traitlets.Dict().tag(sync=True, shown=True)
@@ -77,9 +74,7 @@ def clip(video: Float[np.ndarray, "3 frames height width"],
 
 def png(figure: Figure) -> bytes:
     """A figure as a PNG of 256 colors, made smaller until it has at most `STILL_BYTES`."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=100)
-    picture = PIL.Image.open(file).convert("RGB")
+    picture = styles.drawn_at(figure, 100)
     while True:
         small = io.BytesIO()
         picture.quantize(256).save(small, "PNG", optimize=True)
