@@ -31,5 +31,4 @@ __all__ = [
     "VideoFit", "adaptive", "codecs", "complexity", "course", "data", "decode", "decode_frames",
     "decode_patch", "edit", "encode", "fit", "fit_many", "fit_to", "fit_video", "inspect",
     "join_patches", "learn_offsets", "load", "metrics", "motion", "patch_size", "reference",
-    "save", "split_patches",
-]
+    "save", "split_patches"]

@@ -68,8 +68,7 @@ PARAMETERS: dict[str, Schema] = {
 
 
 def _parameters(namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """The public variables of a notebook, neither modules nor callable. When its cell is run again,
-    what later cells have made is no parameter."""
+    """A notebook's public variables but modules, callables and, run again, those of later cells."""
     values = {name: v for name, v in namespace.items()
               if not name.startswith("_") and name not in ("In", "Out")
               and not isinstance(v, types.ModuleType) and not callable(v)}

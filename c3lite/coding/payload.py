@@ -51,11 +51,8 @@ from c3lite.model.networks import is_residual
 
 
 def wavefront_weights(offsets: Sequence[Offset], ndim: int) -> tuple[int, ...]:
-    """The smallest a >= 0 with a . offset <= -1 for every offset, last axis first.
-
-    (4, 1) for a 7x7 window, (25, 5, 1) for 3x9x9. Raises `ValueError` for an offset that is not
-    before zero in raster order.
-    """
+    """The smallest a >= 0 with a . offset <= -1 for every offset, last axis first: (4, 1) for a 7x7
+    window, (25, 5, 1) for 3x9x9. `ValueError` for an offset not before zero in raster order."""
     weights = [0] * ndim
     for axis in reversed(range(ndim)):
         for offset in offsets:
@@ -404,7 +401,7 @@ MAX_RADIUS = 500
 """A table has 2 radius + 2 symbols, and the range coder allows 1024."""
 UNIFORM = LOG_SCALES * FRACTIONS
 """Table UNIFORM + n has 2^n equally likely symbols, n = 0..8."""
-MAX_UNIFORM_BITS, _MOST_BITS = 8, 31
+MAX_UNIFORM_BITS, _MOST_BITS = 8, 31  # of one table, and of what lies beyond another
 LEVEL_STEP = 8
 """A network array's scale is one of every eighth of the levels. Of a few hundred integers a finer
 one would save less than the bits that say which."""
@@ -529,8 +526,7 @@ def _code_laplace(coder, tables, values, label):
 
 def _code_escape(coder, radius, values, labels):
     """Integers beyond a radius: signs, then the excess in Elias' gamma code. An excess of n + 1
-    bits is n ones and a zero, then the n bits after its leading one: 1 costs one bit. The likely
-    outlier is barely outside its table."""
+    bits is n ones and a zero, then the n bits after its leading one: 1, the likeliest, is a bit."""
     excess = np.abs(values) - radius
     sign = _code_uniform(coder, (values < 0) * 1, 1, labels)
     length, longer = np.zeros(len(values), np.int64), np.arange(len(values))

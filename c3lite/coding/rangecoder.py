@@ -39,6 +39,7 @@ MAX_TOTAL = 2**16
 MAX_ALPHABET = 1024
 """Most symbols in a table (the limit of range-coder's decoder)."""
 
+Integers = Sequence[int] | Shaped[np.ndarray, "..."]
 BACKENDS = ("range-coder", "python")
 _MASK = 2**32 - 1
 _BOTTOM = 2**24
@@ -72,9 +73,7 @@ class Frequencies(list[int]):
         super().__init__(values.tolist())
 
 
-def encode_intervals(low: Sequence[int] | Shaped[np.ndarray, "..."],
-                     high: Sequence[int] | Shaped[np.ndarray, "..."],
-                     total: int | Sequence[int] | Shaped[np.ndarray, "..."], *,
+def encode_intervals(low: Integers, high: Integers, total: int | Integers, *,
                      backend: str = "auto") -> bytes:
     """The stream of n symbols given by their intervals, [table[s], table[s + 1]) of table[-1].
 
@@ -96,9 +95,8 @@ def encode_intervals(low: Sequence[int] | Shaped[np.ndarray, "..."],
 
 
 class Decoder:
-    """Reads symbols from exactly the bytes that `encode_intervals` returned, in their order. Other
-    bytes decode too, to garbage. `backend` is as for `resolve_backend`. Raises `OSError` when a
-    file in memory cannot be written."""
+    """Reads symbols from exactly the bytes that `encode_intervals` returned, in their order, by a
+    `backend` (`resolve_backend`). Raises `OSError` when a file in memory cannot be written."""
 
     def __init__(self, data: bytes | memoryview, *, backend: str = "auto"):
         self.backend = resolve_backend(backend)
@@ -106,7 +104,7 @@ class Decoder:
         self._decode = reader(memoryview(data).tobytes())
 
     def decode_many(self, tables: Sequence[Frequencies] | Mapping[int, Frequencies],
-                    index: Sequence[int] | Shaped[np.ndarray, "..."]) -> list[int]:
+                    index: Integers) -> list[int]:
         """The next n symbols, each with its own table: the i-th by tables[index[i]].
 
         Raises `RangeCoderError` for a number that is negative or has no table, or another type.

@@ -22,9 +22,8 @@ def uvg(name: str, *, frames: int | None = None, patch: tuple[int, int, int] | N
     The files of the set's 1080p, 8-bit download as they are named there,
     `Beauty_1920x1080_120fps_420_8bit_YUV.yuv`, or `.y4m`; also a short `Beauty.y4m`. Read as
     BT.709, limited range. Source: Mercat, Viitanen and Vanne, "UVG dataset", 2020, ultravideo.fi;
-    CC BY-NC 3.0. A whole sequence is 15 GB as floats: ask for a part. `name` is one of `UVG_NAMES`,
-    the other arguments are as for `video`. Raises ValueError for another name, DataError when the
-    file is not there, and what `video` raises.
+    CC BY-NC 3.0. A whole sequence is 15 GB as floats: ask for a part. `name` is one of `UVG_NAMES`
+    (else ValueError; DataError without its file), other arguments and errors are as for `video`.
     """
     sequence = _uvg_name(name)
     folder = images.user_folder("uvg")
@@ -58,10 +57,8 @@ def _plain(name: str) -> str:
 
 
 def own(name: str, **part) -> Clip:
-    """A clip of your own, a file or folder of `video` in C3LITE_DATA, or a part of it.
-
-    Other arguments, and errors, are as for `video`; `DataError` where C3LITE_DATA is not set.
-    """
+    """A clip of your own, a file or folder of `video` in C3LITE_DATA, or a part of it. Arguments and
+    errors are as for `video`; `DataError` also where C3LITE_DATA is not set."""
     folder = images.user_folder("video")
     if folder is None:
         raise DataError(f"video/{name} is a clip of yours: put it into DIR/video and set "

@@ -22,8 +22,7 @@ from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPL
 
 KODAK_URL = "https://r0k.us/graphics/kodak/kodak/"
 
-# 41 pictures, 134,834,429 bytes. The digest is the one that TensorFlow Datasets pins for this
-# address (its url_checksums/clic.txt).
+# 41 pictures, 134,834,429 bytes; the digest is that of TensorFlow Datasets' url_checksums/clic.txt
 CLIC2020_URL = "https://data.vision.ee.ethz.ch/cvl/clic/professional_valid_2020.zip"
 CLIC2020_SHA256 = "00be38092ade2ab5163b65f7f6523d46c7bca147007f559adbb02c0afc236b7d"
 
@@ -146,9 +145,8 @@ def _download(url: str, sha256: str, place: str) -> Path:
     place: where under C3LITE_DATA the user can put the files instead, for the error message.
     """
     try:
-        return Path(pooch.retrieve(
-            url, f"sha256:{sha256}", url.rsplit("/", 1)[-1], pooch.os_cache("c3lite"),
-            progressbar=True))
+        return Path(pooch.retrieve(url, f"sha256:{sha256}", url.rsplit("/", 1)[-1],
+                                   pooch.os_cache("c3lite"), progressbar=True))
     except OSError as error:  # no network, no such address, a full disk: requests' errors are such
         problem = (f"could not download {url} ({type(error).__name__}): connect to the network and "
                    "try again, or")

@@ -24,11 +24,9 @@ CLIPS = (".y4m", ".yuv", ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts",
 """Names' ends that the command line takes for clips; `video` looks inside all but `.yuv`."""
 
 RAW_FORMATS = {
-    f"{kind}{'' if depth == 8 else f'{depth}le'}": (chroma, depth)
-    for kind, chroma in {"yuv420p": (2, 2), "yuv422p": (1, 2), "yuv444p": (1, 1),
-                         "gray": None}.items()
-    for depth in (8, 10, 12, 16)
-}
+    f"{kind}{'' if depth == 8 else f'{depth}le'}": (chroma, depth) for kind, chroma in {
+        "yuv420p": (2, 2), "yuv422p": (1, 2), "yuv444p": (1, 1), "gray": None}.items()
+    for depth in (8, 10, 12, 16)}
 """Pixel formats of raw files: rows and columns that share a chroma sample, if any, and bits."""
 
 RAW_SIZE = r"(?<!\d)(\d{2,5})[xX](\d{2,5})(?!\d)"  # width x height in a name

@@ -1,8 +1,7 @@
 """Classic codecs on the same pixels: JPEG, WebP and AVIF for images, HEVC for videos.
 
-The image is rounded to 8 bits, encoded in memory, decoded again, and the PSNR is measured on what
-comes back. A file is counted with its headers, and nothing else is put into it. Settings (Pillow's
-libraries, and libx265 through PyAV):
+The image is rounded to 8 bits, encoded in memory and decoded, and the PSNR is of what comes back. A
+file counts with its headers, and holds nothing else. Settings (Pillow's libraries, PyAV's libx265):
 
 - JPEG (libjpeg-turbo): 4:4:4 chroma, baseline, optimized Huffman tables.
 - WebP (libwebp): lossy, whose chroma is always 4:2:0, so PSNR ends near 43 dB; slowest method.
@@ -105,8 +104,7 @@ def hevc(video: Float[ArrayLike, "3 T H W"],
 
     What `ffmpeg -i CLIP -pix_fmt yuv420p -c:v libx265 -preset medium -qp QP -x265-params
     bframes=0:info=0 -f hevc OUT` does. Every byte of the stream counts; info=0 leaves out the
-    kilobyte in which x265 describes itself. The paper names preset and B-frames, and not whether QP
-    or a quality target (CRF) sets the rate.
+    kilobyte in which x265 describes itself. The paper does not say if QP, not CRF, sets the rate.
 
     RGB becomes 4:2:0 planes and comes back by `c3lite.data.yuv`, in limited range, BT.709 from 720
     rows on and else BT.601: the codec sees the very planes of a file read with this matrix.

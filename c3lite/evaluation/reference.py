@@ -65,9 +65,8 @@ def rd_points(dataset: str, codec: str) -> RDCurve:
 def cool_chic(codec: str, image: str) -> ImageResults:
     """Results of a version of Cool-Chic on one image of Kodak or CLIC2020, by its name ("kodim19").
 
-    "Cool-Chic v1.0" to "Cool-Chic v5.0"; v2.0 is what the paper calls COOL-CHICv2, v3.0 contains
-    ideas of C3. On Kodak also "Cool-Chic v5.0.1 mop, 2000 steps", a short fit. Raises `ValueError`
-    for an unknown name, naming the nearest.
+    "Cool-Chic v1.0" to "Cool-Chic v5.0"; v2.0 is the paper's COOL-CHICv2, v3.0 has ideas of C3. On
+    Kodak also "Cool-Chic v5.0.1 mop, 2000 steps", a short fit. Errors are as for `rd_points`.
     """
     rows = _where(_rows("cool_chic_per_image.csv"), codec=codec, image=image)
     return ImageResults(*_columns(rows, "lambda", "bpp", "psnr_db"))

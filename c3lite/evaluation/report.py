@@ -31,8 +31,7 @@ def html(fit) -> str:
         f"{24 * fit.pixels / max(total, 1):,.0f} times smaller than 24 bits per pixel",
         "RD loss": f"{fit.loss:.4g} at λ = {float(fit.config.rd_weight):.4g}",
         "fitted in": f"{len(fit.history.loss):,} steps, {fit.seconds:.1f} s elapsed"
-        + (" (interrupted)" if fit.interrupted else ""),
-    }
+        + (" (interrupted)" if fit.interrupted else "")}
     if len(fit.shape) == 2 and fit.ms_ssim is not None:  # a clip's takes seconds
         rows["PSNR"] += f", MS-SSIM {fit.ms_ssim:.4f}"
     if fit.collapsed:

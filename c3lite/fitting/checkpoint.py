@@ -101,8 +101,7 @@ def settle(path: Path) -> None:
 def resumed(path: str | os.PathLike | None, images: Sequence, configs: Sequence[Config],
             keys: Sequence[PRNGKeyArray],
             state: State) -> tuple[Checkpoint | None, State, list[History]]:
-    """The checkpoint at a path, if one is wanted, and the state and history to go on from. `state`
-    is that before the first step."""
+    """The checkpoint at a path, if any, the state (`state` before the first step) and history."""
     if path is None:
         return None, state, []
     store = Checkpoint(path, images, configs, keys)

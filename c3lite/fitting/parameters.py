@@ -46,9 +46,8 @@ def networks_of(codec: Codec) -> Networks:
 
 def with_networks(codec: Codec, networks: Networks) -> Codec:
     """`codec` with its coded arrays replaced."""
-    return eqx.tree_at(
-        lambda c: (c.upsampling, c.synthesis, c.entropy), codec, tuple(networks),
-        is_leaf=lambda leaf: leaf is None)
+    return eqx.tree_at(lambda c: (c.upsampling, c.synthesis, c.entropy), codec, tuple(networks),
+                       is_leaf=lambda leaf: leaf is None)
 
 
 def to_integers(networks: Networks, *steps) -> Networks:
@@ -86,9 +85,8 @@ def laplace_array_bits(integers: Float[Array, "*shape"]) -> Float[Array, ""]:
 
 def network_bits(integers: Networks) -> Networks:
     """Bits of the upsampling kernel, of synthesis and of the entropy model."""
-    return Networks(*(
-        sum((laplace_array_bits(a) for a in jax.tree.leaves(part)), jnp.zeros(()))
-        for part in integers))
+    return Networks(*(sum(map(laplace_array_bits, jax.tree.leaves(part)), jnp.zeros(()))
+                      for part in integers))
 
 
 def smooth_network_bits(networks: Networks) -> Float[Array, ""]:

@@ -167,12 +167,10 @@ def _follow(state: SoapState, filled) -> SoapState:
     first moment is rotated over. The second is of squares, which cannot be: its entries follow the
     columns as these are sorted by size, which is when QR's power iteration converges."""
     moments = _apart(state.moments, filled)
-    orders = jax.tree.map(
-        lambda product, basis: jnp.argsort(
-            -jnp.einsum("nij,nik,nkj->nj", basis, product, basis), axis=1),
-        moments, state.bases)
+    orders = jax.tree.map(lambda m, q: jnp.argsort(-jnp.einsum("nij,nik,nkj->nj", q, m, q), axis=1),
+                          moments, state.bases)
     bases = orthonormal(jax.tree.map(
-        lambda product, basis, order: product @ jnp.take_along_axis(basis, order[:, None], 2),
+        lambda m, q, order: m @ jnp.take_along_axis(q, order[:, None], 2),
         moments, state.bases, orders))
     mu = [rotate(rotate(m, old, back=True), new)
           for m, old, new in zip(state.mu, state.bases, bases, strict=True)]

@@ -108,8 +108,7 @@ def double(grid: Float[Array, "*shape"], kernel: Float[Array, "*taps"],
     up = jax.lax.conv_general_dilated(
         padded[None, None], kernel[None, None], window_strides=(1,) * grid.ndim,
         padding=[(7, 7)] * grid.ndim, lhs_dilation=(2,) * grid.ndim,
-        dimension_numbers=("NC" + spatial, "OI" + spatial, "NC" + spatial),
-    )[0, 0]
+        dimension_numbers=("NC" + spatial, "OI" + spatial, "NC" + spatial))[0, 0]
     # Output 2i + 11 of the full transposed convolution is where sample i, 4 further in, is centered
     return up[tuple(slice(11, 11 + n) for n in shape)]
 

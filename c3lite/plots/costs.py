@@ -18,9 +18,8 @@ _COST_NAMES = PART_NAMES | {"upsampling": "upsampling"}
 
 def cost_by_size(costs: Mapping[tuple[int, ...], Sequence[float]], ax: Axes | None = None, *,
                  unit: str = "s") -> Axes:
-    """A cost of decoding over the number of pixels, a line a component (`MACs` or a `DecodeTime`
-    for each shape), on logarithmic axes. The dashed line is in proportion to the pixels. Raises
-    `ValueError` without a shape."""
+    """A cost of decoding over the number of pixels, a line a component (`MACs` or a `DecodeTime` by
+    shape), log axes; dashed: in proportion to the pixels. Raises `ValueError` without a shape."""
     if not costs:
         raise ValueError("cost_by_size needs at least one shape")
     shapes = sorted(costs, key=math.prod)

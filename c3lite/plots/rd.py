@@ -17,8 +17,7 @@ _PUBLISHED = {
     "clic2020-professional-valid": ("C3 (paper)", "C3 adaptive (paper)", "COOL-CHICv2", "BPG",
                                     "VTM", "MLIC+"),
     "uvg": ("C3 adaptive (authors, public results file)", "HEVC (medium, no bframes)", "VCT",
-            "VTM (17.0, Random Access)", "HiNeRV"),
-}
+            "VTM (17.0, Random Access)", "HiNeRV")}
 
 
 def rd_curve(curves: Mapping[str, Any], ax: Axes | None = None) -> Axes:

@@ -62,12 +62,10 @@ class LearnedOffsets:
         """
         height, width = self.config.mask_shape
         corner = -(len(self.heat_maps[0]) // 2)
-        moved = {
-            "learned": [(box.dy, box.dx) for box in self.boxes],
-            "center": [(-(height // 2), -(width // 2))] * len(self.boxes),
-            "opposite": [(1 - height - box.dy, 1 - width - box.dx) for box in self.boxes],
-            "top-left": [(corner, corner)] * len(self.boxes),
-        }
+        moved = {"learned": [(box.dy, box.dx) for box in self.boxes],
+                 "center": [(-(height // 2), -(width // 2))] * len(self.boxes),
+                 "opposite": [(1 - height - box.dy, 1 - width - box.dx) for box in self.boxes],
+                 "top-left": [(corner, corner)] * len(self.boxes)}
         if position not in moved:
             raise ValueError(f"no position {position!r}; there are {', '.join(moved)}")
         return edit(self.config, mask_origins=tuple(moved[position]))

@@ -11,9 +11,8 @@
     widgets.MaskExplorer(learned, clip, displacement=(dy, dx))  # of learn_offsets: Figs. 14, 15
     widgets.export_html(widget, "page.html") # any of them as a page that works offline
 
-Each is a widget at the end of a cell. It answers in the browser, by mouse or keyboard, and carries
-a still picture for places where nothing runs: an untrusted notebook, GitHub, nbconvert. The Lab of
-`make lab` saves the stills alone.
+Each is a widget at the end of a cell. It answers in the browser, by mouse or keyboard, and has a
+still for where nothing runs (untrusted notebooks, GitHub, nbconvert); `make lab` saves these alone.
 """
 
 from c3lite.widgets.base import export_html

@@ -127,8 +127,7 @@ def fitted(fit: Fit) -> dict[str, Any]:
         "convs": [{"weight": pack(np.reshape(c.weight, (3, 3, *_three(c.weight.shape[2:], 1)))),
                    "bias": pack(c.bias)} for c in networks.synthesis.convs],
         "networks": [_network(config, networks.entropy, n)
-                     for n in range(len(fit.grids) if one_each else 1)],
-    }
+                     for n in range(len(fit.grids) if one_each else 1)]}
 
 
 def _grids(fit, one_each, learned):

@@ -26,8 +26,7 @@ PARAMETERS = {name: notebook.PARAMETERS[name] for name in (
     "codecs": list_of({"enum": list(PRESETS)}, "a list of " + ", ".join(PRESETS), 1),
     "shapes": list_of({"type": "array", "items": POSITIVE_COUNT, "minItems": 2, "maxItems": 2},
                       "a list of pairs [height, width]", 1),
-    "starts": POSITIVE_COUNT, "repeats": POSITIVE_COUNT,
-}
+    "starts": POSITIVE_COUNT, "repeats": POSITIVE_COUNT}
 """What `complexity.ipynb` may set."""
 
 
@@ -37,8 +36,7 @@ class DecodeTime(DecodingCost):
 
 
 def decode_time(data: bytes, repeats: int = 3) -> DecodeTime:
-    """Decode an image `repeats` times: of each component, the least CPU time over all threads.
-    Raises `BitstreamError` as `decode`."""
+    """Of each component, the least CPU time (all threads) in `repeats` runs. Raises as `decode`."""
     return DecodeTime(*map(min, zip(*(_decode(data) for _ in range(repeats)), strict=True)))
 
 

@@ -34,8 +34,7 @@ PARAMETERS = {name: notebook.PARAMETERS[name] for name in (
     "preset", "steps", "stage2_steps", "store", "is_result")} | {
     "images": list_of(notebook.TEXT, "a list of two or more names", 2),
     "rd_weight": notebook.POSITIVE_NUMBER, "seed": notebook.COUNT,
-    "short_steps": list_of(POSITIVE_COUNT, "a list of whole numbers above 0"),
-}
+    "short_steps": list_of(POSITIVE_COUNT, "a list of whole numbers above 0")}
 """What `transfer.ipynb` may set."""
 
 

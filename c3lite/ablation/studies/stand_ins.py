@@ -1,5 +1,4 @@
-"""What stands in for rounding while latents are fitted, and how stable a fit is with it: rows
-beyond the paper's Tables 3 and 11."""
+"""Rows beyond the paper's Tables 3 and 11: what stands in for rounding, and how stable fits are."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
