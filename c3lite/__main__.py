@@ -1,7 +1,7 @@
 """Compress a picture or a clip by fitting a small neural codec (C3 or COOL-CHIC) to it.
 
 There is no pretrained model: `encode` trains latent grids and two tiny networks on this one
-picture, and writes them as a file. That takes minutes; `decode` takes a second, on any machine.
+picture, then writes them as a file. That takes minutes; `decode` about a second, without a GPU.
 
   c3lite encode photo.png photo.c3
   c3lite encode photo.png photo.c3 --seconds 60 --rd-weight 2e-3

@@ -222,7 +222,7 @@ def slurm(groups: Sequence[Group], store: Store, images: Images, progress: Progr
           sbatch: Mapping[str, Any] | None = None) -> Finished:
     """The executor of a Slurm cluster: an array of jobs of many fits each, through submitit.
 
-    The sweep runs on a login node; its store, environment and folder are the compute nodes' too.
+    The sweep runs on a login node; store, Python and working directory are the compute nodes', too.
 
     by_node: each node makes batches of as many fits as its own GPU holds.
     gpus: per job, each with fits of its own; 0 for CPU nodes.
@@ -231,8 +231,8 @@ def slurm(groups: Sequence[Group], store: Store, images: Images, progress: Progr
     jobs: at most so many run at once.
     sbatch: further parameters by submitit's names: {"account": "me", "cpus_per_task": 8}.
 
-    Raises `ValueError` for bad options, `ExecutorError` if Slurm is not there, refuses, or loses
-    fits `TRIES` times.
+    Raises `ValueError` for bad options, `ExecutorError` without Slurm, or if it refuses or fits are
+    lost `TRIES` times.
     """
     counts = {"time_limit_min": time_limit_min, "fits_per_job": fits_per_job, "jobs": jobs}
     for what, value in counts.items():

@@ -86,7 +86,7 @@ def sweep(rows: Sequence[Row], images: Mapping[str, Float[np.ndarray, "3 *shape"
         label: of the plan that is written to the store for `status`.
         progress: print a line a fit, with the time left.
 
-    Raises, before any fit, `ValueError` for an impossible grid, `MemoryError` for one too large.
+    Raises, before any is run, `ValueError` for impossible grids, `MemoryError` for too large a fit.
     """
     store = store if isinstance(store, Store) else Store(store)
     run = executor_of(executor)

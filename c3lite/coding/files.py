@@ -57,9 +57,8 @@ def encode(fit: Any, *, backend: str = "auto") -> bytes:
     contents = _contents(fit)
     data = header.pack(contents, written(contents).finish(backend))
     decoded, ours = read(data, backend), contents.coded
-    same = decoded.config == contents.config and all(map(
-        np.array_equal, jax.tree.leaves(decoded.coded), jax.tree.leaves(ours)))
-    if not same:
+    if decoded.config != contents.config or not all(map(
+            np.array_equal, jax.tree.leaves(decoded.coded), jax.tree.leaves(ours))):
         raise BitstreamError("the decoder does not give back what was encoded; please report this")
     return data
 

@@ -54,10 +54,9 @@ class Info:
         lines = [f"c3lite file, version {self.version}: {by(self.shape)}, {self.bytes} bytes, "
                  f"{self.bpp:.4f} bpp",
                  f"  {'header':14}{8 * self.header_bytes:12.0f} bits"]
-        parts = dict(self.networks_bits)
-        shapes = grid_shapes(self.config, self.shape)
-        for n, (shape, bits) in enumerate(zip(shapes, self.grids_bits, strict=True)):
-            parts[f"grid {n} {'x'.join(map(str, shape))}"] = bits
+        grids = zip(grid_shapes(self.config, self.shape), self.grids_bits, strict=True)
+        parts = self.networks_bits | {f"grid {n} {'x'.join(map(str, shape))}": bits
+                                      for n, (shape, bits) in enumerate(grids)}
         lines += [f"  {name:14}{bits:12.0f} bits {bits / pixels:8.4f} bpp"
                   for name, bits in parts.items()]
         names = ("weights ", "biases ", "entropy model's ", "") * (len(self.steps) <= 4)

@@ -107,7 +107,7 @@ class Decoder:
                     index: Integers) -> list[int]:
         """The next n symbols, each with its own table: the i-th by tables[index[i]].
 
-        Raises `RangeCoderError` for a number that is negative or has no table, or another type.
+        Raises `RangeCoderError` for a number that is negative or has no table, or no `Frequencies`.
         """
         numbers = _integers("table numbers", index)
         if numbers.size and numbers.min() < 0:
@@ -125,7 +125,7 @@ def resolve_backend(backend: str = "auto") -> str:
     """The backend that a name stands for: "range-coder" or "python".
 
     "auto" is what the environment variable C3LITE_RANGE_CODER says, if any, else range-coder where
-    it is installed, else Python. Raises `RangeCoderError` for a name that is none, or not there.
+    it is installed, else Python. Raises `RangeCoderError` for another name, or one not installed.
     """
     if backend == "auto":
         backend = os.environ.get("C3LITE_RANGE_CODER") or "auto"

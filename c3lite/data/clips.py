@@ -57,8 +57,8 @@ def _plain(name: str) -> str:
 
 
 def own(name: str, **part) -> Clip:
-    """A clip of your own, a file or folder of `video` in C3LITE_DATA, or a part of it. Arguments and
-    errors are as for `video`; `DataError` also where C3LITE_DATA is not set."""
+    """A clip of your own, a file or folder of `video` in C3LITE_DATA, or a part of it. Other
+    arguments, and errors, are as for `video`; `DataError` where C3LITE_DATA is not set."""
     folder = images.user_folder("video")
     if folder is None:
         raise DataError(f"video/{name} is a clip of yours: put it into DIR/video and set "

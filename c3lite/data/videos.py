@@ -278,8 +278,7 @@ def _check_length(file: Path, container: str, codec: av.VideoCodecContext) -> in
         while at < size:
             content.seek(at)
             head = content.read(256)
-            part = _part_bytes(container, head, codec)
-            if part is None:
+            if (part := _part_bytes(container, head, codec)) is None:
                 break
             at, parts = at + part, parts + 1
     if at > size or head[4:8] == b"moof":  # such a box is the table of contents of a next one
@@ -290,13 +289,12 @@ def _check_length(file: Path, container: str, codec: av.VideoCodecContext) -> in
 
 def _part_bytes(container: str, head: bytes, codec: av.VideoCodecContext) -> int | None:
     """Of the outermost part of a file that begins with `head`; None where it does not say."""
-    length = None
     if container == "mov":
         if len(head) < 8:
             return 8
-        if head[4:8].isalnum():  # else no box: some programs leave zeros at the end
-            length = int.from_bytes(head[8:16] if head[:4] == b"\0\0\0\1" else head[:4])
-        return length or None  # 0: up to the end
+        length = int.from_bytes(head[8:16] if head[:4] == b"\0\0\0\1" else head[:4])
+        # 0: up to the end; no name, no box: some programs leave zeros there
+        return length if length and head[4:8].isalnum() else None
     if container == "avi" and head[:4] == b"RIFF":
         length = int.from_bytes(head[4:8], "little")
         return 8 + length if 0 < length < 2**32 - 1 else None

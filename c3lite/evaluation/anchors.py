@@ -104,7 +104,7 @@ def hevc(video: Float[ArrayLike, "3 T H W"],
 
     What `ffmpeg -i CLIP -pix_fmt yuv420p -c:v libx265 -preset medium -qp QP -x265-params
     bframes=0:info=0 -f hevc OUT` does. Every byte of the stream counts; info=0 leaves out the
-    kilobyte in which x265 describes itself. The paper does not say if QP, not CRF, sets the rate.
+    kilobyte in which x265 describes itself. The paper does not say whether QP or CRF sets the rate.
 
     RGB becomes 4:2:0 planes and comes back by `c3lite.data.yuv`, in limited range, BT.709 from 720
     rows on and else BT.601: the codec sees the very planes of a file read with this matrix.

@@ -50,9 +50,8 @@ def fit_many(images: Sequence[Float[ArrayLike, "3 *shape"]], configs: Config | S
     keys = [keys] * len(images) if getattr(keys, "ndim", 1) == 0 else list(keys)
     if not len(images) == len(configs) == len(keys):
         raise ValueError(f"{len(images)} images, {len(configs)} configs and {len(keys)} keys")
-    if len({x.shape for x in images}) > 1:
-        shapes = sorted({x.shape for x in images})
-        raise ValueError(f"fits in one batch need one shape, got {shapes}")
+    if len(shapes := {x.shape for x in images}) > 1:
+        raise ValueError(f"fits in one batch need one shape, got {sorted(shapes)}")
     began, (axes, config) = time.perf_counter(), stacked_configs(configs)
 
     def start(images, _, keys):

@@ -248,7 +248,7 @@ def signed_picture(ax: Axes, values, limit: float | int | None = None, **how: An
 
 def number_cells(ax: Axes, values: np.ndarray, strong, rows: Sequence[str],
                  columns: Sequence[str], **ticks: Any) -> None:
-    """Name a map's rows and columns, and write its numbers but NaN in, white where `strong`."""
+    """Name a map's rows and columns and write its numbers but NaN in, white if `strong(size)`."""
     ax.set_yticks(range(len(rows)), rows)
     ax.set_xticks(range(len(columns)), columns, **ticks)
     ax.tick_params(length=0)
