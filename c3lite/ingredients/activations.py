@@ -50,8 +50,7 @@ _SLOPE = math.sqrt(2 / math.pi)
 _CUBIC = 0.044715
 
 
-@jax.custom_vjp
-def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def _gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """The tanh approximation of GELU: x times the logistic function of 2u(x).
 
     u(x) = sqrt(2/pi) (x + 0.044715 x^3). The derivative is taken from the output, which saves the
@@ -68,7 +67,8 @@ def _gelu_backward(residuals, g):
     return (g * logistic * (1 + x * (1 - logistic) * du),)
 
 
-gelu.defvjp(lambda x: (y := gelu(x), (x, y)), _gelu_backward)
+gelu = jax.custom_vjp(_gelu)
+gelu.defvjp(lambda x: (y := _gelu(x), (x, y)), _gelu_backward)
 
 
 def numpy_gelu(x: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:

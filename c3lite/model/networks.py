@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from c3lite.arrays import fused
+from c3lite.arrays.blocks import on_cpu
 from c3lite.arrays.kernels import affine
 from c3lite.ingredients.activations import ACTIVATIONS
 from c3lite.ingredients.initialization import INITIALIZATIONS
@@ -58,12 +60,21 @@ def run_layers(
     config, layers: Sequence[Dense], x: Float[Array, "n_in n"], branch: Dense | None = None
 ) -> Float[Array, "n_out n"]:
     """All layers in turn, an activation after each but the last; and beside them the branch."""
-    act, y = ACTIVATIONS[config.activation].train, x
-    for layer in layers[:-1]:
-        z = layer(y)
-        y = act(y + z if is_residual(config, *layer.weight.shape[::-1]) else z)
-    y = layers[-1](y)
-    return y if branch is None else y + branch(x)
+    act = ACTIVATIONS[config.activation].train
+    residual = [is_residual(config, *layer.weight.shape[::-1]) for layer in layers[:-1]]
+
+    def network(own, x):
+        (*hidden, last), branch = own
+        y = x
+        for layer, adds in zip(hidden, residual, strict=True):
+            z = layer(y)
+            y = act(y + z if adds else z)
+        y = last(y)
+        return y if branch is None else y + branch(x)
+
+    if on_cpu() or not fused.works():
+        return network((layers, branch), x)
+    return fused.columns(network, (layers, branch), x)
 
 
 def linear(weight: Float[Array, "n_out n_in"]) -> Dense:

@@ -10,6 +10,7 @@ import argparse
 import collections
 import functools
 import json
+import math
 import os
 import re
 import sys
@@ -48,6 +49,11 @@ DEVICES = {  # cores, fpus, B/s, L2, GHz, memory, shared a core, shared a block,
     "v100": ("Tesla V100-SXM2-16GB", 80, 64, 898048000000, 6291456, 1.53, 16935682048,
              98304, 98304, 7, ""),
 }
+
+TENSOR_TFLOPS = {"h100": 495, "h200": 495, "a100": 156, "v100": math.inf}
+"""Of dense products of TF32, by the data sheets; a V100 has none, and no fused kernels."""
+PASSES = 3
+"""Products of TF32 for one of float32 (`fused.PRODUCTS`)."""
 
 
 def target_config(name):
@@ -118,7 +124,7 @@ def programs():
                              )._replace(step=state.step)
         x = jax.ShapeDtypeStruct((b, 3, *shape), jnp.float32, sharding=where)
         n = jax.ShapeDtypeStruct((), jnp.int32, sharding=where)
-        return functools.partial(batch.run_chunk_many.lower, axes=axes), (
+        return functools.partial(batch.run_chunk_many.trace, axes=axes), (
             structs(state, where), config, x, n)
 
     def searched(config, shape, where):
@@ -279,6 +285,27 @@ def step_of(text, branch=0):
     return counts(comps, body, branch=branch)
 
 
+def fused_flops(jaxpr, times=1, fused=False):
+    """Operations of the products in the fused kernels, with the zeros that they are padded with: a
+    step's, as its loop counts once. The compiler does not look into these kernels."""
+    from jax.extend import core
+
+    total = 0
+    for eqn in getattr(jaxpr, "jaxpr", jaxpr).eqns:
+        inner, within = times, fused
+        if eqn.primitive.name == "pallas_call":
+            inner, within = times * math.prod(eqn.params["grid_mapping"].grid), True
+        elif eqn.primitive.name == "scan":
+            inner = times * eqn.params["length"]
+        elif eqn.primitive.name == "dot_general" and fused:
+            (axes, _), _ = eqn.params["dimension_numbers"]
+            summed = math.prod(eqn.invars[0].aval.shape[axis] for axis in axes)
+            total += 2 * times * summed * eqn.outvars[0].aval.size
+        for value in core.jaxprs_in_params(eqn.params):
+            total += fused_flops(value, inner, within)
+    return total
+
+
 # ------------------------------------------------------------------------------------- the page
 
 BARS = {"c3": 170, "clic": 260, "uvg-e3-p75": 700, "fast": 250}
@@ -289,9 +316,16 @@ TRAFFIC_GB = {"c3": 3.0}
 
 def compiled(name, target, folder):
     """What one program takes on a target, as JSON can hold it."""
+    import jax
+
+    from c3lite.arrays import fused
+
+    fused.works = lambda: DEVICES[target][9] >= fused.OLDEST
+    jax.clear_caches()  # of what was traced for another target
     function, arguments = programs()[name](sharding_of(target))
     began = time.perf_counter()
-    program = getattr(function, "lower", function)(*arguments).compile()
+    traced = getattr(function, "trace", function)(*arguments)
+    program = traced.lower().compile()
     seconds = time.perf_counter() - began
     memory, text = program.memory_analysis(), program.as_text()
     if folder:
@@ -301,6 +335,7 @@ def compiled(name, target, folder):
             "peak_MB": round(memory.peak_memory_in_bytes / 1e6),
             "kernels": step["kernels"], "kernels_with_bases": bases["kernels"],
             "loop_turns": step["loop turns"], "GB": round(step["bytes"] / 1e9, 3),
+            "fused_GFLOP": round(fused_flops(traced.jaxpr) / 1e9, 2),
             "cudnn": sorted(k for k in step.get("kinds", {}) if "cudnn" in k)}
 
 
@@ -332,28 +367,32 @@ def page(rows, version):
         "1 or 2, which are the same program.",
         "SOAP's bases change every ten steps; that step has the kernels in brackets. The estimate "
         "is the larger of 2 to 4 µs a kernel and",
-        "of the bytes at the memory's full and half bandwidth, for a thousand steps of all fits of "
-        "the program together.",
+        "of the bytes at the memory's full and half bandwidth with the products of the fused "
+        "kernels (their zeros too, three of TF32 for one)",
+        "at the tensor cores' full and half rate, for a thousand steps of all fits of the program "
+        "together.",
         "Bars, and no other program has one: at most "
         + ", ".join(f"{n} kernels a step for {name}" for name, n in BARS.items())
         + "; " + ", ".join(f"{n:,} MB for {name}" for name, n in PEAKS_MB.items())
         + f"; {TRAFFIC_GB['c3']:g} GB a step for c3; for all, no inner loops and no cuDNN.", "",
-        "| program | target | kernels a step | peak MB | GB a step | s per 1000 steps "
-        "| compiled in s | missed |", "|---|---|---|---|---|---|---|---|"]
+        "| program | target | kernels a step | peak MB | GB a step | fused GFLOP a step "
+        "| s per 1000 steps | compiled in s | missed |", "|---|---|---|---|---|---|---|---|---|"]
     for row in rows:
         if "error" in row:
             lines.append(f"| {row['program']} | {row['target']} | - | - | - | - | - "
-                         f"| {row['error'][:90]} |")
+                         f"| - | {row['error'][:90]} |")
             continue
         bandwidth = DEVICES[row["target"]][3] / 1e9
-        low, high = (max(row["kernels"] * us * 1e-3, row["GB"] / share / bandwidth * 1e3)
+        busy_s = row["GB"] / bandwidth * 1e3 + (
+            PASSES * row["fused_GFLOP"] / TENSOR_TFLOPS[row["target"]])
+        low, high = (max(row["kernels"] * us * 1e-3, busy_s / share)
                      for us, share in ((2, 1), (4, 0.5)))
         extra = (f" ({row['kernels_with_bases']})"
                  if row["kernels_with_bases"] != row["kernels"] else "")
         lines.append(
             f"| {row['program']} | {row['target']} | {row['kernels']}{extra} | {row['peak_MB']:,} "
-            f"| {row['GB']:.2f} | {low:.1f} to {high:.1f} | {row['compile_s']:.0f} "
-            f"| {', '.join(failures(row)) or '-'} |")
+            f"| {row['GB']:.2f} | {row['fused_GFLOP']:.1f} | {low:.1f} to {high:.1f} "
+            f"| {row['compile_s']:.0f} | {', '.join(failures(row)) or '-'} |")
     return "\n".join([*lines, ""])
 
 

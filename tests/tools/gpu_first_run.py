@@ -20,6 +20,7 @@ import numpy as np
 
 import c3lite as c3
 from c3lite.ablation import devices
+from c3lite.arrays import fused
 from c3lite.fitting import batch, loop, training
 from c3lite.fitting.training import plain_jax
 
@@ -98,7 +99,8 @@ def main() -> None:
     lines = [
         "# The first run on a GPU", "",
         f"`make gpu-first-run` on {devices.name()}, JAX {jax.__version__}, "
-        f"{time.strftime('%Y-%m-%d', time.gmtime())}.", "",
+        f"{time.strftime('%Y-%m-%d', time.gmtime())}. The fused kernels are "
+        f"{'tried, right, and used' if fused.works() else 'not used'}.", "",
         "| program | compiled or loaded in s, beside the others | s per 1000 steps | of one fit "
         "| peak memory, MB |", "|---|---|---|---|---|"]
     for name, future in found.items():
