@@ -176,8 +176,12 @@ class Config(eqx.Module):
     network_rate: float = _static(0.0, least=0)
     """Weight of the networks' own bits in their gradient; 0: not seen (C3), 1: as in a file."""
     network_pixels: float = _field(0.0, least=0)
-    """Above 0 these bits weigh as in a file of so many pixels or more, in a `window` as in that of
-    the picture; 0: as in one of what is fitted, also in a window."""
+    """Above 0 they weigh as in a file of so many pixels or more, in a `window` as in the picture's;
+    0: as in one of what is fitted, also in a window."""
+    network_speed: float = _field(1.0, above=0)
+    """Learning rate of the networks in stage 1, as a multiple of `learning_rate`; in a window 1."""
+    network_warmup: float = _field(0.0, least=0)
+    """Share of stage 1 over which it grows from 0; in a window 0."""
     latent_beta2: float = _static(0.999, least=0)
     """Decay rate of Adam's second moment of the latents, 0 to below 1."""
     latent_epsilon: float = _static(1e-8, above=0)
@@ -395,6 +399,12 @@ def edit(config: Config, **changes) -> Config:
     return dataclasses.replace(config, **values)
 
 
+def fitted_as(other: Config, config: Config) -> Config:
+    """The decoder of `config`, fitted as `other` is: all that no file tells is the other's."""
+    fields = field_types().keys() - coded_fields().keys()
+    return edit(config, **{name: getattr(other, name) for name in fields})
+
+
 def _annealed(name: str, value) -> Anneal:
     if isinstance(value, Anneal | Mapping):
         return value if isinstance(value, Anneal) else Anneal(**value)
@@ -463,16 +473,17 @@ Gaussian noise, steeper soft-rounding, a clip of pixels that no fit gets stuck b
 own bits in the gradient, and for a large picture networks that have learned on a small window of
 it. Each is one field; `ablations/fast.ipynb` says what each is worth."""
 
-BEYOND = edit(
-    C3_FAST, grid_features=6, context_taps=14, linear_branches=True, upsampling="separable",
-    steps_per_array=True, network_pixels=1.0)
+BEYOND = edit(C3_FAST, grid_features=6, context_taps=14, linear_branches=True,
+              upsampling="separable", steps_per_array=True, network_pixels=1.0, network_speed=2.0,
+              network_warmup=0.05, latent_beta2=0.99)
 """A decoder ahead of C3 at 1,776 MACs a pixel: ideas of Cool-Chic 5 (2026) with C3's networks and
-GELU, fitted as `C3_FAST` is, but that networks cost no more in the window than in the picture. Each
-is one field, and `ablations/beyond.ipynb` says what it is worth. Cool-Chic's own widths and
-residual layers are not among them: here they cost rate."""
+GELU. Each is one field, and `ablations/beyond.ipynb` says what it is worth. Cool-Chic's own widths
+and residual layers cost rate here. Fitted as `C3_FAST` is, but that networks cost no more in the
+window than in the picture, start slowly from there and learn faster; and latents forget sooner how
+large their first gradients were."""
 
-BEYOND_SMALL = edit(BEYOND, context_taps=8, entropy_widths=(12, 12), synthesis_widths=(12, 12),
-                    network_pixels=0.0)
+BEYOND_SMALL = fitted_as(C3_FAST, edit(
+    BEYOND, context_taps=8, entropy_widths=(12, 12), synthesis_widths=(12, 12)))
 """The same at 1,008 MACs a pixel, near Cool-Chic 5's decoder "mop", and fitted as `C3_FAST` is."""
 
 UVG_SETTINGS: dict[str, dict[str, Any]] = {

@@ -202,16 +202,42 @@ def test_the_networks_come_from_the_window(photo, capsys):
 
 @pytest.mark.parametrize(("asked", "wanted"), [(0, 0), (1, 24 * 32), (10**6, 10**6)])
 def test_networks_weigh_in_a_window_as_in_its_picture_if_asked(photo, asked, wanted):
-    config = c3.edit(large(SMALL, photo), network_pixels=asked)
+    config = c3.edit(large(SMALL, photo), network_pixels=asked, network_speed=2, network_warmup=0.1)
     _, windowed, _ = warm_up.on_window(
         photo, config, training.begin(photo, config, jax.random.key(0)))
     assert float(windowed.network_pixels) == wanted
+    assert (windowed.network_speed, windowed.network_warmup) == (1, 0)
+
+
+@pytest.mark.parametrize(("speed", "warmup"), [(1.0, 0.0), (2.0, 0.0), (2.0, 0.25), (0.5, 1.0)])
+def test_the_networks_learning_rate_grows_over_its_share_of_stage_1(speed, warmup):
+    config = c3.edit(SMALL, network_speed=speed, network_warmup=warmup, steps=100, stage2_steps=9)
+    wanted = [speed * (min(1, step / 100 / warmup) if warmup else 1) for step in range(100)]
+    speeds = [float(training.network_speed(config, jnp.int32(step))) for step in range(109)]
+    np.testing.assert_allclose(speeds, wanted + [1] * 9, rtol=1e-6)
+
+
+def test_the_networks_alone_have_their_learning_rate(photo):
+    """A step of a hundredth of the rate moves them a hundredth as far, and latents as before."""
+    def moved(speed):
+        config = c3.edit(SMALL, network_speed=speed)
+        state = training.begin(photo, config, jax.random.key(0))
+        after, _ = jax.jit(training.step)(state, config, jnp.asarray(photo))
+        return jax.tree.map(jnp.subtract, after.codec, state.codec)
+
+    fast, slow = moved(1.0), moved(0.01)
+    assert same_arrays(fast.grids, slow.grids)
+    assert float(jnp.abs(fast.synthesis.layers[0].weight).max()) > 0
+    for one, other in zip(jax.tree.leaves((fast.synthesis, fast.entropy)),
+                          jax.tree.leaves((slow.synthesis, slow.entropy)), strict=True):
+        np.testing.assert_allclose(one / 100, other, atol=1e-7)
 
 
 def test_a_batch_begins_on_windows_as_its_fits_do(photo):
     config = c3.edit(large(SMALL, photo), network_rate=1.0, steps=12, stage2_steps=2)
     images = [photo, photo[:, ::-1].copy()]
-    configs = [config, c3.edit(config, rd_weight=1e-2, network_pixels=1.0)]
+    configs = [config, c3.edit(config, rd_weight=1e-2, network_pixels=1.0, network_speed=2.0,
+                               network_warmup=0.5)]
     together = c3.fit_many(images, configs, progress=False)
     for image, one, many in zip(images, configs, together, strict=True):
         np.testing.assert_allclose(

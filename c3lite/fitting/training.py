@@ -112,6 +112,8 @@ def step(state: State, config, x: Float[Array, "3 *shape"]) -> tuple[State, Hist
 
     steps, optimizer = _optimizer(config).update(
         gradient, state.optimizer, state.codec, step=state.step)
+    speed = network_speed(config, state.step)
+    steps = with_networks(steps, jax.tree.map(lambda s: speed * s, networks_of(steps)))
     codec = jax.tree.map(lambda p, s: p - learning_rate * s, state.codec, steps)
     if config.frozen_networks:
         codec = with_networks(codec, networks_of(state.codec))
@@ -165,6 +167,13 @@ def rd_weight(config, step: Int[Array, ""]) -> Float[Array, ""]:
     share = 0.03 + 0.97 * stage1_progress(config, step) / jnp.maximum(config.rate_warmup, 1e-9)
     growing = (config.rate_warmup > 0) & (step < config.steps)
     return config.rd_weight * jnp.where(growing, jnp.minimum(share, 1), 1)
+
+
+def network_speed(config, step: Int[Array, ""]) -> Float[Array, ""]:
+    """The networks' learning rate at a step, as a multiple of that of the latents."""
+    share = stage1_progress(config, step) / jnp.maximum(config.network_warmup, 1e-9)
+    grown = jnp.where(config.network_warmup > 0, jnp.minimum(share, 1), 1)
+    return jnp.where(step < config.steps, grown * config.network_speed, 1)
 
 
 def quantizer(config, step: Int[Array, ""], key: PRNGKeyArray):
