@@ -16,6 +16,7 @@ import c3lite as c3
 from c3lite.arrays import fused
 from c3lite.model import networks
 from tests.test_gpu_programs import gpu, lowered  # noqa: F401
+from tests.tools.aot_gpu import fused_flops
 
 
 def value_and_derivatives(config, layers, branch, x, g):
@@ -148,3 +149,18 @@ def test_the_trial_sees_a_wrong_kernel(monkeypatch):
 
 def test_there_is_no_gpu_here():
     assert not fused.works()
+
+
+def test_the_products_of_the_kernels_are_counted():
+    """With their zeros: of 2 rows 16, of 24 inputs 32, of 1,000 columns two programs of 512."""
+    def both(weight, x):
+        value, back = jax.vjp(lambda *args: fused.columns(jnp.matmul, *args), weight, x)
+        return back(value)
+
+    args = jnp.ones((2, 24)), jnp.ones((24, 1000))
+    product = 2 * 16 * 32 * 1024
+    assert fused_flops(jax.make_jaxpr(lambda *a: fused.columns(jnp.matmul, *a))(*args)) == product
+    assert fused_flops(jax.make_jaxpr(both)(*args)) == 3 * product  # there, and two back
+    many = jax.vmap(lambda x: fused.columns(jnp.matmul, args[0], x))
+    assert fused_flops(jax.make_jaxpr(many)(jnp.ones((3, 24, 1000)))) == 3 * product
+    assert fused_flops(jax.make_jaxpr(jnp.matmul)(*args)) == 0  # the compiler counts these
