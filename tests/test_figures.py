@@ -170,6 +170,7 @@ def test_a_picture_that_no_fit_is_of_shows_in_what_a_table_was_made_from(root):
     ('bd("table03/tinier", "gelu")', "there is no study 'table03/tinier'"),
     ('bd("table03/tiny", "gelu", "bits")', "nothing is called 'bits'"),
     ('bd("table03/tiny", "gelu"):x', "Unknown format code 'x'"),
+    ('photo_mean("table03/tiny", "GELU", "C3")', "no number, as its fits are not all there"),
     ('count("table03/tiny", "mistakes")', "mistakes"), ('macs("C4")', "C4"),
 ])
 def test_what_is_no_figure_is_refused_in_a_sentence(root, call, why):

@@ -16,6 +16,7 @@ import ast
 import inspect
 import itertools
 import json
+import math
 import re
 import sys
 import warnings
@@ -61,6 +62,8 @@ def evaluate(call: str, figures: Figures) -> str:
     try:
         inspect.signature(figure).bind(*arguments, **named)
         value = figure(*arguments, **named)
+        if isinstance(value, float) and math.isnan(value):
+            raise KeyError("no number, as its fits are not all there")
         return shown(value, match["form"] or ("," if isinstance(value, int) else "+.1f"))
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{name}: {error}") from error
