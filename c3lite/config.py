@@ -179,9 +179,9 @@ class Config(eqx.Module):
     """Above 0 they weigh as in a file of so many pixels or more, in a `window` as in the picture's;
     0: as in one of what is fitted, also in a window."""
     network_speed: float = _field(1.0, above=0)
-    """Learning rate of the networks in stage 1, as a multiple of `learning_rate`; in a window 1."""
+    """Learning rate of the networks in stage 1, as a multiple of the latents'; a window has 1."""
     network_warmup: float = _field(0.0, least=0)
-    """Share of stage 1 over which it grows from 0; in a window 0."""
+    """Share of stage 1 in which that grows from 0, after a window or without; a window has 0."""
     latent_beta2: float = _static(0.999, least=0)
     """Decay rate of Adam's second moment of the latents, 0 to below 1."""
     latent_epsilon: float = _static(1e-8, above=0)
@@ -256,7 +256,8 @@ class Config(eqx.Module):
             ("context_size", lambda v: len(v) in (2, 3) and all(k > 0 and k % 2 for k in v),
              "two or three odd numbers, (height, width) or (frames, height, width)"),
             ("context_taps", lambda v: v <= 14, "0 (all) to 14"),
-            *((name, lambda v: v <= 1, "0 to 1") for name in ("rate_warmup", "stage2_decay")),
+            *((name, lambda v: v <= 1, "0 to 1")
+              for name in ("rate_warmup", "network_warmup", "stage2_decay")),
             ("latent_beta2", lambda v: v < 1, "0 to below 1"),
             ("hyper_grids", lambda v: v <= min(self.num_grids, 16 - self.num_grids),
              "no more than num_grids, and 16 with them"),
@@ -400,7 +401,7 @@ def edit(config: Config, **changes) -> Config:
 
 
 def fitted_as(other: Config, config: Config) -> Config:
-    """The decoder of `config`, fitted as `other` is: all that no file tells is the other's."""
+    """The decoder of `config` with what no file tells from `other`: rate weight and steps, too."""
     fields = field_types().keys() - coded_fields().keys()
     return edit(config, **{name: getattr(other, name) for name in fields})
 
@@ -477,10 +478,9 @@ BEYOND = edit(C3_FAST, grid_features=6, context_taps=14, linear_branches=True,
               upsampling="separable", steps_per_array=True, network_pixels=1.0, network_speed=2.0,
               network_warmup=0.05, latent_beta2=0.99)
 """A decoder ahead of C3 at 1,776 MACs a pixel: ideas of Cool-Chic 5 (2026) with C3's networks and
-GELU. Each is one field, and `ablations/beyond.ipynb` says what it is worth. Cool-Chic's own widths
-and residual layers cost rate here. Fitted as `C3_FAST` is, but that networks cost no more in the
-window than in the picture, start slowly from there and learn faster; and latents forget sooner how
-large their first gradients were."""
+GELU, each worth what `ablations/beyond.ipynb` says. Fitted as `C3_FAST` is, but that networks cost
+no more in the window than in the picture, start slowly from there and learn faster; and latents
+forget sooner how large their first gradients were."""
 
 BEYOND_SMALL = fitted_as(C3_FAST, edit(
     BEYOND, context_taps=8, entropy_widths=(12, 12), synthesis_widths=(12, 12)))

@@ -233,11 +233,12 @@ def test_the_networks_alone_have_their_learning_rate(photo):
         np.testing.assert_allclose(one / 100, other, atol=1e-7)
 
 
-def test_a_batch_begins_on_windows_as_its_fits_do(photo):
+@pytest.mark.parametrize("edits", [
+    {"network_speed": 2.0}, {"network_pixels": 1.0, "network_warmup": 0.5, "network_speed": 2.0}])
+def test_a_batch_begins_on_windows_as_its_fits_do(photo, edits):
     config = c3.edit(large(SMALL, photo), network_rate=1.0, steps=12, stage2_steps=2)
     images = [photo, photo[:, ::-1].copy()]
-    configs = [config, c3.edit(config, rd_weight=1e-2, network_pixels=1.0, network_speed=2.0,
-                               network_warmup=0.5)]
+    configs = [config, c3.edit(config, rd_weight=1e-2, **edits)]
     together = c3.fit_many(images, configs, progress=False)
     for image, one, many in zip(images, configs, together, strict=True):
         np.testing.assert_allclose(

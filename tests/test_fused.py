@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import c3lite as c3
-from c3lite.arrays import fused
+from c3lite.arrays import fused, kernels
 from c3lite.model import networks
 from tests.test_gpu_programs import gpu, lowered  # noqa: F401
 from tests.tools.aot_gpu import fused_flops
@@ -34,9 +34,10 @@ def both_ways(monkeypatch, function, *args):
     wanted = None
     plain, wanted = measured(), jax.jit(function)(*args)
     with monkeypatch.context() as patch:
-        patch.setattr(networks, "on_cpu", lambda: False)
+        patch.setattr(kernels, "on_cpu", lambda: False)  # the derivatives that a GPU has
         patch.setattr(fused, "works", lambda: True)
         jax.clear_caches()
+        assert "pallas_call" in str(jax.make_jaxpr(function)(*args))
         ours = measured()
     jax.clear_caches()
     return ours, plain
@@ -63,7 +64,7 @@ def test_the_kernels_are_the_layers(widths, columns, residual, branch):
 
 
 def test_a_batch_is_its_networks(monkeypatch):
-    """Each of a batch has weights of its own; what all share is not copied."""
+    """Each of a batch has weights of its own."""
     keys = jax.random.split(jax.random.key(0), 3)
     layers = jax.vmap(lambda key: networks.dense_layers(c3.C3, key, (7, 18, 3)))(keys)
     x, g = (jax.random.normal(key, (3, n, 700)) for key, n in zip(keys[:2], (7, 3), strict=True))
@@ -147,8 +148,18 @@ def test_the_trial_sees_a_wrong_kernel(monkeypatch):
     assert seen == [True, False]
 
 
-def test_there_is_no_gpu_here():
-    assert not fused.works()
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="there is a GPU")
+def test_a_cpu_has_no_kernels():
+    assert not fused.works.__wrapped__()
+
+
+def test_a_network_that_no_core_has_room_for_goes_without(monkeypatch):
+    monkeypatch.setattr(fused, "works", lambda: True)
+    x = jnp.ones((40, 100))
+    for width, kernels_there in ((64, True), (65, False)):
+        layers = networks.dense_layers(c3.C3, jax.random.key(0), (40, width, width, 2))
+        program = str(jax.make_jaxpr(networks.run_layers, static_argnums=0)(c3.C3, layers, x))
+        assert ("pallas_call" in program) == kernels_there
 
 
 def test_the_products_of_the_kernels_are_counted():

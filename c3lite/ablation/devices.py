@@ -12,8 +12,8 @@ from c3lite.arrays.blocks import on_cpu
 
 BYTES_FIXED = 700e6  # of a process that fits, without the fit (measured on a CPU)
 BYTES_A_PIXEL = {"cpu": 2200.0, "gpu": 1400.0}
-"""Of one fit: 1.5 GB in all were measured for 512x768 on a CPU; for a GPU the compiler plans 760 to
-1,320 (ablations/results/gpu_compiled.md)."""
+"""Of one fit: 1.5 GB in all were measured for 512x768 on a CPU; for a GPU the compiler plans 360 to
+1,330 (ablations/results/gpu_compiled.md)."""
 
 NANOSECONDS_A_STEP_AND_PIXEL = 460.0
 """On 2 CPU cores: 464 for 128x192 and 696 for 512x768 (tests/benchmarks/RESULTS.md)."""

@@ -182,7 +182,7 @@ class _Worker:
         """Have the process call a function."""
         self.pool = self.pool or _spawning(1)
         try:
-            with _starting(self.environment):  # the first call starts the process
+            with contextlib.nullcontext() if self.pool._processes else _starting(self.environment):
                 return self.pool.submit(call, *arguments)
         except BrokenProcessPool:  # killed when it had nothing to do
             self.end()
@@ -222,7 +222,7 @@ def slurm(groups: Sequence[Group], store: Store, images: Images, progress: Progr
           sbatch: Mapping[str, Any] | None = None) -> Finished:
     """The executor of a Slurm cluster: an array of jobs of many fits each, through submitit.
 
-    The sweep runs on a login node; store, Python and working directory are the compute nodes', too.
+    The sweep runs on a login node, whose store, Python and working directory the others share.
 
     by_node: each node makes batches of as many fits as its own GPU holds.
     gpus: per job, each with fits of its own; 0 for CPU nodes.

@@ -68,7 +68,7 @@ PARAMETERS: dict[str, Schema] = {
 
 
 def _parameters(namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """A notebook's public variables but modules, callables and, run again, those of later cells."""
+    """A notebook's public variables, but modules, callables and what later cells made before."""
     values = {name: v for name, v in namespace.items()
               if not name.startswith("_") and name not in ("In", "Out")
               and not isinstance(v, types.ModuleType) and not callable(v)}

@@ -1,8 +1,7 @@
 """Large data a block at a time, so that what is worked on stays in a core's cache.
 
-The arrays between a network's layers are tens of times larger than its input. For a whole photo or
-a video they fit no cache, and a step waits for memory: a block of some thousand entries goes
-through all layers, there and back, before the next one starts.
+The arrays between a network's layers, tens of times larger than its input, fit no cache for a whole
+photo or video: a block of thousands goes through all layers and back before the next one starts.
 """
 
 import functools
@@ -20,9 +19,8 @@ LARGE = 2**16
 
 
 def on_cpu() -> bool:
-    """Whether programs run on a CPU: here alone the model asks where it runs. Elsewhere a program
-    of fewer and larger operations is faster, and a convolution has to be one of those that
-    libraries are made for."""
+    """Whether programs run on a CPU: the model asks here alone. Elsewhere fewer, larger operations
+    are faster, and a convolution has to be one of those that libraries are made for."""
     return jax.default_backend() == "cpu"
 
 
@@ -114,8 +112,7 @@ def computed_once(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 
 
 def spare_columns(columns: int) -> int:
-    """How many columns of zeros to add to so many. A GPU sums over many columns in equal parts;
-    with what would not divide, XLA copies the input of every layer."""
+    """Of zeros, to be added: a GPU sums in equal parts, or else XLA copies every layer's input."""
     return 0 if on_cpu() or columns <= LARGE else -columns % BLOCK
 
 

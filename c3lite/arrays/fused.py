@@ -7,6 +7,7 @@ goes through all layers within a core, and the derivative computes them again.
 
 import concurrent.futures
 import functools
+import math
 import warnings
 from collections.abc import Callable
 
@@ -16,17 +17,19 @@ from jax.experimental import pallas as pl
 
 try:
     from jax.experimental.pallas import triton
-except ImportError:  # its days in JAX are numbered: `works` says so
+except ImportError:  # a later JAX may lack it, and `works` warns
     triton = None  # type: ignore[assignment]
 from jaxtyping import Array, Float, PyTree
 
 from c3lite.arrays.blocks import on_cpu
+from c3lite.arrays.kernels import affine
 
 ENTRIES = 2048
-"""Of an array of a block: 32 rows and 64 columns for the paper's networks. With more of them the
-derivative's arrays do not fit into the registers."""
+"""Of an array of a block, 32 x 64 for the paper's networks: the derivative's fit the registers."""
 PRODUCTS = "TF32_TF32_F32_X3"
 """Of float32, as three products of a tensor core, which are as precise to some 22 bits."""
+LARGEST = 4096
+"""Entries of a parameter, padded: of larger ones a core has no room for what a kernel holds."""
 TURNS = 8
 """Blocks that a program takes in turn, adding up their derivatives by the parameters."""
 OLDEST = 8.0
@@ -48,36 +51,40 @@ def works() -> bool:
     except Exception as error:  # of a driver, a compiler, or a JAX without Triton
         agree, reason = False, f"{type(error).__name__}: {str(error)[:200]}"
     if not agree:
-        warnings.warn("fits take some three times longer than they could: the fused kernels do "
-                      f"not work on this GPU ({reason})", stacklevel=2)
+        warnings.warn("fits may take twice as long as they could: the fused kernels do not work on "
+                      f"this GPU ({reason})", stacklevel=2)
     return agree
 
 
 def agrees() -> bool:
     """Whether the kernels give what XLA does, of a small network and its derivatives."""
     def network(own, x):
-        return own[1] @ jnp.tanh(own[0] @ x)
+        first, bias, last, branch = own
+        return last @ jax.nn.gelu(affine(first, bias, x)) + branch @ x
 
     def value_and_derivatives(run, *args):
         value, back = jax.vjp(functools.partial(run, network), *args)
         return jax.tree.leaves((value, back(value)))
 
+    shapes = (18, 24), (18,), (2, 18), (2, 24), (24, 3000)
     with jax.enable_x64(False), jax.default_matmul_precision("highest"):
-        *own, x = (jax.random.normal(jax.random.key(n), (n, m))
-                   for n, m in ((18, 24), (2, 18), (24, 3000)))
-        ours, theirs = (jax.jit(functools.partial(value_and_derivatives, run))(own, x)
+        *own, x = (jax.random.normal(jax.random.key(n), (2, *s)) for n, s in enumerate(shapes))
+        ours, theirs = (jax.jit(jax.vmap(functools.partial(value_and_derivatives, run)))(own, x)
                         for run in (columns, lambda f, *args: f(*args)))
     return all(jnp.abs(a - b).max() < 1e-4 * jnp.abs(b).max()
                for a, b in zip(ours, theirs, strict=True))
 
 
+def run(f: Callable, params: PyTree,
+        x: Float[Array, "n_in columns"]) -> Float[Array, "n_out columns"]:
+    """f(params, x), which treats every column alike; by kernels where they work, and fit a core."""
+    large = max(math.prod(map(_side, a.shape)) for a in jax.tree.leaves(params)) > LARGEST
+    return f(params, x) if large or not works() else columns(f, params, x)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def columns(
-    f: Callable[[PyTree, Float[Array, "n_in n"]], Float[Array, "n_out n"]], params: PyTree,
-    x: Float[Array, "n_in columns"],
-) -> Float[Array, "n_out columns"]:
-    """f(params, x), which treats every column alike. f sees all arrays with rows and columns of
-    zeros added, and what it gives for them counts for nothing."""
+def columns(f, params, x):
+    """`run` by kernels; f sees arrays padded with zeros, and what it gives for these is dropped."""
     def turn(own, x):  # by `vjp`, as Triton has no functions with derivatives of their own
         return jax.vjp(f, own, x)[0], ()
 

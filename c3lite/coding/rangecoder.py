@@ -107,7 +107,7 @@ class Decoder:
                     index: Integers) -> list[int]:
         """The next n symbols, each with its own table: the i-th by tables[index[i]].
 
-        Raises `RangeCoderError` for a number that is negative or has no table, or no `Frequencies`.
+        Raises `RangeCoderError` for a number that is negative or has no table, or what is none.
         """
         numbers = _integers("table numbers", index)
         if numbers.size and numbers.min() < 0:

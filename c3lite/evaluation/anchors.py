@@ -56,9 +56,8 @@ def _coded(codec, quality, data_bytes, reconstruction, x) -> Coded:
 
 
 def jpeg(image: Image, quality: SupportsIndex) -> Coded:
-    """JPEG, 4:4:4, of quality 1 (smallest) to 100, libjpeg's scale. Raises `ValueError` for another
-    shape, type or quality, or values outside [0, 1], `TypeError` for a quality that is no integer.
-    """
+    """JPEG, 4:4:4, of libjpeg's quality 1 (smallest) to 100. Raises `ValueError` for a wrong shape,
+    type, quality or values outside [0, 1], `TypeError` for a quality that is no integer."""
     return _code("JPEG", image, _quality(quality, 1), subsampling=0, optimize=True)
 
 

@@ -47,7 +47,7 @@ def datasets() -> list[str]:
 
 
 def codecs(dataset: str) -> dict[str, CodecInfo]:
-    """The codecs of a data set, by name. Raises `ValueError` for an unknown, naming the nearest."""
+    """The codecs of a data set, by name. Raises `ValueError` for another, naming the nearest."""
     rows = _where(_rows("codecs.csv"), dataset=dataset)
     columns = ("macs_per_pixel_min", "macs_per_pixel_max")
     return {row["codec"]: CodecInfo(
@@ -73,7 +73,7 @@ def cool_chic(codec: str, image: str) -> ImageResults:
 
 
 def paper_table(name: str) -> Any:
-    """A table of the paper, as in paper_tables.json: BD-rates in percent, MACs per pixel, times;
+    """A table of the paper, as in paper_tables.json: BD-rates in percent, MACs per pixel, times; as
     "table3_kodak_knockout_bd_rate_percent". Raises `ValueError` for others, naming the nearest."""
     tables = json.loads(_text("paper_tables.json"))
     _check("table", name, tables)

@@ -101,7 +101,7 @@ def settle(path: Path) -> None:
 def resumed(path: str | os.PathLike | None, images: Sequence, configs: Sequence[Config],
             keys: Sequence[PRNGKeyArray],
             state: State) -> tuple[Checkpoint | None, State, list[History]]:
-    """The checkpoint at a path, if any, the state (`state` before the first step) and history."""
+    """The checkpoint at a path, or None; the state to go on from, or `state`; and its history."""
     if path is None:
         return None, state, []
     store = Checkpoint(path, images, configs, keys)

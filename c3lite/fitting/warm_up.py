@@ -57,8 +57,8 @@ def on_window(
     """The fit that comes first, as arguments of `chunks`: of a window, as many steps as stage 1.
 
     On a large picture it is the networks that need steps, and here a step costs a small part;
-    `with_networks_from` takes them over. Networks learn from nothing there, at the learning rate
-    itself. Of one fit, or of a batch with its `start`. None where there is no window, or later.
+    `with_networks_from` takes them over. Of one fit, or of a batch with its `start`. None where
+    there is no window, or later.
     """
     size = window_of(config, x.shape[state.key.ndim + 1 :])
     if size is None or int(state.step) or not int(config.steps):
@@ -67,10 +67,9 @@ def on_window(
     small = (start or training.begin)(tiles, config, state.key)
     asked = config.network_pixels
     pixels = (asked > 0) * jnp.maximum(asked, math.prod(state.codec.shape))
-    none = 0 * config.network_warmup  # or an array of them, of a batch
-    return tiles, eqx.tree_at(
+    return tiles, eqx.tree_at(  # arrays where a batch has them
         lambda c: (c.stage2_steps, c.network_pixels, c.network_speed, c.network_warmup), config,
-        (0, pixels, 1 + none, none)), small
+        (0, pixels, 1 + 0 * config.network_speed, 0 * config.network_warmup)), small
 
 
 def with_networks_from(state: State, other: State) -> State:

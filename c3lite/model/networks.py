@@ -13,7 +13,6 @@ import jax.random as jr
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from c3lite.arrays import fused
-from c3lite.arrays.blocks import on_cpu
 from c3lite.arrays.kernels import affine
 from c3lite.ingredients.activations import ACTIVATIONS
 from c3lite.ingredients.initialization import INITIALIZATIONS
@@ -72,9 +71,7 @@ def run_layers(
         y = last(y)
         return y if branch is None else y + branch(x)
 
-    if on_cpu() or not fused.works():
-        return network((layers, branch), x)
-    return fused.columns(network, (layers, branch), x)
+    return fused.run(network, (layers, branch), x)
 
 
 def linear(weight: Float[Array, "n_out n_in"]) -> Dense:

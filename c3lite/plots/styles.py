@@ -108,6 +108,7 @@ def show_moving(drawn: Iterable[Figure], alt: str, seconds: float = 0.4) -> None
 
 
 def drawn_at(figure: Figure, dpi: float | int) -> Image.Image:
+    """A figure as an RGB picture of `dpi` dots an inch."""
     figure.savefig(file := io.BytesIO(), format="png", dpi=dpi)
     return Image.open(file).convert("RGB")
 
