@@ -13,7 +13,7 @@ import pytest
 import c3lite as c3
 from c3lite import ablation
 from c3lite.ablation import devices, jobs
-from c3lite.arrays import blocks
+from c3lite.arrays import blocks, fused
 from c3lite.fitting import batch, checkpoint, loop, training
 from c3lite.model import codec, latents
 from c3lite.model.quantize import hard_round
@@ -176,7 +176,9 @@ def test_what_is_large_on_a_cpu_is_not_elsewhere(gpu):
     assert not blocks.is_large(2**20)
 
 
-def test_the_device_s_name_says_what_products_are_of(gpu):
+def test_the_device_s_name_says_what_products_are_of(gpu, monkeypatch):
     assert "float32" not in devices.name()
     gpu()
     assert devices.name().endswith("float32")
+    monkeypatch.setattr(fused, "works", lambda: True)
+    assert devices.name().endswith("float32, fused kernels")

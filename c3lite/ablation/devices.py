@@ -8,12 +8,12 @@ import subprocess
 import jax
 import psutil
 
+from c3lite.arrays import fused
 from c3lite.arrays.blocks import on_cpu
 
 BYTES_FIXED = 700e6  # of a process that fits, without the fit (measured on a CPU)
 BYTES_A_PIXEL = {"cpu": 2200.0, "gpu": 1400.0}
-"""Of one fit: 1.5 GB in all were measured for 512x768 on a CPU; for a GPU the compiler plans 360 to
-1,330 (ablations/results/gpu_compiled.md)."""
+"""Of a fit: 1.5 GB in all on a CPU for 512x768; on a GPU 360 to 1,330 (results/gpu_compiled.md)."""
 
 NANOSECONDS_A_STEP_AND_PIXEL = 460.0
 """On 2 CPU cores: 464 for 128x192 and 696 for 512x768 (tests/benchmarks/RESULTS.md)."""
@@ -22,11 +22,12 @@ LARGEST_BATCH = 32
 
 
 def name() -> str:
-    """This machine's, as results have it; of a GPU with the precision of its products."""
+    """This machine's, as results have it; of a GPU with the precision of its products, but for the
+    networks' where they have kernels (`fused.PRODUCTS`)."""
     if on_cpu():
         return f"{os.cpu_count()} CPU cores ({platform.machine()})"
     precision = jax.config.jax_default_matmul_precision or "float32"
-    return f"{jax.devices()[0].device_kind}, {precision}"
+    return f"{jax.devices()[0].device_kind}, {precision}{', fused kernels' * fused.works()}"
 
 
 def memory() -> float | None:

@@ -111,8 +111,7 @@ def _kernel_gradient(padded, g, size):
 
 
 def _kernel_gradient_by_taps(padded, g, size):
-    """The same, a sum for each tap: a filter as large as an image is for no GPU. Rows are summed
-    first, for all taps in one pass over the arrays."""
+    """The same, a sum for each tap, rows first: a filter as large as an image is for no GPU."""
     rows = jnp.stack([(g[:, None] * part).sum(-1) for _, part in _windows(padded, size)], -1)
     return rows.sum(range(2, rows.ndim - 1)).reshape(len(g), len(padded), *size)
 
