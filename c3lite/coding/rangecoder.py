@@ -95,7 +95,7 @@ def encode_intervals(low: Integers, high: Integers, total: int | Integers, *,
 
 
 class Decoder:
-    """Reads symbols from exactly the bytes that `encode_intervals` returned, in their order, by a
+    """Reads symbols from exactly the bytes of `encode_intervals` (others decode to garbage), by a
     `backend` (`resolve_backend`). Raises `OSError` when a file in memory cannot be written."""
 
     def __init__(self, data: bytes | memoryview, *, backend: str = "auto"):
@@ -107,7 +107,7 @@ class Decoder:
                     index: Integers) -> list[int]:
         """The next n symbols, each with its own table: the i-th by tables[index[i]].
 
-        Raises `RangeCoderError` for a number that is negative or has no table, or what is none.
+        Raises `RangeCoderError` for a number below 0 or without a table, or without `Frequencies`.
         """
         numbers = _integers("table numbers", index)
         if numbers.size and numbers.min() < 0:

@@ -103,12 +103,12 @@ def hevc(video: Float[ArrayLike, "3 T H W"],
 
     What `ffmpeg -i CLIP -pix_fmt yuv420p -c:v libx265 -preset medium -qp QP -x265-params
     bframes=0:info=0 -f hevc OUT` does. Every byte of the stream counts; info=0 leaves out the
-    kilobyte in which x265 describes itself. The paper does not say whether QP or CRF sets the rate.
+    kilobyte in which x265 describes itself. The paper names no QP, nor a quality (CRF) instead.
 
     RGB becomes 4:2:0 planes and comes back by `c3lite.data.yuv`, in limited range, BT.709 from 720
     rows on and else BT.601: the codec sees the very planes of a file read with this matrix.
 
-    Raises `ValueError` unless values are in [0, 1], H and W even, at least 16, and QPs 0 to 51.
+    Raises `ValueError` unless values are in [0, 1], H and W even, 16 or more, QPs 0 (best) to 51.
     """
     x = _pixels(video, "a video", "(3, T, H, W)", 4)
     return [_coded("hevc", qp, len(stream), np.stack(list(decoded), axis=1), x)
