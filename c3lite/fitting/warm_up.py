@@ -118,10 +118,8 @@ def best_start(
     return best
 
 
-def scheduled(
-    x: Float[np.ndarray, "3 *shape"], config: Config, key: PRNGKeyArray, seconds: float | int,
-    began: float,
-) -> Config:
+def scheduled(x: Float[np.ndarray, "3 *shape"], config: Config, key: PRNGKeyArray,
+              seconds: float | int, began: float) -> Config:
     """`config` with as many steps as fit into `seconds` from `began` (of `time.perf_counter`).
 
     The schedule is the same, both stages in proportion, only its length is new: it follows from the

@@ -114,8 +114,8 @@ def test_a_process_a_gpu_or_one_thread_a_core(gpus, asked, expected, monkeypatch
     groups = [[job] for job, _ in plan([BASE], pictures(2), WEIGHTS, [0])]
     found = executors._environments(groups, gpus, asked)
     assert [e.get("CUDA_VISIBLE_DEVICES", "cpu") for e in found] == expected
-    assert all(gpus or (e["NPROC"] == "1" and "multi_thread_eigen=false" in e["XLA_FLAGS"])
-               for e in found)
+    assert all(gpus or (e["NPROC"] == "1" and "multi_thread_eigen=false" in e["XLA_FLAGS"]
+                        and e["MALLOC_MMAP_MAX_"] == "0") for e in found)
 
 
 def test_memory_limits_the_processes(monkeypatch):
