@@ -75,25 +75,6 @@ def _row(fit: c3.Fit, estimate_bits: float) -> Info:
     return info
 
 
-def presets(rounds: int = 9) -> None:
-    """Decode a whole photograph of each preset in turns, in this process."""
-    print("decoding 512x768 in turns, CPU time over C3's (bar of BEYOND: 1.3), 150 + 15 steps:")
-    photo, times = c3.data.kodak(23), {name: [] for name in ("c3", "beyond", "beyond-small")}
-    contents = {name: c3.encode(c3.fit(photo, c3.edit(
-        c3.PRESETS[name], steps=150, stage2_steps=15, rd_weight=2e-4), progress=False))
-        for name in times}
-    for turn in range(rounds + 1):
-        for name, data in contents.items():
-            began = time.process_time()
-            c3.decode(data)
-            if turn:  # the first one warms up
-                times[name].append(time.process_time() - began)
-    for name, each in times.items():
-        ratios, bpp = np.divide(each, times["c3"]), 8 * len(contents[name]) / photo[0].size
-        print(f"{name:13} {bpp:.3f} bpp, {np.median(each):.2f} s, {np.median(ratios):.2f} times "
-              f"({ratios.min():.2f} to {ratios.max():.2f})", flush=True)
-
-
 def main() -> None:
     """Print the tables."""
     crop = c3.data.crop(c3.data.kodak(19), 300, 100, 96, 128)
@@ -121,7 +102,6 @@ def main() -> None:
         whole = c3.fit(c3.data.kodak(number), c3.edit(
             c3.C3, steps=150, stage2_steps=15, rd_weight=rd_weight), progress=False)
         _row(whole, whole.bpp_estimate * whole.pixels)
-    presets()
 
 
 if __name__ == "__main__":
