@@ -25,7 +25,7 @@ from c3lite.model import latents
 from c3lite.model.codec import Codec
 from c3lite.model.networks import Dense
 from c3lite.model.quantize import hard_round
-from tests.coded import CONFIGS, coded, real_arrays
+from tests.coded import CONFIGS, coded, real_arrays, shape_of
 
 HOP = c3.edit(
     c3.C3, context_taps=14, grid_features=6, linear_branches=True, upsampling="separable",
@@ -118,21 +118,45 @@ def test_the_integer_network_has_features_as_inputs():
     contents = files.read(c3.encode(fit))
     plan = Plan(contents.config, shape)
     real = header.real_arrays(contents.coded.networks, contents.coded.steps, np.float64)
-    networks = integer.networks(contents.config, real, plan.unit, plan.per_grid)
-    shapes = [layer.weight.shape for layer in (network.layers[0] for network in networks)]
-    assert shapes == [(24 + k, 18) for k in (4, 3, 2, 0, 0)]
+    first, *others = integer.networks(contents.config, real, plan.unit, plan.per_grid)
+    assert all(network is first for network in others)  # one serves all grids
+    assert first.layers[0].weight.shape == (24 + 4 + 3 + 2, 18)
+    assert first.layers[0].bias.shape == (5, 18)
 
 
-def test_decoding_takes_as_many_wavefronts_as_without_features():
-    """All grids advance together, so the finest one's ranks are all there are."""
+@pytest.mark.parametrize("name", ["features", "video, features"])
+def test_contexts_have_the_latents_above_in_columns_of_their_grid(name):
+    config, shape = CONFIGS[name], shape_of(name)
+    plan = Plan(config, shape)
+    symbols = RNG.integers(1, 100, latents.count(config, shape))
+    buffer = np.zeros(plan.size)
+    integer.put(buffer, plan, slice(None), symbols[plan.order])
+    grids = latents.split(symbols, plan.shapes)
+    own = len(plan.displacements[0])
+    for n, grid in enumerate(grids):
+        places = np.flatnonzero(plan.grid == n)
+        contexts = np.empty((grid.size, plan.contexts(buffer, places[:1]).shape[1]))
+        first = sum(side.size for side in grids[:n])
+        contexts[plan.order[places] - first] = plan.contexts(buffer, places)
+        expected = []
+        for k in range(len(grids)):
+            for m, ratio in ctx.ancestors(config, k):
+                above = np.array([grids[m][tuple(p >> ratio for p in at)]
+                                  for at in np.ndindex(grid.shape)] if k == n else [0] * grid.size)
+                expected.append(above * plan.unit)
+        np.testing.assert_array_equal(contexts[:, own:].T, expected)
+
+
+def test_decoding_takes_as_many_passes_as_without_features():
+    """All grids advance together: the finest one's ranks are all there are, and one pass of the
+    network each."""
     shape = (64, 96)
     alike = Plan(c3.edit(c3.C3, context_taps=14), shape)
     featured = Plan(c3.edit(c3.C3, context_taps=14, grid_features=6), shape)
     steps = [step for step, _ in featured.steps()]
     assert len(steps) <= len(list(alike.steps())) + 7
-    for step in steps:
-        parts = [np.unique(featured.grid[part]).tolist() for part in featured.parts(step)]
-        assert parts == [[n] for n in np.unique(featured.grid[step])]
+    assert all(featured.parts(step) == [step] for step in steps)
+    assert any(len(np.unique(featured.grid[step])) > 1 for step in steps)
 
 
 def test_hyperlatents_are_for_the_entropy_model_alone():

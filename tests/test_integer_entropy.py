@@ -27,26 +27,35 @@ def network_of(config, shape=(31, 50), seed=0):
     return nets, plan, fit
 
 
-def in_int64(network, x):
-    """The same network, by integer products and shifts."""
-    x = x.astype(np.int64)
-    for i, layer in enumerate(network.layers):
+def in_int64(network, contexts, grid):
+    """The same network of one grid's latents, by integer products and shifts."""
+    def summed(layer, x):
         weight, bias = (np.round(a * 2.0**layer.shift).astype(np.int64)
                         for a in (layer.weight, layer.bias))  # the bias holds the rounding's half
-        x = (x @ weight + bias) >> layer.shift
-        if i < len(network.layers) - 1:
-            x = np.clip(x, -(2**22), 2**22)
-            x = ACTIVATIONS[network.activation].integer(x.astype(float)).astype(np.int64)
+        return x @ weight + (bias if bias.ndim == 1 else bias[grid])
+
+    x = contexts = contexts.astype(np.int64)
+    *hidden, last = network.layers
+    for layer in hidden:
+        x = np.clip(summed(layer, x) >> layer.shift, -(2**22), 2**22)
+        x = ACTIVATIONS[network.activation].integer(x.astype(float)).astype(np.int64)
+    x = summed(last, x)
+    if network.branch is not None:
+        assert network.branch.shift == last.shift
+        x = x + summed(network.branch, contexts)
+    x = x >> last.shift
     return x[:, 0], np.clip(x[:, 1], *network.log_scale_range)
 
 
-@pytest.mark.parametrize("name", ["c3", "c3-clic", "cool-chic", "film", "no hidden layer"])
+@pytest.mark.parametrize("name", ["c3", "c3-clic", "cool-chic", "film", "no hidden layer",
+                                  "features", "all that came after C3"])
 def test_float64_and_int64_agree_and_batches_change_nothing(name):
     nets, plan, _ = network_of(CONFIGS[name])
     n_context = nets[0].layers[0].weight.shape[0]
     contexts = np.round(RNG.laplace(size=(2000, n_context), scale=20)) * plan.unit
-    whole = nets[0](contexts)
-    np.testing.assert_array_equal(whole, in_int64(nets[0], contexts))
+    for grid in (2, 0):
+        whole = nets[grid](contexts, np.full(2000, grid))
+        np.testing.assert_array_equal(whole, in_int64(nets[grid], contexts, grid))
     for size in (1, 7, 140):
         parts = [nets[0](contexts[i : i + size]) for i in range(0, 2000 if size > 1 else 200, size)]
         joined = np.concatenate(parts, axis=1)
@@ -68,7 +77,7 @@ def test_nothing_exceeds_what_float64_holds_even_with_the_largest_weights():
         assert (sums * 2.0**layer.shift <= 2**53).all()
         largest = integer.MAX_ACTIVATION
     contexts = np.full((3, 33), float(integer.MAX_LATENT * plan.unit))
-    np.testing.assert_array_equal(network(contexts), in_int64(network, contexts))
+    np.testing.assert_array_equal(network(contexts), in_int64(network, contexts, 0))
 
 
 def test_no_rounding_in_a_table_depends_on_the_machine():
@@ -130,7 +139,7 @@ def test_close_to_the_float_network(name):
     ours = np.empty((2, len(mu)))
     for n in range(len(plan.shapes)):
         places = np.flatnonzero(plan.grid == n)
-        ours[:, plan.order[places]] = nets[n](plan.contexts(buffer, places))
+        ours[:, plan.order[places]] = nets[n](plan.contexts(buffer, places), n)
     q = config.quantization_step
     expected_mu = np.asarray(mu, np.float64) / q
     expected_scale = np.clip(np.log(np.asarray(scale, np.float64) / q), -5, 5)

@@ -27,12 +27,13 @@ def row_curves(results: Iterable[Result], dataset: str | None = None) -> Axes:
     Rows without a complete image are left out. Raises `ValueError` when no row has one."""
     results = list(results)
     ax, names = new_axes(None, figsize=(8, 5)), []
-    colors = itertools.cycle(plt.get_cmap("tab20").colors[2:])  # more rows than `styles.COLORS`
+    # more rows than `styles.COLORS`
+    looks = itertools.cycle(itertools.product("-:", plt.get_cmap("tab20").colors[2:]))
     for row in dict.fromkeys(r.row for r in results):
         with contextlib.suppress(ValueError):
             bpp, _, psnr_db = mean_curve(results, row)
             ax.plot(bpp, psnr_db, **(style("C3") if not ax.lines else {
-                "color": next(colors), "marker": ".", "linewidth": 1.2}))
+                "marker": ".", **dict(zip(("linestyle", "color"), next(looks), strict=True))}))
             names.append(row)
     if not ax.lines:
         raise ValueError("no row has an image with all its rate weights yet")

@@ -69,9 +69,9 @@ def _dot(a, b):
     return sum(x * y for x, y in zip(a, b, strict=True))
 
 
-def _linear(shape, slopes, constant):
-    """constant + slopes . position for every position of a grid, flattened."""
-    axes = (np.arange(n, dtype=np.int64) * a for n, a in zip(shape, slopes, strict=True))
+def _linear(shape, slopes, constant, log2_ratio=0):
+    """constant + slopes . position, of a grid that much coarser, for every position, flattened."""
+    axes = ((np.arange(n) >> log2_ratio) * a for n, a in zip(shape, slopes, strict=True))
     return (functools.reduce(np.add.outer, axes) + constant).reshape(-1)
 
 
@@ -93,8 +93,7 @@ class Plan:
     displacements: tuple[Int[np.ndarray, " context"], ...]
     """Of each grid's context in the buffer, in the order of the network's inputs."""
     per_grid: bool
-    """Whether grids differ in network or context, so that each one's latents are predicted apart:
-    a step holds those of one grid only, or with features of several, which are coded together."""
+    """Whether grids differ in network or own context: each one's latents are predicted apart."""
     unit: int
     """What a latent of 1 is in the buffer."""
     size: int
@@ -127,12 +126,12 @@ class Plan:
                 delay += sum(slopes) + 1 + reach * sum(slopes)
                 halving.append(_linear(grid_shape, slopes, delay - reach * sum(slopes)))
             ranks.append(_linear(grid_shape, slopes, delay))
-        apart = config.entropy_per_grid or config.entropy_film or len(set(own)) > 1
-        self.per_grid = apart or config.grid_features > 0
-        self._firsts = np.cumsum([0, *map(math.prod, self.shapes)])
-        self._ancestors = [self._places_above(config, n) for n in range(count)]
+        self.per_grid = config.entropy_per_grid or config.entropy_film or len(set(own)) > 1
         # grids with different networks take turns within a rank
-        self._sort(np.concatenate(ranks), take_turns=apart and not config.grid_features)
+        self._sort(np.concatenate(ranks), take_turns=self.per_grid and not config.grid_features)
+        self._above = None
+        if config.grid_features:
+            self._look_up(config)
         self._order_halved(halving, plane)
 
     def _lay_out(self, offsets):
@@ -146,23 +145,29 @@ class Plan:
             rows += before[0] + grid_shape[0] + after[0]
         self.size = rows * self.strides[0]
 
-    def _places_above(self, config, n):
-        """For every latent of grid n where the latents lie that its features are made of."""
-        columns = []
-        for m, ratio in ctx.ancestors(config, n):
-            axes = ((np.arange(side) >> ratio) * stride
-                    for side, stride in zip(self.shapes[n], self.strides, strict=True))
-            columns.append(self.starts[m] + functools.reduce(np.add.outer, axes).reshape(-1))
-        return np.stack(columns, axis=1).astype(np.int32) if columns else None
+    def _look_up(self, config):
+        """For every latent a row of a table of places: of the coarser latents that its features are
+        made of. Each grid has columns of its own, which name a place that stays zero in the rows of
+        other grids: so latents of all grids are contexts of one network."""
+        above = [ctx.ancestors(config, n) for n in range(len(self.shapes))]
+        tables, rows, column = [], [], 0
+        for shape, ancestors in zip(self.shapes, above, strict=True):
+            halved = [-(-side // 2) for side in shape]  # latents with one parent share a row
+            row = sum(map(len, tables)) + np.arange(math.prod(halved)).reshape(halved)
+            rows.append(row[np.ix_(*(np.arange(side) >> 1 for side in shape))].reshape(-1))
+            tables.append(np.full((math.prod(halved), sum(map(len, above))), self.size, np.int32))
+            for m, ratio in ancestors:
+                tables[-1][:, column] = _linear(halved, self.strides, self.starts[m], ratio - 1)
+                column += 1
+        self._above, self._row = np.concatenate(tables), np.concatenate(rows)[self.order]
+        self.size += 1
 
     def contexts(self, buffer: Float[np.ndarray, " size"],
                  step: slice | Int[np.ndarray, " n"]) -> Float[np.ndarray, "n context"]:
         """What the network sees of latents of one grid, or of grids that are all alike."""
-        n = self.grid[step][0]
-        places = self.positions[step][:, None] + self.displacements[n]
-        if self._ancestors[n] is not None:
-            above = self._ancestors[n].take(self.order[step] - self._firsts[n], axis=0)
-            places = np.concatenate([places, above], axis=1)
+        places = self.positions[step][:, None] + self.displacements[self.grid[step][0]]
+        if self._above is not None:
+            places = np.concatenate([places, self._above.take(self._row[step], axis=0)], axis=1)
         return buffer.take(places)
 
     def _flat(self, offset):
@@ -216,7 +221,7 @@ class Plan:
         """A step's latents, those of each grid apart if grids differ."""
         if not self.per_grid:
             return [step]
-        ends = step.start + 1 + np.flatnonzero(np.diff(self.grid[step]))
+        ends = np.flatnonzero(np.diff(self.grid[step])) + step.start + 1
         edges = [step.start, *ends.tolist(), step.stop]
         return [slice(*pair) for pair in itertools.pairwise(edges)]
 
@@ -248,63 +253,67 @@ MAX_LOG_SCALE = 5 * 2**INDEX_BITS
 
 
 class Layer(NamedTuple):
-    """One layer: x @ weight + bias, rounded to whole numbers, halves up."""
+    """One layer: x @ weight + bias, a whole number when rounded down."""
 
     weight: Float[np.ndarray, "n_in n_out"]
     """Whole numbers times 2^-shift, in float64."""
-    bias: Float[np.ndarray, " n_out"]
-    """Whole numbers times 2^-shift, and 1/2: then rounding is `floor`."""
+    bias: Float[np.ndarray, "*grids n_out"]
+    """Whole numbers times 2^-shift, and 1/2: `floor` rounds. With features, one of each grid."""
     shift: int
 
-    def __call__(self, x: Float[np.ndarray, "n n_in"]) -> Float[np.ndarray, "n n_out"]:
-        y = product(x, self.weight)
-        y += self.bias
-        return np.floor(y, out=y)
+    def __call__(self, x: Float[np.ndarray, "n n_in"],
+                 grid: int | Int[np.ndarray, " n"] = 0) -> Float[np.ndarray, "n n_out"]:
+        bias = self.bias if self.bias.ndim == 1 else self.bias.take(grid, axis=0)
+        return product(x, self.weight) + bias
 
 
 class Network(NamedTuple):
-    """The entropy network of one grid."""
+    """The entropy network of one grid, or of grids that share it."""
 
     layers: tuple[Layer, ...]
     activation: str
     log_scale_range: tuple[int, int]
     """Lowest and highest ln(scale / q), in 1/16."""
-    has_branch: bool = False
-    """Whether the last layer also sees the context."""
+    branch: Layer | None = None
+    """From the context to what is added to the last layer's result."""
 
     def __call__(
-        self, x: Float[np.ndarray, "n context"]
+        self, x: Float[np.ndarray, "n context"], grid: int | Int[np.ndarray, " n"] = 0
     ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-        """(mu, ln scale) in 1/16 for contexts of whole numbers, rows of the plan's buffer."""
-        act, context = ACTIVATIONS[self.activation].integer, x
-        for layer in self.layers[:-1]:
-            x = layer(x)
-            np.minimum(x, MAX_ACTIVATION, out=x)
-            np.maximum(x, -MAX_ACTIVATION, out=x)
-            x = act(x)
-        if self.has_branch:
-            x = np.concatenate([x, context], axis=1)
-        mu, log_scale = self.layers[-1](x).astype(np.int64).T
-        low, high = self.log_scale_range
-        return mu, np.minimum(np.maximum(log_scale, low), high)
+        """(mu, ln scale) in 1/16 for contexts of whole numbers, rows of the plan's buffer, of
+        latents of these grids."""
+        y = self.layers[0](x, grid)
+        for layer in self.layers[1:]:
+            np.floor(y, out=y)
+            np.clip(y, -MAX_ACTIVATION, MAX_ACTIVATION, out=y)
+            y = layer(ACTIVATIONS[self.activation].integer(y))
+        if self.branch is not None:
+            y += self.branch(x, grid)
+        mu, log_scale = np.floor(y, out=y).astype(np.int64).T
+        return mu, np.clip(log_scale, *self.log_scale_range)
 
 
 def network(
     config, layers: list[tuple[Real[np.ndarray, "_ _"], Real[np.ndarray, " _"]]],
     film: list[tuple[Real[np.ndarray, " _"], Real[np.ndarray, " _"]]], unit: int,
     branch: tuple[Real[np.ndarray, "2 context"], Real[np.ndarray, "2"]] | None = None,
-    features: tuple[Real[np.ndarray, "f _"], Real[np.ndarray, " f"]] | None = None,
+    features: Sequence[tuple[Real[np.ndarray, "f _"], Real[np.ndarray, " f"]]] = (),
 ) -> Network:
-    """The integer network of one grid, whose input has `unit` where a latent is 1.
+    """The integer network of one grid or all, whose input has `unit` where a latent is 1.
 
     Pairs are (weight (n_out, n_in), bias (n_out,)), float64; `film` has (scale - 1, shift) of each
-    hidden layer for this grid, or nothing. The grid's features become inputs of the network: the
-    latents that they are made of.
+    hidden layer for this grid, or nothing. The grids' features become inputs of the network: the
+    latents that they are made of, in columns as `Plan.contexts` has them.
     """
     q = float(np.float32(config.quantization_step))
 
     def first_layer(weight, bias):
-        weight, bias = seen(config, weight, bias, features)
+        if config.grid_features:
+            none = [None] * (len(latents.exponents(config)) - len(features))
+            seen_by = [seen(config, weight, bias, n) for n in (*features, *none)]
+            own = seen_by[-1][0]  # the coarsest grid has no features
+            weight = np.concatenate([own, *(w[:, own.shape[1] :] for w, _ in seen_by)], axis=1)
+            bias = np.stack([b for _, b in seen_by])
         return weight * q, bias  # latents are multiples of q
 
     def whole(weight, bias, fraction, largest):
@@ -328,18 +337,17 @@ def network(
         if last:
             weight, bias = _in_bins(config, weight, bias, q)
         weight, bias = whole(weight, bias, fraction, largest)
-        if last and branch is not None:
-            # of the context: as many fractional bits as what the last layer sees has
-            from_branch, added = _in_bins(config, *first_layer(*branch), q, shifted=False)
-            more = fraction - (unit.bit_length() - 1)
-            from_branch, added = whole(
-                from_branch * 2.0**more, added, fraction, float(MAX_LATENT * unit))
-            weight, bias = np.concatenate([weight, from_branch], axis=1), bias + added
         shift = WEIGHT_BITS + fraction - (INDEX_BITS if last else ACTIVATION_BITS)
         power = 2.0**-shift  # nothing is rounded
         out.append(Layer(np.ascontiguousarray(weight.T * power), bias * power + 0.5, shift))
+        if last and branch is not None:
+            # of the context: as many fractional bits as what the last layer sees has
+            weight, bias = _in_bins(config, *first_layer(*branch), q, shifted=False)
+            more = 2.0 ** (fraction - (unit.bit_length() - 1))
+            weight, bias = whole(weight * more, bias, fraction, float(MAX_LATENT * unit))
+            branch = Layer(np.ascontiguousarray(weight.T * power), bias * power, shift)
         fraction, largest = ACTIVATION_BITS, MAX_ACTIVATION
-    return Network(tuple(out), config.activation, _log_scale_range(config, q), branch is not None)
+    return Network(tuple(out), config.activation, _log_scale_range(config, q), branch)
 
 
 def seen(
@@ -347,13 +355,11 @@ def seen(
     features: tuple[Float[np.ndarray, "f above"], Float[np.ndarray, " f"]] | None,
 ) -> tuple[Float[np.ndarray, "n_out _"], Float[np.ndarray, " n_out"]]:
     """A map of contexts as one in which the coarser latents stand for the features made of them."""
-    count = config.grid_features
-    if count:
-        own, weight = weight[:, weight.shape[1] - count :], weight[:, : weight.shape[1] - count]
-    if count and features is not None:
+    weight, own = np.split(weight, [weight.shape[1] - config.grid_features], axis=1)
+    if features is not None:
         # one product and one sum after another: a matrix product sums in an order of its own
         made = np.zeros((len(weight), features[0].shape[1]), weight.dtype)
-        for k in range(count):
+        for k in range(config.grid_features):
             made = made + own[:, k : k + 1] * features[0][k]
             bias = bias + own[:, k] * features[1][k]
         weight = np.concatenate([weight, made], axis=1)
@@ -366,8 +372,7 @@ def networks(config, arrays: Arrays, unit: int, per_grid: bool) -> list[Network]
         which = n if len(arrays.networks) > 1 else 0
         film = [(gamma[n], beta[n]) for gamma, beta in arrays.film]
         return network(config, arrays.networks[which], film, unit,
-                       arrays.branches[which] if arrays.branches else None,
-                       arrays.features[n] if n < len(arrays.features) else None)
+                       arrays.branches[which] if arrays.branches else None, arrays.features)
 
     total = len(latents.exponents(config))
     return [of_grid(n) for n in range(total)] if per_grid else [of_grid(0)] * total
@@ -500,8 +505,8 @@ class Reader:
         self._decoder = Decoder(data, backend=backend)
 
     def code(self, tables, symbols, label):
-        chosen = [self._tables[number] for number in tables.tolist()]
-        return np.array(self._decoder.decode_many(chosen, range(len(chosen))), np.int64)
+        list(map(self._tables.__getitem__, {*tables.tolist()}))  # the decoder only looks them up
+        return np.array(self._decoder.decode_many(self._tables, tables), np.int64)
 
 
 # Integers as symbols: written or read by the same functions, so that the two cannot drift apart ---
@@ -592,7 +597,7 @@ def walk(coder: Any, contents: Contents) -> Contents:
     known = None if coded.symbols is None else np.asarray(coded.symbols, np.int64)[plan.order]
     for step, halved in plan.steps():
         plan.halve(buffer, halved)
-        predicted = [predictors[plan.grid[part.start]](plan.contexts(buffer, part))
+        predicted = [predictors[(grid := plan.grid[part])[0]](plan.contexts(buffer, part), grid)
                      for part in plan.parts(step)]
         mu, log_scale = map(np.concatenate, zip(*predicted, strict=True))
         tables, center = table_number(mu, log_scale_level(log_scale))

@@ -34,9 +34,8 @@ class Activation(NamedTuple):
         on every machine."""
         out = np.maximum(x, 0)
         if self.shortfall is not None:
-            table, index = _table(self.shortfall, self.end), np.abs(x)
-            np.minimum(index, len(table) - 1, out=index)
-            out -= table.take(index.astype(np.intp))
+            table = _table(self.shortfall, self.end)  # whose last entry is 0
+            out -= table.take(np.abs(x).astype(np.intp), mode="clip")
         return out
 
 

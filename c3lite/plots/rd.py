@@ -1,6 +1,6 @@
 """Rate-distortion points and curves, measured and published."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -51,17 +51,12 @@ def _rate_and_quality(points) -> tuple[np.ndarray, np.ndarray]:
     return rate, quality
 
 
-def published_curves(dataset: str, ax: Axes | None = None,
-                     codecs: Iterable[str] | None = None) -> Axes:
-    """Published rate-distortion curves on a data set (averages over it), from `c3lite.reference`.
-
-    dataset: "kodak", "clic2020-professional-valid", "uvg" or "uvg/<video>". codecs: names from
-    `reference.codecs(dataset)`; without, a selection. Raises `ValueError` for an unknown name.
-    """
-    if codecs is None:
-        known = reference.codecs(dataset)
-        codecs = [name for name in _PUBLISHED[dataset.partition("/")[0]] if name in known]
-    ax = rd_curve({name: reference.rd_points(dataset, name) for name in codecs}, ax)
+def published_curves(dataset: str, ax: Axes | None = None) -> Axes:
+    """Some published rate-distortion curves on "kodak", "clic2020-professional-valid", "uvg" or
+    "uvg/<video>" (averages over it), from `c3lite.reference`. Raises `ValueError` for others."""
+    known = reference.codecs(dataset)
+    names = [name for name in _PUBLISHED[dataset.partition("/")[0]] if name in known]
+    ax = rd_curve({name: reference.rd_points(dataset, name) for name in names}, ax)
     ax.set_title(f"Published results, {dataset.replace('kodak', 'Kodak')}")
     return ax
 
