@@ -34,16 +34,17 @@ def in_int64(network, contexts, grid):
                         for a in (layer.weight, layer.bias))  # the bias holds the rounding's half
         return x @ weight + (bias if bias.ndim == 1 else bias[grid])
 
-    x = contexts = contexts.astype(np.int64)
-    *hidden, last = network.layers
+    x, beside, layers = contexts.astype(np.int64), 0, list(network.layers)
+    if network.has_branch:
+        ours, branch = (layers[0]._replace(weight=layers[0].weight[:, part],
+                                           bias=layers[0].bias[..., part])
+                        for part in (slice(None, -2), slice(-2, None)))
+        layers[0], beside = ours, summed(branch._replace(shift=layers[-1].shift), x)
+    *hidden, last = layers
     for layer in hidden:
         x = np.clip(summed(layer, x) >> layer.shift, -(2**22), 2**22)
         x = ACTIVATIONS[network.activation].integer(x.astype(float)).astype(np.int64)
-    x = summed(last, x)
-    if network.branch is not None:
-        assert network.branch.shift == last.shift
-        x = x + summed(network.branch, contexts)
-    x = x >> last.shift
+    x = summed(last, x) + beside >> last.shift
     return x[:, 0], np.clip(x[:, 1], *network.log_scale_range)
 
 

@@ -27,7 +27,6 @@ def row_curves(results: Iterable[Result], dataset: str | None = None) -> Axes:
     Rows without a complete image are left out. Raises `ValueError` when no row has one."""
     results = list(results)
     ax, names = new_axes(None, figsize=(8, 5)), []
-    # more rows than `styles.COLORS`
     looks = itertools.cycle(itertools.product("-:", plt.get_cmap("tab20").colors[2:]))
     for row in dict.fromkeys(r.row for r in results):
         with contextlib.suppress(ValueError):

@@ -274,23 +274,22 @@ class Network(NamedTuple):
     activation: str
     log_scale_range: tuple[int, int]
     """Lowest and highest ln(scale / q), in 1/16."""
-    branch: Layer | None = None
-    """From the context to what is added to the last layer's result."""
+    has_branch: bool = False
+    """Whether the first layer's last two columns are the branch, added to the last one's result."""
 
     def __call__(
         self, x: Float[np.ndarray, "n context"], grid: int | Int[np.ndarray, " n"] = 0
     ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
         """(mu, ln scale) in 1/16 for contexts of whole numbers, rows of the plan's buffer, of
         latents of these grids."""
-        y = self.layers[0](x, grid)
+        y, (low, high) = self.layers[0](x, grid), self.log_scale_range
+        y, beside = (y[:, :-2], y[:, -2:]) if self.has_branch else (y, 0.0)
         for layer in self.layers[1:]:
-            np.floor(y, out=y)
-            np.clip(y, -MAX_ACTIVATION, MAX_ACTIVATION, out=y)
+            y = np.floor(y)
+            np.maximum(np.minimum(y, MAX_ACTIVATION, out=y), -MAX_ACTIVATION, out=y)
             y = layer(ACTIVATIONS[self.activation].integer(y))
-        if self.branch is not None:
-            y += self.branch(x, grid)
-        mu, log_scale = np.floor(y, out=y).astype(np.int64).T
-        return mu, np.clip(log_scale, *self.log_scale_range)
+        mu, log_scale = np.floor(y + beside).astype(np.int64).T
+        return mu, np.minimum(np.maximum(log_scale, low), high)
 
 
 def network(
@@ -345,9 +344,10 @@ def network(
             weight, bias = _in_bins(config, *first_layer(*branch), q, shifted=False)
             more = 2.0 ** (fraction - (unit.bit_length() - 1))
             weight, bias = whole(weight * more, bias, fraction, float(MAX_LATENT * unit))
-            branch = Layer(np.ascontiguousarray(weight.T * power), bias * power, shift)
+            out[0] = Layer(np.concatenate([out[0].weight, weight.T * power], axis=1),
+                           np.concatenate([out[0].bias, bias * power], axis=-1), out[0].shift)
         fraction, largest = ACTIVATION_BITS, MAX_ACTIVATION
-    return Network(tuple(out), config.activation, _log_scale_range(config, q), branch)
+    return Network(tuple(out), config.activation, _log_scale_range(config, q), branch is not None)
 
 
 def seen(

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -35,9 +35,11 @@ class DecodeTime(DecodingCost):
     synthesis with rounding to 8 bits."""
 
 
-def decode_time(data: bytes, repeats: int = 3) -> DecodeTime:
-    """Of each component, the least CPU time (all threads) in `repeats` runs. Raises as `decode`."""
-    return DecodeTime(*map(min, zip(*(_decode(data) for _ in range(repeats)), strict=True)))
+def decode_times(several: Iterable[bytes], repeats: int = 3) -> list[DecodeTime]:
+    """Of each component of several files, the least CPU time (all threads) in `repeats` runs. Files
+    take turns, as a machine has fast and slow minutes. Raises as `decode`."""
+    turns = zip(*([*map(_decode, several)] for _ in range(repeats)), strict=True)
+    return [DecodeTime(*map(min, zip(*runs, strict=True))) for runs in turns]
 
 
 def _decode(data: bytes) -> tuple[float, ...]:
@@ -74,15 +76,14 @@ class Decoding(NamedTuple):
     seconds: DecodeTime
 
 
-def measure(codec: str, fit: Fit, shapes: Sequence[Sequence[int]],
-            repeats: int = 3) -> list[Decoding]:
-    """Decode files of the networks of `fit` with its latents tiled to each of several shapes."""
-    found = []
-    for shape in shapes:
-        data = files.encode(tiled(fit, tuple(shape)))
-        seconds = decode_time(data, repeats)
-        found.append(Decoding(codec, fit.config, tuple(shape), len(data), seconds))
-        print(f"{codec}, {'x'.join(map(str, shape))}: {seconds.total:.3f} s of CPU", flush=True)
+def measure(fits: Mapping[str, Fit], shape: Sequence[int], repeats: int = 3) -> list[Decoding]:
+    """Decode, in turns, a file of each fit's networks with its latents tiled to `shape`."""
+    data = [files.encode(tiled(fit, tuple(shape))) for fit in fits.values()]
+    found = [Decoding(codec, fit.config, tuple(shape), len(data), seconds)
+             for (codec, fit), data, seconds in zip(
+                 fits.items(), data, decode_times(data, repeats), strict=True)]
+    for d in found:
+        print(f"{d.codec}, {'x'.join(map(str, shape))}: {d.seconds.total:.3f} s of CPU", flush=True)
     return found
 
 
