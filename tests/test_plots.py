@@ -132,6 +132,8 @@ def test_published_curves(ax):
     assert names["C3 (paper)"].get_color() == plots.METHOD_STYLE["C3"]["color"]
     for dataset in reference.datasets():
         assert len(plots.published_curves(dataset).lines) >= 2
+    two = plots.published_curves("kodak", codecs=["VTM", "ELIC"])
+    assert [line.get_label() for line in two.lines] == ["VTM", "ELIC"]
     with pytest.raises(ValueError, match="did you mean"):
         plots.published_curves("kodk")
 

@@ -1,7 +1,6 @@
 """Pictures of ablations: RD curves of a table's rows, and BD-rates measured beside published."""
 
 import contextlib
-import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
@@ -27,12 +26,12 @@ def row_curves(results: Iterable[Result], dataset: str | None = None) -> Axes:
     Rows without a complete image are left out. Raises `ValueError` when no row has one."""
     results = list(results)
     ax, names = new_axes(None, figsize=(8, 5)), []
-    looks = itertools.cycle(itertools.product("-:", plt.get_cmap("tab20").colors[2:]))
+    looks = (plt.cycler(linestyle="-:") * plt.cycler(color=plt.get_cmap("tab20").colors[2:]))()
     for row in dict.fromkeys(r.row for r in results):
         with contextlib.suppress(ValueError):
             bpp, _, psnr_db = mean_curve(results, row)
             ax.plot(bpp, psnr_db, **(style("C3") if not ax.lines else {
-                "marker": ".", **dict(zip(("linestyle", "color"), next(looks), strict=True))}))
+                "marker": ".", "linewidth": 1.2, **next(looks)}))
             names.append(row)
     if not ax.lines:
         raise ValueError("no row has an image with all its rate weights yet")

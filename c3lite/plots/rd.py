@@ -1,6 +1,6 @@
 """Rate-distortion points and curves, measured and published."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -51,12 +51,14 @@ def _rate_and_quality(points) -> tuple[np.ndarray, np.ndarray]:
     return rate, quality
 
 
-def published_curves(dataset: str, ax: Axes | None = None) -> Axes:
-    """Some published rate-distortion curves on "kodak", "clic2020-professional-valid", "uvg" or
-    "uvg/<video>" (averages over it), from `c3lite.reference`. Raises `ValueError` for others."""
-    known = reference.codecs(dataset)
-    names = [name for name in _PUBLISHED[dataset.partition("/")[0]] if name in known]
-    ax = rd_curve({name: reference.rd_points(dataset, name) for name in names}, ax)
+def published_curves(dataset: str, ax: Axes | None = None,
+                     codecs: Iterable[str] | None = None) -> Axes:
+    """Published means over "kodak", "clic2020-professional-valid", "uvg" or "uvg/<video>": of some
+    `codecs` (of `reference.codecs(dataset)`), or a selection. `ValueError` for an unknown name."""
+    if codecs is None:
+        known = reference.codecs(dataset)
+        codecs = [name for name in _PUBLISHED[dataset.partition("/")[0]] if name in known]
+    ax = rd_curve({name: reference.rd_points(dataset, name) for name in codecs}, ax)
     ax.set_title(f"Published results, {dataset.replace('kodak', 'Kodak')}")
     return ax
 
@@ -68,8 +70,7 @@ def rate_difference(curves: Mapping[str, RDCurve], anchor: RDCurve, ax: Axes | N
     ax, log_anchor = new_axes(ax), _log_rate(anchor)
     for name, curve in curves.items():
         log_rate = _log_rate(curve)
-        low = max(log_rate.x[0], log_anchor.x[0])
-        high = min(log_rate.x[-1], log_anchor.x[-1])
+        low, high = max(log_rate.x[0], log_anchor.x[0]), min(log_rate.x[-1], log_anchor.x[-1])
         if not low < high:
             raise ValueError(f"{name} and the anchor share no range of PSNR")
         quality = np.linspace(low, high, 200)
