@@ -29,6 +29,7 @@ import equinox as eqx
 import jax.numpy as jnp
 
 from c3lite.ingredients.activations import ACTIVATIONS
+from c3lite.ingredients.distributions import DISTRIBUTIONS
 from c3lite.ingredients.initialization import INITIALIZATIONS
 from c3lite.ingredients.noise import NOISES
 from c3lite.ingredients.optimizers import NETWORK_OPTIMIZERS
@@ -136,6 +137,8 @@ class Config(eqx.Module):
     """How many of the finest grids see the previous frame through the mask (K), 0 or more."""
     mask_origins: tuple[tuple[int, int], ...] = _field((), coded=16)
     """(dy, dx) of the mask's first entry for each masked grid; learned by `learn_offsets`."""
+    latent_distribution: Literal[tuple(DISTRIBUTIONS)] = _static("laplace", coded=29)
+    """Of a latent around its mu, one of `DISTRIBUTIONS`."""
     log_scale_shift: float = _field(8.0, coded=17)
     """Added to the network's second output; the log-scale is -1/2 of the sum (App. A.1.4)."""
     scale_min: float = _field(1e-3, coded=18, above=0)

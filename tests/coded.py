@@ -31,9 +31,11 @@ CONFIGS = {
         linear_branches=True, upsampling="separable", steps_per_network=True, residual_layers=True,
         entropy_widths=(20, 20), synthesis_widths=(48,)),
     "a step for each array": c3.edit(c3.C3, steps_per_array=True, num_grids=3),
+    "gaussians": c3.edit(c3.C3, latent_distribution="gaussian", num_grids=3),
     "video, features": c3.edit(
         c3.C3, context_size=(3, 5, 5), num_grids=4, grid_features=2, featured_grids=2,
-        linear_branches=True, context_taps=5, upsampling="separable", entropy_per_grid=True),
+        linear_branches=True, context_taps=5, upsampling="separable", entropy_per_grid=True,
+        latent_distribution="two_laplaces"),
     "video": c3.edit(c3.C3, context_size=(3, 5, 5), num_grids=3),
     "video, previous grid": c3.edit(
         c3.C3, context_size=(3, 5, 5), num_grids=3, previous_grid_size=3, entropy_per_grid=True),

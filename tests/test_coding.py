@@ -23,6 +23,7 @@ from c3lite.coding.header import Contents, Quantized
 from c3lite.coding.rangecoder import BACKENDS, RangeCoderError, resolve_backend
 from c3lite.config import coded_fields
 from c3lite.fitting import parameters
+from c3lite.ingredients.distributions import DISTRIBUTIONS
 from c3lite.model import entropy, latents
 from c3lite.model.codec import Codec
 from tests.coded import CONFIGS, STEP, coded, shape_of
@@ -149,8 +150,13 @@ class Sampler:
 
 @pytest.fixture(scope="session")
 def typical():
-    """Latents drawn from their own model, over 10 kB: (fit, config)."""
-    config, shape = c3.edit(c3.C3, log_scale_shift=2.5), (160, 208)
+    """Latents drawn from their own model, over 10 kB."""
+    return drawn_from("laplace")
+
+
+def drawn_from(distribution):
+    config, shape = c3.edit(
+        c3.C3, log_scale_shift=2.5, latent_distribution=distribution), (160, 208)
     fit = coded(config, shape)
     smaller = jax.tree.map(lambda a: np.round(a / 8), fit.coded.networks)
     fit = dataclasses.replace(fit, coded=fit.coded._replace(networks=smaller))
@@ -161,7 +167,9 @@ def typical():
         fit, coded=fit.coded._replace(symbols=drawn.coded.symbols.astype(np.int32)))
 
 
-def test_the_file_is_as_large_as_the_estimate(typical):
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_the_file_is_as_large_as_the_estimate(distribution):
+    typical = drawn_from(distribution)
     data = c3.encode(typical)
     codec = Codec(typical.config, typical.shape, key=jax.random.key(0))
     model = parameters.with_networks(

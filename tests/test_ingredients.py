@@ -14,6 +14,7 @@ import pytest
 import c3lite as c3
 from c3lite.config import Config, field_types
 from c3lite.ingredients.activations import ACTIVATIONS
+from c3lite.ingredients.distributions import DISTRIBUTIONS
 from c3lite.ingredients.initialization import INITIALIZATIONS
 from c3lite.ingredients.noise import NOISES
 from c3lite.ingredients.optimizers import NETWORK_OPTIMIZERS
@@ -21,7 +22,8 @@ from c3lite.ingredients.upsampling import UPSAMPLINGS
 from tests.coded import coded
 
 TABLES = {"activation": ACTIVATIONS, "upsampling": UPSAMPLINGS, "init": INITIALIZATIONS,
-          "noise": NOISES, "network_optimizer": NETWORK_OPTIMIZERS}
+          "noise": NOISES, "network_optimizer": NETWORK_OPTIMIZERS,
+          "latent_distribution": DISTRIBUTIONS}
 SMALL = c3.edit(c3.C3, num_grids=2, synthesis_widths=(5,), entropy_widths=(5,), steps=3,
                 context_size=(3, 3), synthesis_residual_convs=1, stage2_steps=1,
                 parameter_steps=(1e-2,))
@@ -31,6 +33,7 @@ ENTRIES = [(field, name) for field, table in TABLES.items() for name in table]
 def test_numbers_in_files_are_never_moved():
     assert list(ACTIVATIONS)[:2] == ["gelu", "relu"]
     assert list(UPSAMPLINGS)[:4] == ["bilinear", "bicubic", "lanczos", "learned"]
+    assert list(DISTRIBUTIONS)[:3] == ["laplace", "gaussian", "two_laplaces"]
 
 
 @pytest.mark.parametrize(("field", "name"), ENTRIES)

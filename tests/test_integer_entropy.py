@@ -12,6 +12,7 @@ from c3lite.coding import payload as integer
 from c3lite.coding.payload import Plan, put
 from c3lite.fitting import parameters
 from c3lite.ingredients.activations import ACTIVATIONS, FRACTION_BITS
+from c3lite.ingredients.distributions import DISTRIBUTIONS
 from c3lite.model import latents
 from c3lite.model.codec import Codec
 from tests.coded import CONFIGS, coded, real_arrays, shape_of
@@ -87,8 +88,12 @@ def test_no_rounding_in_a_table_depends_on_the_machine():
     def distance_to_tie(values):
         return np.abs(values - np.floor(values) - 0.5).min()
 
-    assert distance_to_tie(np.concatenate(
-        [integer.cumulative(n) for n in range(integer.UNIFORM)])) > 1e-8
+    latent_levels = integer.log_scale_level(np.arange(-80, 81)).tolist()
+    for family in range(len(DISTRIBUTIONS)):
+        levels = latent_levels if family else range(1024)  # parameters have Laplace's
+        assert distance_to_tie(np.concatenate([
+            integer.cumulative(family * integer.FAMILY + 16 * level + fraction)
+            for level in levels for fraction in range(16)])) > 1e-8
     for activation in ACTIVATIONS.values():
         if activation.shortfall is not None:
             x = np.arange(activation.end << FRACTION_BITS) / 2**FRACTION_BITS

@@ -62,7 +62,7 @@ def test_prediction_is_the_entropy_models(ax):
     assert plots.prediction(0.3, 0.8, 2, ax) is ax
     heights = {round(bar.get_x() + bar.get_width() / 2): bar.get_height() for bar in ax.patches}
     assert 0.95 < sum(heights.values()) <= 1
-    bits = float(entropy.laplace_bits(*map(jnp.asarray, (2.0, 0.3, 0.8))))
+    bits = float(entropy.bin_bits(*map(jnp.asarray, (2.0, 0.3, 0.8))))
     assert heights[2] == pytest.approx(2**-bits, rel=1e-4)
     assert f"{bits:.1f} bits" in ax.get_title()
     far = plots.prediction(0.0, 0.1, 9)

@@ -19,8 +19,8 @@ Fixed point: weights have 16 fractional bits, activations 12. The network's answ
 in 1/16 of a bin and ln(scale) in 1/16, a pair that names one of finitely many frequency tables
 (Eqs. 1, 2, 12). A network's own numbers (an integer times a step) are scaled by single float64
 operations, which IEEE 754 rounds the same everywhere; and the exponentials in the tables of GELU
-and Laplace are rounded to whole numbers from which no machine's `exp` is far enough off (a test
-measures the distance to the nearest tie).
+and of the distributions are rounded to whole numbers from which no machine's `exp` or `erfc` is far
+enough off (a test measures the distance to the nearest tie).
 
 Units: symbols in step units; mu and scale here in bins, too, that is divided by q.
 """
@@ -43,6 +43,7 @@ from c3lite.coding.pixels import product
 from c3lite.coding.rangecoder import Decoder, Frequencies, encode_intervals
 from c3lite.ingredients.activations import ACTIVATIONS
 from c3lite.ingredients.activations import FRACTION_BITS as ACTIVATION_BITS
+from c3lite.ingredients.distributions import DISTRIBUTIONS
 from c3lite.model import context as ctx
 from c3lite.model import latents
 from c3lite.model.networks import is_residual
@@ -407,6 +408,8 @@ MAX_RADIUS = 500
 UNIFORM = LOG_SCALES * FRACTIONS
 """Table UNIFORM + n has 2^n equally likely symbols, n = 0..8."""
 MAX_UNIFORM_BITS, _MOST_BITS = 8, 31  # of one table, and of what lies beyond another
+FAMILY = UNIFORM + MAX_UNIFORM_BITS + 1
+"""Table k FAMILY + n, n < UNIFORM, is of the k-th of `DISTRIBUTIONS`; of Laplace's without it."""
 LEVEL_STEP = 8
 """A network array's scale is one of every eighth of the levels. Of a few hundred integers a finer
 one would save less than the bits that say which."""
@@ -437,12 +440,13 @@ where the table is large enough."""
 def cumulative(number: int) -> Float[np.ndarray, " n"]:
     """The table's cumulative probabilities before rounding, times what they share out of 2^16. The
     order is 1, 2, .. radius, escape, -radius, .. -1, 0: the likeliest symbol has to be last."""
+    family, number = divmod(number, FAMILY)
     level, fraction = divmod(number, FRACTIONS)
+    tails = [*DISTRIBUTIONS.values()][family].tails
     scale, radius = _scale(level), int(RADIUS[level])
     mu = (fraction - FRACTIONS // 2) / FRACTIONS
     edges = np.arange(radius + 1) + 0.5
-    above = np.exp(-(edges - mu) / scale) / 2  # mass beyond each edge, on either side
-    below = np.exp(-(edges + mu) / scale) / 2
+    above, below = tails(edges - mu, scale) / 2, tails(edges + mu, scale) / 2  # mass beyond each
     probability = np.concatenate([above[0] - above, above[0] + below[::-1], [1.0]])
     return probability * (TOTAL - (2 * radius + 2))
 
@@ -451,7 +455,7 @@ class Tables(dict[int, Frequencies]):
     """All tables by number, each made when it is first asked for."""
 
     def __missing__(self, number: int) -> Frequencies:
-        if number >= UNIFORM:
+        if UNIFORM <= number < FAMILY:
             table = Frequencies(np.arange(2 ** (number - UNIFORM) + 1) << (16 - number + UNIFORM))
         else:
             whole = np.rint(cumulative(number)).astype(np.int64)
@@ -512,9 +516,9 @@ class Reader:
 # Integers as symbols: written or read by the same functions, so that the two cannot drift apart ---
 
 
-def _code_laplace(coder, tables, values, label):
-    """Integers near zero by Laplace tables, after them those that were too large for the table."""
-    radius = RADIUS[tables >> INDEX_BITS]
+def _code_near(coder, tables, values, label):
+    """Integers near zero by their tables, after them those that were too large for the table."""
+    radius = RADIUS[tables % FAMILY >> INDEX_BITS]
     modulus = 2 * radius + 2
     symbols = None
     if values is not None:  # 1, 2, .. radius, escape, -radius .. -1, 0
@@ -568,7 +572,7 @@ def code_array(coder: Any, values: Int[np.ndarray, " n"], label: int) -> Int[np.
     mu = -(FRACTIONS // 2) + (FRACTIONS // 2 >> low_bits)
     level -= round(low_bits * math.log(2) * LEVELS_PER_E)
     tables, _ = table_number(np.full(len(values), mu), np.full(len(values), level))
-    high = _code_laplace(coder, tables, values >> low_bits, label)
+    high = _code_near(coder, tables, values >> low_bits, label)
     return (high << low_bits) + _code_uniform(coder, values, low_bits, label)
 
 
@@ -595,14 +599,16 @@ def walk(coder: Any, contents: Contents) -> Contents:
     predictors = networks(config, real, plan.unit, plan.per_grid)
     buffer, symbols = np.zeros(plan.size), np.zeros(len(plan.order), np.int64)
     known = None if coded.symbols is None else np.asarray(coded.symbols, np.int64)[plan.order]
+    family = FAMILY * [*DISTRIBUTIONS].index(config.latent_distribution)
     for step, halved in plan.steps():
         plan.halve(buffer, halved)
         predicted = [predictors[(grid := plan.grid[part])[0]](plan.contexts(buffer, part), grid)
                      for part in plan.parts(step)]
         mu, log_scale = map(np.concatenate, zip(*predicted, strict=True))
         tables, center = table_number(mu, log_scale_level(log_scale))
+        tables += family
         residual = None if known is None else known[step] - center
-        values = _code_laplace(coder, tables, residual, plan.grid[step]) + center
+        values = _code_near(coder, tables, residual, plan.grid[step]) + center
         symbols[plan.order[step]] = values
         put(buffer, plan, step, values)
     return contents._replace(coded=coded._replace(symbols=symbols))

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from c3lite.arrays import blocks
 from c3lite.ingredients.activations import ACTIVATIONS
+from c3lite.ingredients.distributions import DISTRIBUTIONS
 from c3lite.model import context as ctx
 from c3lite.model import latents
 from c3lite.model.networks import Dense, dense_layers, linear, run_layers
@@ -26,23 +27,17 @@ MAX_BITS = 16.0
 """A latent costs at most this much: the probability floor of COOL-CHIC and of the release."""
 
 
-def laplace_bits(
-    x: Float[Array, "*shape"], mu: Float[Array, "*shape"], scale: Float[Array, "*shape"]
+def bin_bits(
+    x: Float[Array, "*shape"], mu: Float[Array, "*shape"], scale: Float[Array, "*shape"],
+    distribution: str = "laplace"
 ) -> Float[Array, "*shape"]:
-    """-log2 of a Laplace distribution integrated over x +- 1/2, at most 16 (Eqs. 1, 12).
+    """-log2 of one of `DISTRIBUTIONS` integrated over x +- 1/2, at most 16 (Eqs. 1, 12).
 
-    All in step units. Where both ends of the bin lie in one tail, the difference of two
-    distribution functions would cancel: there it is exp(-(d - 1/2)/s) (1 - exp(-1/s)) / 2.
+    All in step units. Where both ends of the bin lie in one tail, it is what is within it.
     """
-
-    def tail(t):
-        # e^-40 is nothing beside 1 or 2^-16; smaller values would be subnormal numbers, with which
-        # the gradient's matrix products are five times slower
-        return jnp.exp(-jnp.clip(t / scale, 0, 40))
-
-    d = jnp.abs(x - mu)
-    near = 1 - (tail(0.5 - d) + tail(d + 0.5)) / 2
-    far = tail(d - 0.5) * -jnp.expm1(-1 / scale) / 2
+    family, d = DISTRIBUTIONS[distribution], jnp.abs(x - mu)
+    near = 1 - (family.beyond(0.5 - d, scale) + family.beyond(d + 0.5, scale)) / 2
+    far = family.within(d - 0.5, scale) / 2
     probability = jnp.where(d < 0.5, near, far)
     return -jnp.log2(jnp.maximum(probability, 2.0**-MAX_BITS))
 
@@ -205,7 +200,7 @@ def latent_bits(
     q = config.quantization_step
     grids = latents.split(symbols * q, latents.grid_shapes(config, shape))
     mu, scale = model(config, grids)
-    return laplace_bits(symbols, mu / q, scale / q)
+    return bin_bits(symbols, mu / q, scale / q, config.latent_distribution)
 
 
 def total_bits(
@@ -223,7 +218,7 @@ def total_bits(
     if large < len(shapes):
         mu, scale = model(config, grids, large)
         rest = jnp.concatenate([grid.reshape(-1) for grid in flat[large:]])
-        total = total + laplace_bits(rest, mu / q, scale / q).sum()
+        total = total + bin_bits(rest, mu / q, scale / q, config.latent_distribution).sum()
     return total
 
 
@@ -243,7 +238,8 @@ def _grid_bits(model, config, grids, symbols, n) -> Float[Array, ""]:
         layers, branch = network
         mu, raw = run_layers(config, layers, context, branch)
         q = config.quantization_step
-        bits = laplace_bits(x.reshape(-1), mu / q, laplace_scale(config, raw) / q)
+        bits = bin_bits(x.reshape(-1), mu / q, laplace_scale(config, raw) / q,
+                        config.latent_distribution)
         return (bits * inside.reshape(-1)).sum()
 
     network = model.network(n), model.branch(n)

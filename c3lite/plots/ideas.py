@@ -18,7 +18,8 @@ from c3lite.model import entropy, latents
 from c3lite.plots import styles
 from c3lite.plots.fits import latent_bits, predicted, symbol_grids
 
-_laplace_bits = jax.jit(entropy.laplace_bits)  # eagerly, each operation would be compiled alone
+# eagerly, each operation would be compiled alone
+_bin_bits = jax.jit(entropy.bin_bits, static_argnums=3)
 
 
 def model_overview(fit: Fit, ax: Axes | None = None, *, grid: int = 1) -> Axes:
@@ -91,7 +92,7 @@ def _draw_entropy(ax, fit, symbols, n):
     widths = "→".join(map(str, (len(offsets), *fit.config.entropy_widths, 2)))
     _arrow(ax, (2.7, 1.5), (4.9, 1.5), f"entropy network $g_\\psi$\n{widths}")
     panel = ax.inset_axes((5.5, 0.6, 3.1, 1.8), transform=ax.transData)
-    prediction(mu, scale, int(grid[y, x]), panel)
+    prediction(mu, scale, int(grid[y, x]), panel, distribution=fit.config.latent_distribution)
     shares = [f"grid {k}: {part.sum() / fit.bits['latents']:.0%}" for k, part in enumerate(bits)]
     ax.text(9.1, 2.3, "share of the\nlatents' bits", fontsize=9, va="top")
     ax.text(9.1, 1.8, "\n".join(shares), fontsize=8, va="top")
@@ -130,15 +131,16 @@ def context_window(offsets: Sequence[Sequence[int]], ax: Axes | None = None, *,
     return styles.bare(ax)
 
 
-def prediction(mu: float, scale: float, latent: int | None = None, ax: Axes | None = None) -> Axes:
-    """The probability of every whole number under an integrated Laplace distribution (Eq. 12). mu
-    and scale are in steps. The bar of `latent`, if given, is orange and its cost in the title."""
+def prediction(mu: float, scale: float, latent: int | None = None, ax: Axes | None = None, *,
+               distribution: str = "laplace") -> Axes:
+    """The probability of every whole number under an integrated distribution (Eq. 12). mu and scale
+    are in steps. The bar of `latent`, if given, is orange and its cost in the title."""
     middle = int(np.round(mu))
     farthest = 0 if latent is None else abs(latent - middle) + 1
     radius = max(int(np.clip(np.ceil(3 * scale), 3, 12)), farthest)
     k = np.arange(middle - radius, middle + radius + 1)
-    bits = np.asarray(_laplace_bits(*(np.broadcast_to(np.float32(v), k.shape)
-                                      for v in (k, mu, scale))))
+    bits = np.asarray(_bin_bits(*(np.broadcast_to(np.float32(v), k.shape)
+                                  for v in (k, mu, scale)), distribution))
     ax = styles.new_axes(ax, figsize=(6, 2.8))
     ax.bar(k, 2.0**-bits, color=[styles.TARGET if value == latent else styles.KNOWN for value in k])
     ax.set(xlabel="latent (steps)", ylabel="probability")

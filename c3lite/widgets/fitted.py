@@ -11,6 +11,7 @@ from scipy import ndimage
 from c3lite import plots
 from c3lite.coding import payload
 from c3lite.fitting.fit import Fit
+from c3lite.ingredients.distributions import DISTRIBUTIONS
 from c3lite.ingredients.upsampling import UPSAMPLINGS
 from c3lite.model import context as ctx
 from c3lite.model import latents
@@ -18,6 +19,7 @@ from c3lite.model.networks import is_residual
 from c3lite.plots.styles import TARGET, bare, signed_picture
 from c3lite.widgets.base import Explorer, clip, lossless, middle_frame, pack, question, script
 
+TAIL_STEPS, TAIL_END = 128, 20  # entries a scale of ln P(|x| > t), up to t = 20: then it is nothing
 BITS_UNIT = 15  # a latent costs at most 16 bits: this many parts of a bit fit into a byte
 
 
@@ -97,7 +99,8 @@ class ContextExplorer(Explorer):
         plots.context_window(offsets, middle, values=around)
         middle.set_title("a latent (orange) and its context", fontsize=9)
         mu, scale = (float(part[self._grid][self._at]) for part in plots.predicted(self._fit))
-        plots.prediction(mu, scale, int(self._symbols[self._at]), right)
+        plots.prediction(mu, scale, int(self._symbols[self._at]), right,
+                         distribution=self._fit.config.latent_distribution)
         right.set_title("predicted; orange:\n" + right.get_title().partition("; ")[2], fontsize=9)
         return figure
 
@@ -113,12 +116,15 @@ def fitted(fit: Fit) -> dict[str, Any]:
                          "fit it with upsampling='bicubic'")
     one_each = config.entropy_per_grid or config.entropy_film or config.grid_features > 0
     branch = networks.synthesis.branch
+    t = np.arange(TAIL_END * TAIL_STEPS + 1) / TAIL_STEPS
     return {
         "shape": _three(fit.shape, 1),
         "grids": _grids(fit, one_each, learned), "bits_unit": BITS_UNIT,
         "q": float(config.quantization_step),
         "log_scale_shift": float(config.log_scale_shift),
         "scale_min": float(config.scale_min), "scale_max": float(config.scale_max),
+        "tail_steps": TAIL_STEPS,
+        "log_tails": pack(np.log(DISTRIBUTIONS[config.latent_distribution].tails(t, 1.0))),
         "activation": config.activation, "rgb_activation": config.rgb_activation,
         "kernel": pack(networks.upsampling) if learned else None,
         "separable": kernel.is_separable,

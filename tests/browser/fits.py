@@ -25,8 +25,9 @@ CONFIGS = {
     "what came after C3": c3.edit(
         c3.C3, num_grids=4, grid_features=3, featured_grids=2, hyper_grids=2, context_taps=11,
         linear_branches=True, residual_layers=True, entropy_widths=(14, 14),
-        upsampling="separable"),
-    "video": c3.edit(c3.C3, num_grids=3, context_size=(3, 5, 5)),
+        upsampling="separable", latent_distribution="gaussian"),
+    "video": c3.edit(c3.C3, num_grids=3, context_size=(3, 5, 5),
+                     latent_distribution="two_laplaces"),
 }
 """Between them everything that changes what a decoder does."""
 

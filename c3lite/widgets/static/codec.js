@@ -113,7 +113,7 @@ class FittedCodec {
     return [...own, ...finer, ...coarser];
   }
 
-  // mu and scale of one latent's Laplace distribution, its value and its cost in bits
+  // mu and scale of one latent's distribution, its value and its cost in bits
   predict(n, position) {
     const inputs = this.context(n, position).map((v) => v * this.q);
     const { layers, branch } = this.networks[this.grids[n].network];
@@ -126,7 +126,19 @@ class FittedCodec {
     const [low, high] = [-2 * Math.log(this.scale_max), -2 * Math.log(this.scale_min)];
     const v = Math.min(high, Math.max(low, raw + this.log_scale_shift));
     const found = { value: this.symbol(n, ...position), mu: mu / this.q, scale: Math.exp(-v / 2) / this.q };
-    return { ...found, bits: laplaceBits(found.value, found.mu, found.scale) };
+    return { ...found, bits: this.bits(found.value, found.mu, found.scale) };
+  }
+
+  // -log2 of the distribution integrated over value +- 1/2, at most 16 (entropy.py)
+  bits(value, mu, scale) {
+    const { log_tails: tails, tail_steps: steps } = this;
+    const beyond = (t) => {
+      const at = Math.min((steps * Math.max(0, t)) / scale, tails.length - 1.001), i = Math.floor(at);
+      return Math.exp(tails[i] + (at - i) * (tails[i + 1] - tails[i])) / 2;
+    };
+    const d = Math.abs(value - mu);
+    const p = (d < 0.5 ? 1 - beyond(0.5 - d) : beyond(d - 0.5)) - beyond(d + 0.5);
+    return -Math.log2(Math.max(p, 2 ** -16));
   }
 
   // ------------------------------------------------------------------------------ synthesis
@@ -314,13 +326,6 @@ function* residualConv(planes, result, frames, height, width, { weight, bias }) 
     yield;
   }
   return result;
-}
-
-// -log2 of a Laplace distribution integrated over value +- 1/2, at most 16 (entropy.py)
-function laplaceBits(value, mu, scale) {
-  const tail = (t) => Math.exp(-Math.min(40, Math.max(0, t / scale))), d = Math.abs(value - mu);
-  const p = d < 0.5 ? 1 - (tail(0.5 - d) + tail(d + 0.5)) / 2 : (tail(d - 0.5) * -Math.expm1(-1 / scale)) / 2;
-  return -Math.log2(Math.max(p, 2 ** -16));
 }
 
 function finish(steps) {

@@ -1,4 +1,4 @@
-// One latent at a time, as the decoder meets it: its causal context, the Laplace distribution that
+// One latent at a time, as the decoder meets it: its causal context, the distribution that
 // the entropy network predicts from it, the actual value and its cost (Figs. 2, 4 and 10).
 
 const CELL = 26, AHEAD = [72, 72, 80], NOW = [230, 159, 0];
@@ -150,11 +150,11 @@ export default explorer("The decoder knows only what came before (colored). From
     // first what is predicted, then the value
     const where = `Grid ${n}, ${codec.shape[0] > 1 ? `frame ${at[0]}, ` : ""}row ${at[1]}, column ${at[2]}`;
     const predicted = `${where}: predicted μ ${fixed(mu, 2)}, scale ${scale.toFixed(2)}`;
-    drawLaplace(plot, null, value, mu, scale, bits);
+    drawChances(codec, plot, null, value, mu, scale, bits);
     clearTimeout(revealing);
     say(`${predicted}; the value comes …`);
     revealing = setTimeout(ui.guard(() => {
-      drawLaplace(plot, value, value, mu, scale, bits);
+      drawChances(codec, plot, value, value, mu, scale, bits);
       const p = 2 ** -bits;
       say(`${predicted}; actual value ${number(value)}, probability ${p < 0.001 ? "below 0.1" : number(100 * p, 2)} %, so ` +
         `${bits.toFixed(2)} bits.\nBefore this step ${whole(bitsBefore[step])} of ${whole(bitsBefore.at(-1))} bits were read, in all grids.`);
@@ -224,11 +224,11 @@ function drawContexts(parent, offsets, previous, limit, look) {
 }
 
 // `shown` is the value, or null where it is not told yet; the axes are the same
-function drawLaplace(plot, shown, value, mu, scale, bits) {
+function drawChances(codec, plot, shown, value, mu, scale, bits) {
   const reach = Math.max(4, Math.min(40, Math.ceil(4 * scale)));
   const low = Math.min(Math.round(mu) - reach, value - 1), high = Math.max(Math.round(mu) + reach, value + 1);
   const all = Array.from({ length: high - low + 1 }, (_, i) => low + i);
-  const chances = all.map((v) => 2 ** -laplaceBits(v, mu, scale));
+  const chances = all.map((v) => 2 ** -codec.bits(v, mu, scale));
   const top = 1.15 * Math.max(...chances, 0.05);
   plot.draw({ x: [low - 0.6, high + 0.6], y: [0, top],
     text: `Probability of each whole number around μ ${fixed(mu, 2)}` +
