@@ -1,6 +1,7 @@
 """Files: whatever goes in comes out, estimates hold, and no damage goes unnoticed."""
 
 import dataclasses
+import functools
 import graphlib
 import os
 import random
@@ -154,6 +155,7 @@ def typical():
     return drawn_from("laplace")
 
 
+@functools.cache
 def drawn_from(distribution):
     config, shape = c3.edit(
         c3.C3, log_scale_shift=2.5, latent_distribution=distribution), (160, 208)
